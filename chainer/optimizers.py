@@ -1,0 +1,19 @@
+"""Chainer's Adam, with epsilon where the paper has it."""
+
+import chainer
+
+
+class Adam(chainer.optimizers.Adam):
+    """Adam as in its paper (Kingma, Ba 2014, https://arxiv.org/abs/1412.6980, algorithm 1).
+
+    Chainer adds eps before the bias correction of the second moment; the paper and PyTorch add it
+    after. Scaled by the correction it comes to the same.
+    """
+
+    def __init__(self, alpha, beta1, beta2, eps):
+        super().__init__(alpha=alpha, beta1=beta1, beta2=beta2, eps=eps)
+        self.paper_eps = eps
+
+    def update(self, lossfun=None, *args, **kwargs):
+        self.eps = self.paper_eps * (1 - self.beta2 ** (self.t + 1)) ** 0.5
+        super().update(lossfun, *args, **kwargs)

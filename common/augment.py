@@ -1,0 +1,59 @@
+"""Random crops, flips and quarter turns for data sets of a few pictures."""
+
+from __future__ import annotations
+
+from typing import overload
+
+import numpy as np
+
+
+@overload
+def augment(
+    images: np.ndarray, image_size: int, rng: np.random.Generator, masks: None = None
+) -> np.ndarray: ...
+@overload
+def augment(
+    images: np.ndarray, image_size: int, rng: np.random.Generator, masks: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]: ...
+def augment(
+    images: np.ndarray,
+    image_size: int,
+    rng: np.random.Generator,
+    masks: np.ndarray | None = None,
+) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+    """Crop, mirror and turn each image at random, independently of the others.
+
+    Args:
+        images: `uint8`, shape (N, H, W, C), H and W at least `image_size`.
+        image_size: side of the square crops, in pixels.
+        rng: the only source of chance.
+        masks: `uint8`, shape (N, H, W); they go the same way as their images.
+
+    Returns:
+        `uint8` images (N, image_size, image_size, C); with masks a pair, the second of shape
+        (N, image_size, image_size).
+    """
+    count, height, width, channels = images.shape
+    tops = rng.integers(height - image_size, size=count, endpoint=True).tolist()
+    lefts = rng.integers(width - image_size, size=count, endpoint=True).tolist()
+    upside_down, mirrored, transposed = rng.integers(2, size=(3, count)).tolist()
+
+    def place(picture: np.ndarray, index: int) -> np.ndarray:
+        top, left = tops[index], lefts[index]
+        crop = picture[top : top + image_size, left : left + image_size]
+        if upside_down[index]:
+            crop = crop[::-1]
+        if mirrored[index]:
+            crop = crop[:, ::-1]
+        # Rows for columns, after a flip, is a quarter turn: all eight positions are as likely.
+        return crop.swapaxes(0, 1) if transposed[index] else crop
+
+    changed = np.empty((count, image_size, image_size, channels), images.dtype)
+    for index, image in enumerate(images):
+        changed[index] = place(image, index)
+    if masks is None:
+        return changed
+    changed_masks = np.empty((count, image_size, image_size), masks.dtype)
+    for index, mask in enumerate(masks):
+        changed_masks[index] = place(mask, index)
+    return changed, changed_masks

@@ -1,0 +1,1 @@
+"""One file per framework: seed, device, and the way of parameters to and from NumPy."""

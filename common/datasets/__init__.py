@@ -1,0 +1,83 @@
+"""Data sets by name: `load` finds, downloads and fits them.
+
+A data set called NAME is looked for in `data_dir/NAME/`, then in `data_dir/` itself where its files
+cannot be taken for another's, and is otherwise downloaded into `data_dir/NAME/`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from pathlib import Path
+
+from common.datasets import sizes
+from common.datasets.dataset import Dataset, Split
+from common.errors import UserError
+
+__all__ = ["NAMES", "Dataset", "Split", "default_data_dir", "load"]
+
+# The side in pixels of each data set's images, where the user asks for none.
+OWN_SIZES = {"newts": 64, "cifar10": 32, "mnist": 28, "fashion_mnist": 28, "imori": 64}
+FOLDER = "folder:"
+FOLDER_SIZE = 64
+NAMES = tuple(OWN_SIZES)
+
+
+def default_data_dir() -> Path:
+    """Where data sets lie if the user names no folder: `$QUARTET_DATA`, else the user's cache."""
+    given = os.environ.get("QUARTET_DATA")
+    if given:
+        return Path(given).expanduser()
+    import pooch
+
+    return Path(pooch.os_cache("quartet"))
+
+
+def load(
+    name: str,
+    data_dir: str | Path | None = None,
+    image_size: int | None = None,
+    multiple: int = 1,
+) -> Dataset:
+    """Load a data set, downloading it where needed.
+
+    Args:
+        name: one of `NAMES`, or `folder:PATH` for a folder of pictures.
+        data_dir: where data sets lie or are downloaded to; None takes `default_data_dir()`.
+        image_size: side of the images in pixels; None takes the data set's own.
+        multiple: what the model needs the side to be a multiple of. Without `image_size`, or with
+            one that says the same, smaller images are padded with zeros; else they are resized.
+
+    Raises:
+        UserError: the name or size is not known, or the data cannot be found, fetched or read.
+    """
+    if name.startswith(FOLDER):
+        from common.datasets import folder
+
+        size = sizes.choose(FOLDER_SIZE, image_size, multiple)
+        return folder.load(name.removeprefix(FOLDER), size)
+    if name not in OWN_SIZES:
+        close = difflib.get_close_matches(name.lower().replace("-", "_"), NAMES, n=1)
+        hint = f"did you mean {close[0]}? " if close else ""
+        raise UserError(
+            f"unknown data set {name!r}: {hint}accepted are {', '.join(NAMES)} and folder:PATH"
+        )
+    size = sizes.choose(OWN_SIZES[name], image_size, multiple)
+    if name == "newts":
+        from common.datasets import newts
+
+        return newts.load(size)
+    where = default_data_dir() if data_dir is None else Path(data_dir).expanduser()
+    if name == "imori":
+        from common.datasets import imori
+
+        return imori.load(where, size)
+    if name == "cifar10":
+        from common.datasets import cifar10
+
+        dataset = cifar10.load(where)
+    else:
+        from common.datasets import mnist
+
+        dataset = mnist.load(name, where)
+    return sizes.fit(dataset, size, multiple)

@@ -1,0 +1,130 @@
+"""CIFAR-10, the binary version: https://www.cs.toronto.edu/~kriz/cifar.html (Krizhevsky, 2009).
+
+50 000 training and 10 000 test photos of 32 x 32 pixels in ten classes.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tarfile
+import tempfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from common import download
+from common.datasets.dataset import Dataset, Split
+from common.errors import UserError, warn
+
+ARCHIVE = "cifar-10-binary.tar.gz"
+URLS = (
+    f"https://www.cs.toronto.edu/~kriz/{ARCHIVE}",
+    f"https://cave.cs.toronto.edu/kriz/{ARCHIVE}",
+)
+SHA256 = "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"
+FOLDER = "cifar-10-batches-bin"
+TRAIN = tuple(f"data_batch_{number}.bin" for number in range(1, 6))
+TEST = "test_batch.bin"
+RECORD = 1 + 3 * 32 * 32  # bytes: the label, then red, green and blue by rows
+CLASS_NAMES = (
+    "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
+)  # fmt: skip
+
+
+def load(data_dir: Path) -> Dataset:
+    """CIFAR-10 from `data_dir`: images (N, 32, 32, 3).
+
+    A folder `cifar-10-batches-bin` is used as it is, whichever training batches it holds; else the
+    archive, there or downloaded, is unpacked.
+
+    Raises:
+        UserError: the files can neither be found nor fetched, or they are not CIFAR-10.
+    """
+    folder = _find(data_dir)
+    train = [batch for batch in TRAIN if (folder / batch).is_file()]
+    if not train:
+        raise UserError(f"{folder}: no training batch; at least one of {TRAIN[0]} … is needed")
+    if not (folder / TEST).is_file():
+        raise UserError(f"{folder}: {TEST} is missing; put it there, or remove the folder")
+    parts = [_read(folder / batch) for batch in train]
+    images, labels = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    if len(train) < len(TRAIN):
+        missing = ", ".join(batch for batch in TRAIN if batch not in train)
+        warn(f"{folder}: without {missing}; training on {len(images)} images")
+    return Dataset(
+        "cifar10", CLASS_NAMES, Split(images, labels), Split(*_read(folder / TEST)), (32, 32, 3)
+    )
+
+
+def _find(data_dir: Path) -> Path:
+    """The folder of batches, unpacked now if need be."""
+    home = data_dir / "cifar10"
+    for place in (home, data_dir):
+        if (place / FOLDER).is_dir():
+            return place / FOLDER
+    for place in (home, data_dir):
+        if (place / ARCHIVE).is_file():
+            return unpack(place / ARCHIVE, home / FOLDER)
+    folder, archive = home / FOLDER, home / ARCHIVE
+    with download.into(home):
+        if not folder.is_dir():  # else another run has just been here
+            download.fetch(URLS, archive, f"sha256:{SHA256}")
+            unpack(archive, folder)
+            archive.unlink()  # 170 MB that nobody needs again
+    return folder
+
+
+def unpack(archive: Path, folder: Path) -> Path:
+    """Unpack the six batches into `folder`, which appears whole or not at all.
+
+    Raises:
+        UserError: the archive is damaged, lacks a batch, or holds a path that leads outside.
+    """
+    wanted = {f"{FOLDER}/{batch}" for batch in (*TRAIN, TEST)}
+    with download.disk_errors(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=folder.parent))
+        try:
+            with tarfile.open(archive, "r:gz") as tar:
+                for member in tar:
+                    safe = tarfile.data_filter(member, str(aside))
+                    if safe.name in wanted and safe.isreg():
+                        tar.extract(safe, aside, filter="data")
+                        wanted.discard(safe.name)
+            if wanted:
+                raise UserError(f"{archive}: holds no {min(wanted)}; {_AGAIN}")
+            os.replace(aside / FOLDER, folder)
+        except tarfile.FilterError as error:
+            raise UserError(f"{archive}: refused, a path leads outside: {error}") from error
+        except (tarfile.TarError, EOFError, zlib.error) as error:
+            raise UserError(f"{archive}: damaged or cut short ({error}); {_AGAIN}") from error
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+    return folder
+
+
+_AGAIN = "remove it to have it downloaded again"
+
+
+def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Images `uint8` (N, 32, 32, 3) and labels `int64` (N,) of one batch, checked."""
+    try:
+        data = np.fromfile(path, np.uint8)
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+    if not len(data) or len(data) % RECORD:
+        raise UserError(
+            f"{path}: {len(data)} bytes are not a whole number of {RECORD}-byte records; "
+            "the file is damaged: replace it"
+        )
+    records = data.reshape(-1, RECORD)
+    labels = records[:, 0].astype(np.int64)
+    if labels.max() > 9:
+        raise UserError(
+            f"{path}: record {labels.argmax()} has the label {labels.max()}, accepted are 0 to 9; "
+            "the file is not CIFAR-10's: replace it"
+        )
+    images = records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+    return np.ascontiguousarray(images), labels

@@ -1,0 +1,57 @@
+"""What every loader returns: images, labels, class names, a train and a test split."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Split:
+    """One part of a data set.
+
+    Attributes:
+        images: `uint8`, shape (N, H, W, C), C is 1 (grey) or 3 (RGB), values 0 to 255.
+        labels: `int64`, shape (N,), indices into the data set's `class_names`.
+        masks: `uint8`, shape (N, H, W), a class index per pixel (0 is ground), or None.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    masks: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Images in memory, ready to be put into batches.
+
+    Attributes:
+        name: as given to `--dataset`.
+        class_names: one per label.
+        train: what is learned from. With `augment` its images may be larger than `image_shape`:
+            each batch takes random crops of them.
+        test: what is never learned from, at `image_shape`.
+        image_shape: (H, W, C) of the images that a network sees.
+        augment: whether training batches are cropped, flipped and turned at random.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    train: Split
+    test: Split
+    image_shape: tuple[int, int, int]
+    augment: bool = False
+
+    def fingerprint(self) -> str:
+        """SHA-256 of both splits' images and labels, as 64 hexadecimal digits."""
+        digest = hashlib.sha256()
+        for split in (self.train, self.test):
+            for array in (split.images, split.labels):
+                digest.update(repr((array.shape, array.dtype.str)).encode())
+                digest.update(np.ascontiguousarray(array))
+        return digest.hexdigest()

@@ -1,0 +1,100 @@
+"""The side that a data set's images get: its own, padded or resized."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from common.datasets.dataset import Dataset, Split
+from common.errors import UserError
+
+SMALLEST = 8  # pixels; below it there is nothing to be seen
+
+
+def round_up(size: int, multiple: int) -> int:
+    """The smallest multiple of `multiple` that is not below `size`."""
+    return -(-size // multiple) * multiple
+
+
+def choose(own: int, image_size: int | None, multiple: int) -> int:
+    """The side in pixels that a data set's images are to have.
+
+    Args:
+        own: the data set's own side; without `image_size` it is rounded up to `multiple`.
+        image_size: what the user asked for, or None.
+        multiple: what the model's strides can divide the side by.
+
+    Raises:
+        UserError: `image_size` is no multiple of `multiple`, or too small.
+    """
+    if image_size is None:
+        return round_up(own, multiple)
+    smallest = round_up(SMALLEST, multiple)
+    if image_size < smallest:
+        raise UserError(f"image size {image_size}: too small; the smallest accepted is {smallest}")
+    if image_size % multiple:
+        below = image_size // multiple * multiple
+        raise UserError(
+            f"image size {image_size}: must be a multiple of {multiple}; "
+            f"the nearest: {below} or {below + multiple}"
+        )
+    return image_size
+
+
+def pad(images: np.ndarray, size: int) -> np.ndarray:
+    """Centre `uint8` images (N, H, W, C) on black ones of (N, size, size, C)."""
+    count, height, width, channels = images.shape
+    padded = np.zeros((count, size, size, channels), np.uint8)
+    top, left = (size - height) // 2, (size - width) // 2
+    padded[:, top : top + height, left : left + width] = images
+    return padded
+
+
+def resize(images: np.ndarray, size: int, name: str = "images") -> np.ndarray:
+    """Resize `uint8` images (N, H, W, 1 or 3) to (N, size, size, C) with Pillow's Lanczos filter.
+
+    Args:
+        images: the images.
+        size: the new side in pixels.
+        name: stands before the progress bar, which appears if this takes long.
+    """
+    from PIL import Image
+    from tqdm import tqdm
+
+    count, *_, channels = images.shape
+    resized = np.empty((count, size, size, channels), np.uint8)
+    # Pillow takes a grey picture without its channel axis.
+    sources = images[..., 0] if channels == 1 else images
+    for index in tqdm(range(count), desc=f"resizing {name}", unit="image", delay=2, leave=False):
+        picture = Image.fromarray(sources[index]).resize((size, size), Image.Resampling.LANCZOS)
+        resized[index] = np.asarray(picture).reshape(size, size, channels)
+    return resized
+
+
+def fit(dataset: Dataset, size: int, multiple: int) -> Dataset:
+    """A data set of square images without masks, brought to `size`.
+
+    The size that is the data set's own, rounded up to `multiple`, is reached by padding with
+    zeros, which leaves each pixel as it was; any other by resizing.
+
+    Args:
+        dataset: images at their own size in both splits.
+        size: the side in pixels that `choose` gave.
+        multiple: what `choose` was given.
+    """
+    own, _, channels = dataset.image_shape
+    if size == own:
+        return dataset
+
+    def fitted(split: Split) -> Split:
+        if size == round_up(own, multiple):
+            return replace(split, images=pad(split.images, size))
+        return replace(split, images=resize(split.images, size, dataset.name))
+
+    return replace(
+        dataset,
+        train=fitted(dataset.train),
+        test=fitted(dataset.test),
+        image_shape=(size, size, channels),
+    )

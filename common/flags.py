@@ -1,0 +1,213 @@
+"""The command line: the flags that every script has, and a `Config` filled from them."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import difflib
+import json
+import sys
+import types
+import typing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, TypeVar
+
+from common.errors import UserError
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What every script lets the user choose; a script's `Config` adds its own fields.
+
+    Every field is a flag of the same name, `--batch-size` for `batch_size`. The annotation holds
+    its help text and, for numbers, the smallest value accepted.
+    """
+
+    size_multiple: ClassVar[int] = 1  # image sides must divide by it; a script's Config may say more
+
+    dataset: Annotated[str, "newts, cifar10, mnist, fashion_mnist, imori or folder:PATH"] = "newts"
+    data_dir: Annotated[
+        str | None, "where data sets lie or are downloaded to (default: $QUARTET_DATA or the cache)"
+    ] = None
+    image_size: Annotated[
+        int | None, "side of the images in pixels (default: the data set's own)", 1
+    ] = None
+    steps: Annotated[int, "training steps; 0 writes the initial checkpoint and stops", 0] = 1000
+    batch_size: Annotated[int, "images per step", 2] = 64
+    learning_rate: Annotated[float, "step size of the optimiser", 0] = 2e-4
+    seed: Annotated[int, "start of all random numbers", 0] = 0
+    device: Annotated[str, "auto, cpu or gpu"] = "auto"
+    out: Annotated[str | None, "run folder (default: runs/MODEL-FRAMEWORK-DATASET)"] = None
+    log_every: Annotated[int, "steps between two rows of metrics.csv", 1] = 10
+    sample_every: Annotated[int, "steps between two pictures in samples/", 1] = 100
+    checkpoint_every: Annotated[int, "steps between two checkpoints", 1] = 200
+    resume: Annotated[bool, "go on from the run folder's last checkpoint"] = False
+    init_from: Annotated[str | None, "start from the weights in FILE, of any framework"] = None
+    generate: Annotated[int | None, "no training: draw N pictures from --from FILE", 1] = None
+    from_: Annotated[str | None, "checkpoint for --generate, of any framework"] = None
+
+    @classmethod
+    def architecture(cls) -> list[str]:
+        """The fields that a model adds to the shared ones: they belong to the checkpoint."""
+        shared = {field.name for field in dataclasses.fields(Settings)}
+        return [field.name for field in dataclasses.fields(cls) if field.name not in shared]
+
+
+ConfigType = TypeVar("ConfigType", bound=Settings)
+
+CHOICES = {"device": ("auto", "cpu", "gpu")}
+METAVARS = {"dataset": "NAME", "data_dir": "DIR", "out": "DIR", "init_from": "FILE", "from_": "FILE"}
+# What a run may change when it goes on; all else is part of what the run is.
+CHANGEABLE = (
+    "data_dir steps learning_rate device out log_every sample_every checkpoint_every "
+    "resume init_from generate from_"
+).split()
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> typing.NoReturn:
+        raise UserError(f"{message} (see --help)")
+
+
+@dataclass(frozen=True)
+class _Flag:
+    """What a field's annotation says of its flag."""
+
+    name: str
+    default: Any
+    type: type
+    help: str
+    minimum: float | None
+
+    @property
+    def option(self) -> str:
+        return "--" + self.name.rstrip("_").replace("_", "-")
+
+
+def _flags(config: type[Settings]) -> list[_Flag]:
+    hints = typing.get_type_hints(config, include_extras=True)
+    flags = []
+    for field in dataclasses.fields(config):
+        inner, text, *minimum = typing.get_args(hints[field.name])
+        if isinstance(inner, types.UnionType):  # int | None
+            inner = typing.get_args(inner)[0]
+        flags.append(
+            _Flag(field.name, field.default, inner, text, minimum[0] if minimum else None)
+        )
+    return flags
+
+
+def _parser(config: type[Settings], script: Path, description: str) -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog=f"{script.parent.name}/{script.name}",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    for flag in _flags(config):
+        if flag.type is bool:
+            parser.add_argument(
+                flag.option, dest=flag.name, action="store_true", help=flag.help,
+                default=argparse.SUPPRESS,
+            )
+            continue
+        text = flag.help if flag.default is None else f"{flag.help} (default: {flag.default})"
+        parser.add_argument(
+            flag.option, dest=flag.name, type=flag.type, help=text.replace("%", "%%"),
+            metavar=METAVARS.get(flag.name, "N" if flag.type in (int, float) else None),
+            choices=CHOICES.get(flag.name), default=argparse.SUPPRESS,
+        )
+    return parser
+
+
+def _check(config: Settings) -> None:
+    """Raise UserError for a value below its minimum or flags that contradict each other."""
+    for flag in _flags(type(config)):
+        value = getattr(config, flag.name)
+        if flag.minimum is None or value is None:
+            continue
+        if not value >= flag.minimum or value == float("inf"):
+            raise UserError(f"{flag.option} {value}: must be at least {flag.minimum}")
+    if config.learning_rate == 0:
+        raise UserError("--learning-rate 0.0: must be above 0")
+    multiple = config.size_multiple
+    if config.image_size is not None and config.image_size % multiple:
+        below = config.image_size // multiple * multiple
+        nearest = [size for size in (below, below + multiple) if size > 0]
+        raise UserError(
+            f"--image-size {config.image_size}: must be a multiple of {multiple}; "
+            f"the nearest: {' or '.join(map(str, nearest))}"
+        )
+    if (config.generate is None) != (config.from_ is None):
+        raise UserError("--generate N and --from FILE go together: give both or neither")
+    exclusive = [
+        option
+        for option, given in (
+            ("--resume", config.resume),
+            ("--init-from", config.init_from),
+            ("--generate", config.generate),
+        )
+        if given
+    ]
+    if len(exclusive) > 1:
+        raise UserError(f"{' and '.join(exclusive)} contradict each other: give one of them")
+
+
+def given_flags(
+    config: type[Settings], script: Path, description: str, arguments: list[str] | None
+) -> dict[str, Any]:
+    """The settings that the command line names, without defaults.
+
+    Raises:
+        UserError: an unknown flag, or a value of the wrong type.
+    """
+    parser = _parser(config, script, description)
+    given, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        known = [flag.option for flag in _flags(config)]
+        close = difflib.get_close_matches(unknown[0].split("=")[0], known, n=1)
+        hint = f"did you mean {close[0]}?" if close else "see --help"
+        raise UserError(f"unknown argument {unknown[0]}: {hint}")
+    return vars(given)
+
+
+def fill(
+    config: type[ConfigType], given: dict[str, Any], earlier: dict[str, Any] | None
+) -> ConfigType:
+    """A checked `Config`: defaults, under an earlier run's settings, under what was given.
+
+    Raises:
+        UserError: a value that is not accepted, or one that an earlier run had otherwise.
+    """
+    if earlier:
+        for name, value in given.items():
+            if name not in CHANGEABLE and name in earlier and earlier[name] != value:
+                option = "--" + name.replace("_", "-")
+                raise UserError(
+                    f"{option} {value}: the run to resume was started with {earlier[name]}; "
+                    f"leave {option} out, or start a new run with --out"
+                )
+        names = {field.name for field in dataclasses.fields(config)} - {"resume", "out"}
+        given = {name: value for name, value in earlier.items() if name in names} | given
+    filled = config(**given)
+    _check(filled)
+    return filled
+
+
+def launch(main: typing.Callable[[], None]) -> None:
+    """Run a script's `main`: a UserError becomes one line and exit status 2, Ctrl-C status 130."""
+    try:
+        main()
+    except UserError as error:
+        message = " ".join(str(error).split())
+        print(f"error: {message}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+def to_json(config: Settings) -> str:
+    """The settings as JSON text, the form in which checkpoints hold them."""
+    return json.dumps(dataclasses.asdict(config))

@@ -1,0 +1,208 @@
+"""DCGAN: a deep convolutional generator and discriminator learn to draw images, in Keras.
+
+Paper: Radford, Metz, Chintala (2015), https://arxiv.org/abs/1511.06434
+Run:   python keras/dcgan.py --dataset cifar10
+Departures from the paper: kernels of 5 with symmetric padding; the widths of the layers below;
+latent noise is uniform, as there. No convolution before a batch norm has a bias, which the norm
+would take away again; left in, its gradient is rounding noise that Adam blows up to full steps.
+"""
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")  # torch and jax do as well
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras
+from keras import layers, ops
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from common.bridges import keras as bridge
+from common.flags import Settings, launch
+from common.run import Run, uniform_noise
+from layers import BatchNormalization
+from optimizers import Adam
+
+
+@dataclass(frozen=True)
+class Config(Settings):
+    """The settings of this model; every line is a flag."""
+
+    size_multiple = 16  # both networks halve or double the image four times
+
+    steps: Annotated[int, "training steps; 0 writes the initial checkpoint and stops", 0] = 1000
+    batch_size: Annotated[int, "images per step", 2] = 64
+    learning_rate: Annotated[float, "step size of Adam", 0] = 2e-4
+    latent_dim: Annotated[int, "numbers that an image is drawn from", 1] = 100
+
+
+# N batch, Z latent, C channels, H height, W width, h = H / 16, w = W / 16
+
+
+class Generator(keras.Model):
+    """Latent vector to image: (N, Z) -> (N, H, W, C) in [-1, 1]."""
+
+    def __init__(self, image_shape, latent_dim):
+        height, width, channels = image_shape
+        base = (256, height // 16, width // 16)
+        normal, norm = initial_settings()
+        upsample = {"kernel_size": 5, "strides": 2, "padding": "valid", **normal}
+        crop = ((2, 1), (2, 1))  # "valid" makes three rows and columns more than twice the size
+        z = keras.Input((latent_dim,))
+        x = layers.Dense(256 * base[1] * base[2], **normal, name="dense")(z)
+        x = layers.Permute((2, 3, 1))(layers.Reshape(base)(x))  # (N, h, w, 256)
+        x = layers.ReLU()(BatchNormalization(**norm, name="norm1")(x))
+        x = layers.Conv2DTranspose(512, **upsample, use_bias=False, name="deconv1")(x)
+        x = layers.Cropping2D(crop)(x)  # (N, 2h, 2w, 512)
+        x = layers.ReLU()(BatchNormalization(**norm, name="norm2")(x))
+        x = layers.Conv2DTranspose(256, **upsample, use_bias=False, name="deconv2")(x)
+        x = layers.Cropping2D(crop)(x)  # (N, 4h, 4w, 256)
+        x = layers.ReLU()(BatchNormalization(**norm, name="norm3")(x))
+        x = layers.Conv2DTranspose(128, **upsample, use_bias=False, name="deconv3")(x)
+        x = layers.Cropping2D(crop)(x)  # (N, 8h, 8w, 128)
+        x = layers.ReLU()(BatchNormalization(**norm, name="norm4")(x))
+        x = layers.Conv2DTranspose(channels, **upsample, name="deconv4")(x)
+        x = layers.Cropping2D(crop)(x)  # (N, H, W, C)
+        super().__init__(z, layers.Activation("tanh")(x))
+
+
+class Discriminator(keras.Model):
+    """Image to the logit of its being real: (N, H, W, C) -> (N, 1)."""
+
+    def __init__(self, image_shape):
+        normal, norm = initial_settings()
+        downsample = {"kernel_size": 5, "strides": 2, "padding": "valid", **normal}
+        pad = ((2, 1), (2, 1))  # as padding by 2; "same" would pad by 1 before and 2 after
+        image = keras.Input(image_shape)
+        x = layers.ZeroPadding2D(pad)(image)
+        x = layers.Conv2D(32, **downsample, name="conv1")(x)  # (N, 8h, 8w, 32)
+        x = layers.ZeroPadding2D(pad)(layers.LeakyReLU(negative_slope=0.2)(x))
+        x = layers.Conv2D(64, **downsample, use_bias=False, name="conv2")(x)  # (N, 4h, 4w, 64)
+        x = BatchNormalization(**norm, name="norm2")(x)
+        x = layers.ZeroPadding2D(pad)(layers.LeakyReLU(negative_slope=0.2)(x))
+        x = layers.Conv2D(128, **downsample, use_bias=False, name="conv3")(x)  # (N, 2h, 2w, 128)
+        x = BatchNormalization(**norm, name="norm3")(x)
+        x = layers.ZeroPadding2D(pad)(layers.LeakyReLU(negative_slope=0.2)(x))
+        x = layers.Conv2D(256, **downsample, use_bias=False, name="conv4")(x)  # (N, h, w, 256)
+        x = BatchNormalization(**norm, name="norm4")(x)
+        x = layers.LeakyReLU(negative_slope=0.2)(x)
+        # (N, 256, h, w): the order that others flatten in
+        x = layers.Flatten()(layers.Permute((3, 1, 2))(x))
+        super().__init__(image, layers.Dense(1, **normal, name="dense")(x))  # (N, 1)
+
+
+def initial_settings():
+    """The paper's initial weights: N(0, 0.02); scales of batch norm N(1, 0.02); biases 0."""
+    # Without a generator of seeds, each use of an initialiser would give the same numbers again.
+    seed = keras.random.SeedGenerator()
+    normal = {"kernel_initializer": keras.initializers.RandomNormal(0.0, 0.02, seed)}
+    scales = {"gamma_initializer": keras.initializers.RandomNormal(1.0, 0.02, seed)}
+    return normal, {"epsilon": 1e-5, "momentum": 0.9, **scales}
+
+
+def discriminator_loss(real_logits, fake_logits):
+    """-log D(x) - log(1 - D(G(z))): real is 1, fake is 0."""
+    cross_entropy = keras.losses.BinaryCrossentropy(from_logits=True)
+    real = cross_entropy(ops.ones_like(real_logits), real_logits)
+    fake = cross_entropy(ops.zeros_like(fake_logits), fake_logits)
+    return real + fake
+
+
+def generator_loss(fake_logits):
+    """-log D(G(z)): the non-saturating loss."""
+    cross_entropy = keras.losses.BinaryCrossentropy(from_logits=True)
+    return cross_entropy(ops.ones_like(fake_logits), fake_logits)
+
+
+class Player(keras.Model):
+    """Inputs to logits, through both networks, of which only `network` is trained.
+
+    The usual `discriminator.trainable = False` would do more: it also puts the batch norm of D in
+    inference mode.
+    """
+
+    def __init__(self, network, loss, inputs, outputs):
+        super().__init__(inputs, outputs)
+        self.network = network
+        self.loss_of_logits = loss
+
+    @property
+    def trainable_weights(self):
+        return self.network.trainable_weights
+
+    @property
+    def non_trainable_variables(self):
+        trained = {id(variable) for variable in self.trainable_weights}
+        return [variable for variable in self.variables if id(variable) not in trained]
+
+    trainable_variables = trainable_weights
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        return self.loss_of_logits(*keras.tree.flatten(y_pred))
+
+
+def players(generator, discriminator, generator_optimizer, discriminator_optimizer):
+    """Both players as compiled models: D sees (images, noise), G sees noise."""
+    real, z = keras.Input(discriminator.input_shape[1:]), keras.Input(generator.input_shape[1:])
+    # Real and fake images pass apart, so that batch norm never mixes their statistics.
+    logits = [discriminator(real), discriminator(ops.stop_gradient(generator(z)))]
+    discriminator_player = Player(discriminator, discriminator_loss, [real, z], logits)
+    generator_player = Player(generator, generator_loss, z, [discriminator(generator(z))])
+    # Built before compiled: with --resume the optimisers' state is set before the first step.
+    discriminator_optimizer.build(discriminator.trainable_variables)
+    generator_optimizer.build(generator.trainable_variables)
+    discriminator_player.compile(discriminator_optimizer, jit_compile=bridge.JIT_COMPILE)
+    generator_player.compile(generator_optimizer, jit_compile=bridge.JIT_COMPILE)
+    return generator_player, discriminator_player
+
+
+def train_step(generator_player, discriminator_player, images, noise):
+    """Update D on real and fake images, then G on fresh noise; noise is (2, N, Z)."""
+    d_loss = discriminator_player.train_on_batch([images, noise[0]])
+    g_loss = generator_player.train_on_batch(noise[1])
+    return {"discriminator_loss": d_loss, "generator_loss": g_loss}
+
+
+def sample(generator, noise):
+    """Draw an image from each latent vector, with the running averages of batch norm."""
+    return generator.predict_on_batch(noise)
+
+
+def main():
+    """Train, or draw from a checkpoint, as the command line says."""
+    run = Run(Config, __file__, __doc__)
+    config = run.config
+    bridge.set_seed(config.seed)
+    bridge.find_device(config.device)
+    generator = Generator(run.image_shape, config.latent_dim)
+    discriminator = Discriminator(run.image_shape)
+    adam = {"learning_rate": config.learning_rate, "beta_1": 0.5, "beta_2": 0.999, "epsilon": 1e-8}
+    generator_optimizer, discriminator_optimizer = Adam(**adam), Adam(**adam)
+    generator_player, discriminator_player = players(
+        generator, discriminator, generator_optimizer, discriminator_optimizer
+    )
+
+    def draw(count, random):
+        return sample(generator, uniform_noise(random, count, config.latent_dim))
+
+    run.connect(
+        bridge,
+        networks={"generator": generator, "discriminator": discriminator},
+        optimizers={"generator": generator_optimizer, "discriminator": discriminator_optimizer},
+        draw=draw,
+    )
+    if config.generate:
+        run.generate()
+        return
+    for step, images in run.steps():
+        noise = uniform_noise(run.random, 2, config.batch_size, config.latent_dim)
+        losses = train_step(generator_player, discriminator_player, images, noise)
+        run.log(step, losses)
+
+
+if __name__ == "__main__":
+    launch(main)
