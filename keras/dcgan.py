@@ -119,7 +119,7 @@ def generator_loss(fake_logits):
 
 
 class Player(keras.Model):
-    """Inputs to logits, through both networks, of which only `network` is trained.
+    """Inputs to named logits, through both networks, of which only `network` is trained.
 
     The usual `discriminator.trainable = False` would do more: it also puts the batch norm of D in
     inference mode.
@@ -142,16 +142,19 @@ class Player(keras.Model):
     trainable_variables = trainable_weights
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        return self.loss_of_logits(*keras.tree.flatten(y_pred))
+        return self.loss_of_logits(**y_pred)
 
 
 def players(generator, discriminator, generator_optimizer, discriminator_optimizer):
     """Both players as compiled models: D sees (images, noise), G sees noise."""
     real, z = keras.Input(discriminator.input_shape[1:]), keras.Input(generator.input_shape[1:])
-    # Real and fake images pass apart, so that batch norm never mixes their statistics.
-    logits = [discriminator(real), discriminator(ops.stop_gradient(generator(z)))]
+    fakes = generator(z)
+    # Real and fake images pass apart, so that batch norm never mixes their statistics. Keras plays
+    # outputs from the last name to the first: real before fake, as the running averages need it.
+    fake_logits = discriminator(ops.stop_gradient(fakes))
+    logits = {"fake_logits": fake_logits, "real_logits": discriminator(real)}
     discriminator_player = Player(discriminator, discriminator_loss, [real, z], logits)
-    generator_player = Player(generator, generator_loss, z, [discriminator(generator(z))])
+    generator_player = Player(generator, generator_loss, z, {"fake_logits": discriminator(fakes)})
     # Built before compiled: with --resume the optimisers' state is set before the first step.
     discriminator_optimizer.build(discriminator.trainable_variables)
     generator_optimizer.build(generator.trainable_variables)

@@ -51,23 +51,33 @@ def load(
     Raises:
         UserError: the name or size is not known, or the data cannot be found, fetched or read.
     """
-    if name.startswith(FOLDER):
-        from common.datasets import folder
-
-        size = sizes.choose(FOLDER_SIZE, image_size, multiple)
-        return folder.load(name.removeprefix(FOLDER), size)
-    if name not in OWN_SIZES:
+    own = FOLDER_SIZE if name.startswith(FOLDER) else OWN_SIZES.get(name)
+    if own is None:
         close = difflib.get_close_matches(name.lower().replace("-", "_"), NAMES, n=1)
         hint = f"did you mean {close[0]}? " if close else ""
         raise UserError(
             f"unknown data set {name!r}: {hint}accepted are {', '.join(NAMES)} and folder:PATH"
         )
-    size = sizes.choose(OWN_SIZES[name], image_size, multiple)
+    size = sizes.choose(own, image_size, multiple)
+    try:
+        return _load(name, data_dir, size, multiple)
+    except MemoryError:
+        raise UserError(
+            f"image size {size}: {name}'s images do not fit into memory; choose a smaller one"
+        ) from None
+
+
+def _load(name: str, data_dir: str | Path | None, size: int, multiple: int) -> Dataset:
+    if name.startswith(FOLDER):
+        from common.datasets import folder
+
+        return folder.load(name.removeprefix(FOLDER), size)
     if name == "newts":
         from common.datasets import newts
 
         return newts.load(size)
     where = default_data_dir() if data_dir is None else Path(data_dir).expanduser()
+    where = where.absolute()  # for messages that say where to put a file
     if name == "imori":
         from common.datasets import imori
 
@@ -75,9 +85,7 @@ def load(
     if name == "cifar10":
         from common.datasets import cifar10
 
-        dataset = cifar10.load(where)
-    else:
-        from common.datasets import mnist
+        return sizes.fit(cifar10.load(where), size, multiple)
+    from common.datasets import mnist
 
-        dataset = mnist.load(name, where)
-    return sizes.fit(dataset, size, multiple)
+    return sizes.fit(mnist.load(name, where), size, multiple)

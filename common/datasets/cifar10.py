@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import shutil
 import tarfile
@@ -28,6 +29,8 @@ FOLDER = "cifar-10-batches-bin"
 TRAIN = tuple(f"data_batch_{number}.bin" for number in range(1, 6))
 TEST = "test_batch.bin"
 RECORD = 1 + 3 * 32 * 32  # bytes: the label, then red, green and blue by rows
+_REMEDY = "put it right, or remove the folder and it will be downloaded again"
+_AGAIN = "remove it and it will be downloaded again"
 CLASS_NAMES = (
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
 )  # fmt: skip
@@ -45,9 +48,9 @@ def load(data_dir: Path) -> Dataset:
     folder = _find(data_dir)
     train = [batch for batch in TRAIN if (folder / batch).is_file()]
     if not train:
-        raise UserError(f"{folder}: no training batch; at least one of {TRAIN[0]} … is needed")
+        raise UserError(f"{folder}: none of {TRAIN[0]} to {TRAIN[-1]} is there; {_REMEDY}")
     if not (folder / TEST).is_file():
-        raise UserError(f"{folder}: {TEST} is missing; put it there, or remove the folder")
+        raise UserError(f"{folder}: {TEST} is missing; {_REMEDY}")
     parts = [_read(folder / batch) for batch in train]
     images, labels = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     if len(train) < len(TRAIN):
@@ -64,19 +67,21 @@ def _find(data_dir: Path) -> Path:
     for place in (home, data_dir):
         if (place / FOLDER).is_dir():
             return place / FOLDER
-    for place in (home, data_dir):
-        if (place / ARCHIVE).is_file():
-            return unpack(place / ARCHIVE, home / FOLDER)
-    folder, archive = home / FOLDER, home / ARCHIVE
+    folder = home / FOLDER
     with download.into(home):
-        if not folder.is_dir():  # else another run has just been here
-            download.fetch(URLS, archive, f"sha256:{SHA256}")
-            unpack(archive, folder)
-            archive.unlink()  # 170 MB that nobody needs again
+        if folder.is_dir():  # another run has just been here
+            return folder
+        for place in (home, data_dir):
+            if (place / ARCHIVE).is_file():
+                unpack(place / ARCHIVE, folder)
+                return folder
+        download.fetch(URLS, home / ARCHIVE, f"sha256:{SHA256}")
+        unpack(home / ARCHIVE, folder)
+        (home / ARCHIVE).unlink()  # 170 MB that nobody needs again
     return folder
 
 
-def unpack(archive: Path, folder: Path) -> Path:
+def unpack(archive: Path, folder: Path) -> None:
     """Unpack the six batches into `folder`, which appears whole or not at all.
 
     Raises:
@@ -84,7 +89,6 @@ def unpack(archive: Path, folder: Path) -> Path:
     """
     wanted = {f"{FOLDER}/{batch}" for batch in (*TRAIN, TEST)}
     with download.disk_errors(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
         aside = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=folder.parent))
         try:
             with tarfile.open(archive, "r:gz") as tar:
@@ -93,19 +97,17 @@ def unpack(archive: Path, folder: Path) -> Path:
                     if safe.name in wanted and safe.isreg():
                         tar.extract(safe, aside, filter="data")
                         wanted.discard(safe.name)
+                while tar.fileobj.read(1 << 20):  # to the end, where gzip finds its checksum
+                    pass
             if wanted:
                 raise UserError(f"{archive}: holds no {min(wanted)}; {_AGAIN}")
             os.replace(aside / FOLDER, folder)
         except tarfile.FilterError as error:
             raise UserError(f"{archive}: refused, a path leads outside: {error}") from error
-        except (tarfile.TarError, EOFError, zlib.error) as error:
+        except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise UserError(f"{archive}: damaged or cut short ({error}); {_AGAIN}") from error
         finally:
             shutil.rmtree(aside, ignore_errors=True)
-    return folder
-
-
-_AGAIN = "remove it to have it downloaded again"
 
 
 def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -116,15 +118,15 @@ def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
     if not len(data) or len(data) % RECORD:
         raise UserError(
-            f"{path}: {len(data)} bytes are not a whole number of {RECORD}-byte records; "
-            "the file is damaged: replace it"
+            f"{path}: expected a whole number of {RECORD}-byte records, found {len(data)} bytes; "
+            f"{_REMEDY}"
         )
     records = data.reshape(-1, RECORD)
     labels = records[:, 0].astype(np.int64)
     if labels.max() > 9:
         raise UserError(
-            f"{path}: record {labels.argmax()} has the label {labels.max()}, accepted are 0 to 9; "
-            "the file is not CIFAR-10's: replace it"
+            f"{path}: expected labels 0 to 9, found {labels.max()} in record {labels.argmax()}; "
+            f"{_REMEDY}"
         )
     images = records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
     return np.ascontiguousarray(images), labels

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from common.datasets.dataset import Dataset, Split
+from common.datasets.sizes import middle_square
 from common.errors import UserError, warn
 
 if TYPE_CHECKING:
@@ -82,10 +83,9 @@ def _read_all(folder: Path, size: int) -> tuple[list[np.ndarray], list[str], lis
     for file in tqdm(files, desc="reading pictures", unit="file", delay=2, leave=False):
         parts = file.relative_to(folder).parts
         relative = os.path.join(*parts)
-        if file.exists() and not file.is_file():  # a pipe or a device would block
-            others.append(relative)
-            continue
         try:
+            if file.exists() and not file.is_file():  # a pipe or a device would block
+                raise UnidentifiedImageError
             image = read(file, size)
         except UnidentifiedImageError:
             others.append(relative)
@@ -135,8 +135,8 @@ def read(path: Path, size: int) -> np.ndarray:
             # JPEG alone: decode no more than is needed, several times faster with large photos.
             picture.draft(None, (4 * size, 4 * size))
             upright = ImageOps.exif_transpose(picture)
-            rgb = _to_rgb(upright)
-            return np.asarray(ImageOps.fit(rgb, (size, size), Image.Resampling.LANCZOS))
+            square = middle_square(_to_rgb(upright))
+            return np.asarray(square.resize((size, size), Image.Resampling.LANCZOS))
 
 
 def _to_rgb(picture: Image) -> Image:

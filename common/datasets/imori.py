@@ -12,13 +12,16 @@ import numpy as np
 
 from common import download
 from common.datasets.dataset import Dataset, Split
+from common.datasets.sizes import middle_square
 from common.errors import UserError
 
+REPOSITORY = "yoyoyo-yo/DeepLearningMugenKnock"
 COMMIT = "bcec0d3cde2d7288c0e2d233aa502154bf8f0547"
-URL = f"https://raw.githubusercontent.com/yoyoyo-yo/DeepLearningMugenKnock/{COMMIT}/"
-REPOSITORY = "https://github.com/yoyoyo-yo/DeepLearningMugenKnock"
+URL = f"https://raw.githubusercontent.com/{REPOSITORY}/{COMMIT}/"
+ARCHIVE = f"https://github.com/{REPOSITORY}/archive/{COMMIT}.zip"
 CHECKSUMS = Path(__file__).with_suffix(".sha256")  # as the command sha256sum writes them
 CLASS_NAMES = ("akahara", "madara")
+_AGAIN = "remove it and it will be downloaded again"
 MARGIN = 5 / 4  # side of a training picture over that of the crops taken from it
 
 
@@ -70,7 +73,7 @@ def _find(data_dir: Path) -> Path:
                     [URL + path],
                     home / path,
                     f"sha256:{known[path]}",
-                    f"get {REPOSITORY} by hand and put its folder Dataset into {home}",
+                    f"get {ARCHIVE} by hand and put its folder Dataset at {home / 'Dataset'}",
                 )
     return home
 
@@ -91,25 +94,26 @@ def _read_split(home: Path, part: str, size: int) -> Split:
 
 def _read_pair(photo: Path, mask: Path, index: int, size: int) -> tuple[np.ndarray, np.ndarray]:
     """A photo `uint8` (size, size, 3) and its mask (size, size), cropped and resized alike."""
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     try:
         with Image.open(photo) as picture, Image.open(mask) as marked:
             if marked.mode != "P" or marked.size != picture.size:
                 raise UserError(
                     f"{mask}: expected a palette picture as large as {photo.name} "
-                    f"{picture.size}, found mode {marked.mode} of {marked.size}; replace it"
+                    f"{picture.size}, found mode {marked.mode} of {marked.size}; {_AGAIN}"
                 )
             found = {value for _, value in marked.getcolors() or ()}
             if not found <= {0, index}:
                 raise UserError(
                     f"{mask}: expected the palette indices 0 and {index}, "
-                    f"found {sorted(found)}; replace it"
+                    f"found {sorted(found)}; {_AGAIN}"
                 )
-            square = (size, size)
+            photo_square = middle_square(picture.convert("RGB"))
+            mask_square = middle_square(marked)
             return (
-                np.asarray(ImageOps.fit(picture.convert("RGB"), square, Image.Resampling.LANCZOS)),
-                np.asarray(ImageOps.fit(marked, square, Image.Resampling.NEAREST)),
+                np.asarray(photo_square.resize((size, size), Image.Resampling.LANCZOS)),
+                np.asarray(mask_square.resize((size, size), Image.Resampling.NEAREST)),
             )
     except (OSError, SyntaxError, ValueError) as error:
-        raise UserError(f"cannot read {photo} or its mask: {error}; replace them") from error
+        raise UserError(f"cannot read {photo} or its mask: {error}; {_AGAIN}") from error

@@ -25,6 +25,7 @@ FILES = (
     "t10k-images-idx3-ubyte.gz",
     "t10k-labels-idx1-ubyte.gz",
 )
+_AGAIN = "remove it and it will be downloaded again"
 
 
 @dataclass(frozen=True)
@@ -136,14 +137,14 @@ def _read_split(images_path: Path, labels_path: Path) -> Split:
     labels = read_idx(labels_path, 1)
     if images.shape[1:] != (28, 28):
         size = " x ".join(map(str, images.shape[1:]))
-        raise UserError(f"{images_path}: expected images of 28 x 28, found {size}; replace it")
+        raise UserError(f"{images_path}: expected images of 28 x 28, found {size}; {_AGAIN}")
     if len(images) != len(labels) or not len(images):
         raise UserError(
             f"{labels_path}: expected a label for each of the {len(images)} images in "
-            f"{images_path.name}, found {len(labels)} labels; replace both files"
+            f"{images_path.name}, found {len(labels)}; {_AGAIN}"
         )
     if labels.max() > 9:
-        raise UserError(f"{labels_path}: expected labels 0 to 9, found {labels.max()}; replace it")
+        raise UserError(f"{labels_path}: expected labels 0 to 9, found {labels.max()}; {_AGAIN}")
     return Split(images[..., np.newaxis], labels.astype(np.int64))
 
 
@@ -167,7 +168,7 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
             content = gzip.decompress(content)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise UserError(
-            f"{path}: expected a whole gzip file, found a damaged one ({error}); replace it"
+            f"{path}: expected a whole gzip file, found a damaged one ({error}); {_AGAIN}"
         ) from error
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
@@ -176,13 +177,12 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
     if content[:4] != magic or len(content) < start:
         raise UserError(
             f"{path}: expected an IDX file that begins with {magic.hex()}, "
-            f"found {content[:4].hex() or 'an empty file'}; replace it"
+            f"found {content[:4].hex() or 'an empty file'}; {_AGAIN}"
         )
     shape = np.frombuffer(content, ">u4", dimensions, offset=4).tolist()
     expected = start + math.prod(shape)
     if len(content) != expected:
         raise UserError(
-            f"{path}: expected {expected} bytes as its header says, found {len(content)}; "
-            "replace it"
+            f"{path}: expected {expected} bytes as its header says, found {len(content)}; {_AGAIN}"
         )
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)

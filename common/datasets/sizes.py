@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from common.datasets.dataset import Dataset, Split
 from common.errors import UserError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 SMALLEST = 8  # pixels; below it there is nothing to be seen
 
@@ -40,6 +44,13 @@ def choose(own: int, image_size: int | None, multiple: int) -> int:
             f"the nearest: {below} or {below + multiple}"
         )
     return image_size
+
+
+def middle_square(picture: Image) -> Image:
+    """The largest square in a picture's middle."""
+    side = min(picture.size)
+    left, top = (picture.width - side) // 2, (picture.height - side) // 2
+    return picture.crop((left, top, left + side, top + side))
 
 
 def pad(images: np.ndarray, size: int) -> np.ndarray:

@@ -1,0 +1,236 @@
+"""newts: pictures of newts seen from above, drawn by NumPy; the data set that needs no file.
+
+Two classes: `akahara`, the fire-bellied newt, is dark and shows its red belly along the flanks;
+`madara`, the marbled newt, is black and mottled with green. Each picture has a class mask.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+from tqdm import tqdm
+
+from common.datasets.dataset import Dataset, Split
+
+CLASS_NAMES = ("akahara", "madara")
+TRAIN_SIZE = 4096
+TEST_SIZE = 512
+
+# How hard the set is: the ranges that poses and colours are drawn from.
+ANGLE = 0.6  # largest turn of the body from the horizontal, in radians
+SHIFT = 0.1  # largest shift of the body from the centre, in half widths of the picture
+SCALE = (0.88, 1.02)  # body length, in widths of the picture
+BEND = 0.3  # largest arch of the spine
+SWING = 0.12  # largest sway of the tail
+GAIT = 0.06  # how far the legs of one side are ahead of the other's
+GROUNDS = np.array(  # two colours each, blended by noise: sand, moss, leaves, gravel, water
+    [
+        [(214, 192, 148), (180, 152, 108)],
+        [(148, 170, 104), (104, 132, 74)],
+        [(196, 146, 96), (146, 100, 64)],
+        [(188, 184, 178), (136, 132, 130)],
+        [(150, 186, 196), (104, 146, 164)],
+    ],
+    np.float32,
+)
+AKAHARA = np.array([(58, 44, 40), (216, 58, 24)], np.float32)  # back, belly
+MADARA = np.array([(26, 32, 26), (116, 204, 62), (232, 130, 40)], np.float32)  # back, spots, stripe
+
+# The body along its axis, from the tip of the tail (-1) to the snout (+0.9): half the width.
+AXIS = np.array([-1.0, -0.8, -0.5, -0.27, -0.12, 0.1, 0.3, 0.42, 0.52, 0.64, 0.76, 0.85, 0.9])
+WIDTH = np.array([0.0, 0.04, 0.08, 0.11, 0.16, 0.2, 0.17, 0.125, 0.14, 0.17, 0.145, 0.08, 0.0])
+# Upper and lower part of a leg in the frame of the body; the other side mirrors them.
+LEGS = (
+    ((0.33, 0.1), (0.30, 0.31), (0.47, 0.4)),
+    ((-0.15, 0.09), (-0.10, 0.3), (-0.3, 0.39)),
+)
+LEG_WIDTH = 0.048
+FOOT_WIDTH = 0.07
+EYE = (0.73, 0.1, 0.035)  # along, across, radius
+
+TILE = 256  # side of a noise tile, which repeats without a seam
+CHUNK = 64  # pictures at a time: their arrays stay in the processor's cache
+
+
+def draw(
+    indices: np.ndarray, size: int, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Draw newts by number: picture i depends on `seed` and i alone.
+
+    Args:
+        indices: whole numbers from 0, shape (N,).
+        size: height and width in pixels.
+        seed: start of the random numbers.
+
+    Returns:
+        images `uint8` (N, size, size, 3); labels `int64` (N,); masks `uint8` (N, size, size) with
+        0 ground, 1 akahara, 2 madara.
+    """
+    indices = np.asarray(indices)
+    images = np.empty((len(indices), size, size, 3), np.uint8)
+    labels = np.empty(len(indices), np.int64)
+    masks = np.empty((len(indices), size, size), np.uint8)
+    with tqdm(total=len(indices), desc="drawing newts", unit="image", delay=2, leave=False) as bar:
+        for start in range(0, len(indices), CHUNK):
+            part = slice(start, start + CHUNK)
+            images[part], labels[part], masks[part] = _draw_chunk(indices[part], size, seed)
+            bar.update(len(labels[part]))
+    return images, labels, masks
+
+
+def load(image_size: int) -> Dataset:
+    """The data set at a given size: always the same pictures.
+
+    Args:
+        image_size: height and width in pixels.
+    """
+    images, labels, masks = draw(np.arange(TRAIN_SIZE + TEST_SIZE), image_size)
+    train, test = slice(None, TRAIN_SIZE), slice(TRAIN_SIZE, None)
+    return Dataset(
+        name="newts",
+        class_names=CLASS_NAMES,
+        train=Split(images[train], labels[train], masks[train]),
+        test=Split(images[test], labels[test], masks[test]),
+        image_shape=(image_size, image_size, 3),
+    )
+
+
+class _Chance:
+    """Uniform numbers on [0, 1), one per picture, from a hash of seed, picture and draw number."""
+
+    def __init__(self, indices: np.ndarray, seed: int) -> None:
+        self.state = _mix(indices.astype(np.uint64) + _mix(np.array([seed], np.uint64)))
+
+    def uniform(self, low: float = 0.0, high: float = 1.0) -> np.ndarray:
+        """The next number of every picture, shape (N, 1, 1)."""
+        self.state = _mix(self.state)
+        unit = (self.state >> np.uint64(40)).astype(np.float32) / np.float32(1 << 24)
+        return (np.float32(low) + np.float32(high - low) * unit)[:, None, None]
+
+    def below(self, limit: int) -> np.ndarray:
+        """A whole number from 0 to `limit` - 1 for every picture, shape (N,)."""
+        return (self.uniform() * np.float32(limit)).astype(np.int64)[:, 0, 0]
+
+
+def _mix(x: np.ndarray) -> np.ndarray:
+    """SplitMix64 (Steele, Lea, Flood 2014, https://doi.org/10.1145/2660193.2660195)."""
+    x = x + np.uint64(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+@functools.cache
+def _noise_tile(period: int) -> np.ndarray:
+    """Smooth noise in [0, 1], flat in distribution, shape (TILE, TILE); bumps of TILE / period."""
+    cells = np.random.default_rng(period).random((period, period))
+    spectrum = np.zeros((TILE, TILE // 2 + 1), complex)
+    half = period // 2
+    found = np.fft.rfft2(cells)
+    spectrum[:half, :half] = found[:half, :half]
+    spectrum[-half:, :half] = found[-half:, :half]
+    smooth = np.fft.irfft2(spectrum, (TILE, TILE))
+    ranks = np.argsort(np.argsort(smooth, axis=None))
+    return (ranks / (TILE * TILE - 1)).reshape(TILE, TILE).astype(np.float32)
+
+
+def _noise(chance: _Chance, x: np.ndarray, y: np.ndarray, period: int, scale: float) -> np.ndarray:
+    """A noise tile looked up at x, y, with another offset for each picture."""
+    dx, dy = chance.uniform(0, TILE), chance.uniform(0, TILE)
+    columns = (x * scale + dx).astype(np.int32) & (TILE - 1)
+    rows = (y * scale + dy).astype(np.int32) & (TILE - 1)
+    return _noise_tile(period).ravel()[rows * TILE + columns]
+
+
+def _segment(x: np.ndarray, y: np.ndarray, a: tuple, b: tuple) -> np.ndarray:
+    """Distance of points to the segment from a to b."""
+    along = (b[0] - a[0], b[1] - a[1])
+    length = along[0] ** 2 + along[1] ** 2
+    px, py = x - a[0], y - a[1]
+    t = np.clip((px * along[0] + py * along[1]) / length, 0, 1)
+    return np.sqrt((px - t * along[0]) ** 2 + (py - t * along[1]) ** 2)
+
+
+def _body(axis: np.ndarray) -> np.ndarray:
+    """Half the body's width at positions along its axis; negative beyond its ends."""
+    fine = np.linspace(-2, 2, 2049)
+    table = np.interp(fine, AXIS, WIDTH)
+    table = np.where(fine < AXIS[0], fine - AXIS[0], table)
+    table = np.where(fine > AXIS[-1], AXIS[-1] - fine, table).astype(np.float32)
+    smooth = np.convolve(np.pad(table, 16, "edge"), np.hanning(33) / 16, "valid").astype(np.float32)
+    return smooth[np.clip((axis + 2) * 512, 0, 2048).astype(np.int32)]
+
+
+def _blend(low: np.ndarray, high: np.ndarray, share: np.ndarray) -> np.ndarray:
+    return low + (high - low) * share[..., None]
+
+
+def _draw_chunk(
+    indices: np.ndarray, size: int, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    chance = _Chance(indices, seed)
+    labels = chance.below(len(CLASS_NAMES))
+    line = ((np.arange(size, dtype=np.float32) + 0.5) / size * 2 - 1)[None]
+    x, y = line[:, None, :], line[:, :, None]
+
+    # Into the body's frame: turned, scaled, its spine straightened. Lengths in half pictures.
+    angle = chance.uniform(-ANGLE, ANGLE)
+    scale = chance.uniform(*SCALE)
+    px, py = x - chance.uniform(-SHIFT, SHIFT), y - chance.uniform(-SHIFT, SHIFT)
+    axis = (px * np.cos(angle) + py * np.sin(angle)) / scale
+    across = (py * np.cos(angle) - px * np.sin(angle)) / scale
+    bend, swing = chance.uniform(-BEND, BEND), chance.uniform(-SWING, SWING)
+    tail = np.minimum(axis + 0.2, 0)
+    across = across - bend * (axis * axis - 0.2) - swing * np.sin(6 * tail)
+    gait = chance.uniform(-GAIT, GAIT)
+    side = np.abs(across)
+
+    # How deep each pixel lies inside the shape; negative outside.
+    width = _body(axis)
+    inside = width - side
+    stepped = axis + gait * np.sign(across)
+    legs = np.full_like(inside, -9)
+    for hip, knee, foot in LEGS:
+        stretch = stepped if hip[0] > 0 else 2 * axis - stepped  # diagonal pairs move together
+        legs = np.maximum(legs, LEG_WIDTH - _segment(stretch, side, hip, knee))
+        legs = np.maximum(legs, LEG_WIDTH - _segment(stretch, side, knee, foot))
+        reach = np.sqrt((stretch - foot[0]) ** 2 + (side - foot[1]) ** 2)
+        legs = np.maximum(legs, FOOT_WIDTH - reach)
+    depth = np.maximum(inside, legs)
+    pixel = np.float32(2 / size) / scale
+    cover = np.clip(depth / pixel + 0.5, 0, 1)
+
+    # Ground: two colours under coarse and fine noise, and the newt's shadow.
+    ground = GROUNDS[chance.below(len(GROUNDS))][:, :, None, None]
+    coarse = _noise(chance, x, y, 16, 40)
+    fine = _noise(chance, x, y, 128, 90)
+    picture = _blend(ground[:, 0], ground[:, 1], coarse)
+    light = (0.86 + 0.28 * fine) * chance.uniform(0.9, 1.05)
+    shadow = np.clip(1 + depth / 0.16, 0, 1)
+    picture *= (light * (1 - 0.5 * shadow * shadow))[..., None]
+
+    # Skin, rounded by light: the flanks are darker than the back.
+    spots = _noise(chance, axis, across, 32, 90)
+    round_ = np.clip(side / np.maximum(width, 1e-3), 0, 1)
+    on_body = inside > legs
+    akahara = (labels == 0)[:, None, None]
+    red = np.clip((round_ - 0.62 + 0.3 * (spots - 0.5)) * 6, 0, 1)
+    red = np.where(on_body, red, np.where(side > 0.34, 0.9, 0.0))
+    green = np.clip((spots - 0.5) * 7 + 0.5, 0, 1)
+    skin = np.where(
+        akahara[..., None],
+        _blend(AKAHARA[0], AKAHARA[1], red),
+        _blend(MADARA[0], MADARA[1], green),
+    )
+    stripe = (chance.uniform() < 0.5) & ~akahara & (side < 0.022) & (axis > -0.8) & (axis < 0.5)
+    skin = _blend(skin, MADARA[2], stripe.astype(np.float32))
+    shade = (1.12 - 0.35 * round_ * round_) * chance.uniform(0.9, 1.15)
+    skin *= shade[..., None]
+    eye = np.sqrt((axis - EYE[0]) ** 2 + (side - EYE[1]) ** 2)
+    skin = _blend(skin, np.float32([236, 214, 120]), np.clip((EYE[2] - eye) / pixel + 0.5, 0, 1))
+    skin = _blend(skin, np.float32([10, 10, 10]), np.clip((EYE[2] * 0.55 - eye) / pixel + 0.5, 0, 1))
+
+    picture = _blend(picture, skin, cover)
+    masks = np.where(cover > 0.5, labels[:, None, None] + 1, 0).astype(np.uint8)
+    return np.clip(np.rint(picture), 0, 255).astype(np.uint8), labels, masks

@@ -1,0 +1,477 @@
+"""Data sets by name: their files in the official layouts, sizes, and what is refused."""
+
+import gzip
+import io
+import sys
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from common import datasets
+from common.datasets import cifar10, imori, mnist, sizes
+from common.errors import UserError
+
+REAL = Path(__file__).parents[2] / "shared" / "data"
+
+
+def real(name):
+    """Skip a test on real data where there is none."""
+    return pytest.mark.skipif(
+        not (REAL / name).is_dir(), reason=f"no real data: {REAL / name} is not there"
+    )
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch):
+    """What is not found here would be downloaded: let that be an error at once."""
+
+    def fetch(urls, path, *_rest):
+        raise UserError(f"would download {path}")
+
+    monkeypatch.setattr("common.download.fetch", fetch)
+
+
+def check(dataset, name, classes, shape):
+    """What holds for every data set."""
+    assert dataset.name == name
+    assert len(dataset.class_names) == classes
+    assert dataset.image_shape == shape
+    for split in (dataset.train, dataset.test):
+        assert split.images.dtype == np.uint8
+        assert split.images.ndim == 4
+        assert split.labels.dtype == np.int64
+        assert split.labels.shape == (len(split.images),)
+        assert len(split) > 0
+        assert 0 <= split.labels.min() <= split.labels.max() < classes
+    assert dataset.test.images.shape[1:] == shape
+    if not dataset.augment:
+        assert dataset.train.images.shape[1:] == shape
+
+
+# Sizes.
+
+
+@pytest.mark.parametrize(
+    ("own", "given", "multiple", "size"),
+    [
+        (28, None, 1, 28),
+        (28, None, 16, 32),
+        (32, None, 16, 32),
+        (64, None, 1, 64),
+        (28, 28, 4, 28),
+        (28, 48, 16, 48),
+        (28, 8, 1, 8),
+    ],
+)
+def test_choice_of_size(own, given, multiple, size):
+    assert sizes.choose(own, given, multiple) == size
+
+
+@pytest.mark.parametrize(
+    ("given", "multiple", "message"),
+    [
+        (20, 16, "20: must be a multiple of 16; the nearest: 16 or 32"),
+        (28, 16, "28: must be a multiple of 16; the nearest: 16 or 32"),
+        (4, 1, "4: too small; the smallest accepted is 8"),
+        (8, 16, "8: too small; the smallest accepted is 16"),
+        (0, 1, "smallest accepted is 8"),
+        (-32, 16, "smallest accepted is 16"),
+    ],
+)
+def test_size_that_is_refused(given, multiple, message):
+    with pytest.raises(UserError, match=message):
+        datasets.load("mnist", image_size=given, multiple=multiple)
+
+
+def test_padding_leaves_the_pixels_as_they_are():
+    images = np.arange(1, 1 + 2 * 28 * 28, dtype=np.uint32).astype(np.uint8)
+    images = images.reshape(2, 28, 28, 1)
+    padded = sizes.pad(images, 32)
+    np.testing.assert_array_equal(padded[:, 2:30, 2:30], images)
+    assert padded.sum() == images.sum()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_resizing_keeps_a_gradient(channels):
+    ramp = np.linspace(0, 255, 32).round().astype(np.uint8)
+    images = np.broadcast_to(ramp[None, None, :, None], (2, 32, 32, channels))
+    resized = sizes.resize(np.ascontiguousarray(images), 48)
+    assert resized.shape == (2, 48, 48, channels)
+    expected = np.interp((np.arange(48) + 0.5) * 32 / 48 - 0.5, np.arange(32), ramp)
+    assert np.abs(resized[0, 20, :, 0] - expected).max() < 4
+
+
+# Names and places.
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("cifar", "did you mean cifar10"),
+        ("Fashion-MNIST", "did you mean fashion_mnist"),
+        ("celeba", "accepted are newts, cifar10, mnist, fashion_mnist, imori and folder:PATH"),
+        ("", "accepted are"),
+    ],
+)
+def test_unknown_name(name, hint):
+    with pytest.raises(UserError, match=hint):
+        datasets.load(name)
+
+
+def test_default_data_dir(monkeypatch, tmp_path):
+    monkeypatch.setenv("QUARTET_DATA", str(tmp_path))
+    assert datasets.default_data_dir() == tmp_path
+    monkeypatch.delenv("QUARTET_DATA")
+    assert datasets.default_data_dir().name == "quartet"
+
+
+def test_images_that_do_not_fit_into_memory(tmp_path, monkeypatch):
+    write_mnist(tmp_path / "mnist")
+
+    def resize(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(sizes, "resize", resize)
+    with pytest.raises(UserError, match=r"image size 80000: .*do not fit into memory"):
+        datasets.load("mnist", tmp_path, image_size=80_000)
+
+
+@pytest.mark.parametrize(
+    ("given", "multiple", "size"), [(None, 1, 64), (None, 48, 96), (32, 16, 32)]
+)
+def test_newts_are_drawn_at_the_size(monkeypatch, given, multiple, size):
+    drawn = types.SimpleNamespace(load=lambda image_size: image_size)
+    monkeypatch.setitem(sys.modules, "common.datasets.newts", drawn)
+    monkeypatch.setattr(datasets, "newts", drawn, raising=False)
+    assert datasets.load("newts", None, given, multiple) == size
+
+
+# CIFAR-10.
+
+
+def write_batch(path, count, seed=0):
+    """Random records; returns images (N, 32, 32, 3) and labels."""
+    random = np.random.default_rng(seed)
+    images = random.integers(0, 256, (count, 32, 32, 3), np.uint8)
+    labels = random.integers(0, 10, count, np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "wb") as file:
+        for image, label in zip(images, labels, strict=True):
+            file.write(bytes([label]) + image[..., 0].tobytes())
+            file.write(image[..., 1].tobytes() + image[..., 2].tobytes())
+    return images, labels
+
+
+@pytest.mark.parametrize("place", ["cifar10", "."])
+def test_cifar10_whole(tmp_path, capsys, place):
+    folder = tmp_path / place / cifar10.FOLDER
+    written = [write_batch(folder / name, 4, seed) for seed, name in enumerate(cifar10.TRAIN)]
+    test_images, test_labels = write_batch(folder / cifar10.TEST, 3, seed=9)
+    dataset = datasets.load("cifar10", tmp_path)
+    check(dataset, "cifar10", 10, (32, 32, 3))
+    np.testing.assert_array_equal(dataset.train.images, np.concatenate([w[0] for w in written]))
+    np.testing.assert_array_equal(dataset.train.labels, np.concatenate([w[1] for w in written]))
+    np.testing.assert_array_equal(dataset.test.images, test_images)
+    np.testing.assert_array_equal(dataset.test.labels, test_labels)
+    assert capsys.readouterr().err == ""
+
+
+def test_cifar10_some_batches_missing(tmp_path, capsys):
+    folder = tmp_path / "cifar10" / cifar10.FOLDER
+    write_batch(folder / "data_batch_3.bin", 2)
+    write_batch(folder / cifar10.TEST, 2)
+    assert len(datasets.load("cifar10", tmp_path).train) == 2
+    warning = capsys.readouterr().err
+    assert warning.startswith("warning: ")
+    assert warning.count("\n") == 1
+    assert "data_batch_2.bin" in warning
+    assert "data_batch_3.bin" not in warning
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ((cifar10.TEST,), "none of data_batch_1.bin to data_batch_5.bin is there"),
+        (cifar10.TRAIN, "test_batch.bin is missing"),
+        ((), "none of data_batch_1.bin"),
+    ],
+)
+def test_cifar10_no_train_or_no_test(tmp_path, written, message):
+    folder = tmp_path / "cifar10" / cifar10.FOLDER
+    folder.mkdir(parents=True)
+    for name in written:
+        write_batch(folder / name, 1)
+    with pytest.raises(UserError, match=message):
+        datasets.load("cifar10", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (bytes(3073 * 2 - 1), r"3073-byte records, found 6145 bytes"),
+        (b"", "found 0 bytes"),
+        (bytes(3073) + b"\x0a" + bytes(3072), "labels 0 to 9, found 10 in record 1"),
+    ],
+)
+def test_cifar10_damaged_batch(tmp_path, content, message):
+    folder = tmp_path / cifar10.FOLDER
+    write_batch(folder / cifar10.TEST, 1)
+    (folder / "data_batch_1.bin").write_bytes(content)
+    with pytest.raises(UserError, match="data_batch_1.bin.*" + message):
+        datasets.load("cifar10", tmp_path)
+
+
+# MNIST and Fashion-MNIST.
+
+
+def idx(array):
+    """An array as the content of an IDX file."""
+    head = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes()
+    return head + array.tobytes()
+
+
+def write_mnist(folder, counts=(6, 4), compress=True, seed=0):
+    """The four files; returns the arrays in the files' order."""
+    random = np.random.default_rng(seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    arrays = []
+    for count in counts:
+        arrays.append(random.integers(0, 256, (count, 28, 28), np.uint8))
+        arrays.append(random.integers(0, 10, count, np.uint8))
+    for name, array in zip(mnist.FILES, arrays, strict=True):
+        if compress:
+            (folder / name).write_bytes(gzip.compress(idx(array)))
+        else:
+            (folder / name.removesuffix(".gz")).write_bytes(idx(array))
+    return arrays
+
+
+@pytest.mark.parametrize("compress", [True, False])
+@pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
+def test_mnist(tmp_path, name, compress):
+    arrays = write_mnist(tmp_path / name, compress=compress)
+    dataset = datasets.load(name, tmp_path)
+    check(dataset, name, 10, (28, 28, 1))
+    np.testing.assert_array_equal(dataset.train.images[..., 0], arrays[0])
+    np.testing.assert_array_equal(dataset.train.labels, arrays[1])
+    np.testing.assert_array_equal(dataset.test.images[..., 0], arrays[2])
+    np.testing.assert_array_equal(dataset.test.labels, arrays[3])
+
+
+def test_mnist_named_gz_but_plain(tmp_path):
+    arrays = write_mnist(tmp_path / "mnist")
+    name = tmp_path / "mnist" / mnist.FILES[0]
+    name.write_bytes(gzip.decompress(name.read_bytes()))  # as some browsers save it
+    train = datasets.load("mnist", tmp_path).train
+    np.testing.assert_array_equal(train.images[..., 0], arrays[0])
+
+
+def test_mnist_is_padded_or_resized(tmp_path):
+    arrays = write_mnist(tmp_path / "mnist")
+    for size in (None, 32):
+        padded = datasets.load("mnist", tmp_path, size, multiple=16)
+        check(padded, "mnist", 10, (32, 32, 1))
+        np.testing.assert_array_equal(padded.test.images[:, 2:30, 2:30, 0], arrays[2])
+    check(datasets.load("mnist", tmp_path, 64, multiple=16), "mnist", 10, (64, 64, 1))
+    resized = datasets.load("mnist", tmp_path, 32)
+    check(resized, "mnist", 10, (32, 32, 1))
+    assert (resized.train.images != datasets.load("mnist", tmp_path, 32, 16).train.images).any()
+
+
+def test_one_is_never_taken_for_the_other(tmp_path, monkeypatch):
+    """Both have files of the same names: only a folder of the right name counts."""
+    monkeypatch.setitem(
+        mnist.SOURCES,
+        "fashion_mnist",
+        mnist.Source(("http://nowhere.invalid/",), ("0",) * 4, ("x",) * 10, packaged=None),
+    )
+    write_mnist(tmp_path)
+    write_mnist(tmp_path / "mnist")
+    for place in (tmp_path, tmp_path / "mnist"):
+        with pytest.raises(UserError, match=r"would download .*fashion_mnist/train-images"):
+            datasets.load("fashion_mnist", place)
+    assert len(datasets.load("mnist", tmp_path / "mnist").train) == 6
+
+
+def test_packaged_files(tmp_path, monkeypatch):
+    write_mnist(tmp_path / "package")
+    source = mnist.Source((), (), ("x",) * 10, packaged=tmp_path / "package")
+    monkeypatch.setitem(mnist.SOURCES, "fashion_mnist", source)
+    assert len(datasets.load("fashion_mnist", tmp_path / "none").train) == 6
+    write_mnist(tmp_path / "own" / "fashion_mnist", counts=(2, 2))
+    assert len(datasets.load("fashion_mnist", tmp_path / "own").train) == 2
+
+
+IMAGES = idx(np.zeros((6, 28, 28), np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("index", "content", "message"),
+    [
+        (0, IMAGES[:-1], "expected 4720 bytes as its header says, found 4719"),
+        (0, IMAGES + b"?", "expected 4720 bytes as its header says, found 4721"),
+        (0, gzip.compress(IMAGES)[:-9], "a whole gzip file, found a damaged one"),
+        (0, gzip.compress(IMAGES)[:-8] + bytes(8), "a whole gzip file, found a damaged one"),
+        (0, b"", "an IDX file that begins with 00000803, found an empty file"),
+        (0, b"<html>", "begins with 00000803, found 3c68746d"),
+        (0, idx(np.zeros(6, np.uint8)), "begins with 00000803, found 00000801"),
+        (0, idx(np.zeros((6, 32, 28), np.uint8)), "images of 28 x 28, found 32 x 28"),
+        (1, idx(np.zeros(5, np.uint8)), "each of the 6 images .*, found 5"),
+        (1, idx(np.full(6, 10, np.uint8)), "labels 0 to 9, found 10"),
+        (3, idx(np.zeros((4, 28, 28), np.uint8)), "begins with 00000801, found 00000803"),
+    ],
+)
+def test_mnist_damaged(tmp_path, index, content, message):
+    write_mnist(tmp_path / "mnist")
+    (tmp_path / "mnist" / mnist.FILES[index]).write_bytes(content)
+    with pytest.raises(UserError, match=f"{mnist.FILES[index]}: .*{message}") as raised:
+        datasets.load("mnist", tmp_path)
+    assert "\n" not in str(raised.value)
+
+
+# Imori.
+
+
+def imori_files():
+    """Photos and masks by path, in the real ones' layout: a bright square marks the newt."""
+    files = {}
+    for path in imori.checksums():
+        if "/images/" not in path:
+            continue
+        height, width = (144, 256) if int(path[-5]) % 2 else (455, 256)
+        label = 1 + imori.CLASS_NAMES.index(path.split("/")[3])
+        pixels = np.zeros((height, width), np.uint8)
+        pixels[height // 2 - 40 : height // 2, width // 2 - 40 : width // 2] = label
+        photo = io.BytesIO()
+        Image.fromarray(pixels).point(lambda value: value and 255).convert("RGB").save(
+            photo, "JPEG", quality=95
+        )
+        mask = Image.fromarray(pixels).convert("P")
+        mask.putdata(pixels.flatten().tolist())
+        mask.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0])
+        marked = io.BytesIO()
+        mask.save(marked, "PNG")
+        files[path] = photo.getvalue()
+        files[path.replace("/images/", "/seg_images/").replace(".jpg", ".png")] = marked.getvalue()
+    return files
+
+
+def write_imori(folder):
+    for path, content in imori_files().items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(content)
+
+
+def check_imori(dataset, size):
+    check(dataset, "imori", 2, (size, size, 3))
+    assert dataset.class_names == ("akahara", "madara")
+    assert dataset.augment
+    assert dataset.train.images.shape == (16, size * 5 // 4, size * 5 // 4, 3)
+    assert dataset.test.images.shape == (6, size, size, 3)
+    for split in (dataset.train, dataset.test):
+        assert split.masks is not None
+        assert split.masks.dtype == np.uint8
+        assert split.masks.shape == split.images.shape[:3]
+        for mask, label in zip(split.masks, split.labels, strict=True):
+            assert set(np.unique(mask)) == {0, label + 1}
+
+
+@pytest.mark.parametrize("place", ["imori", "."])
+def test_imori(tmp_path, place):
+    write_imori(tmp_path / place)
+    dataset = datasets.load("imori", tmp_path)
+    check_imori(dataset, 64)
+    for split in (dataset.train, dataset.test):
+        assert split.masks is not None
+        bright = split.images[..., 0] > 127
+        assert ((split.masks > 0) != bright).mean() < 0.02  # but for the edges
+        rows, columns = (bright.any(axis=axis).sum(axis=1) for axis in (2, 1))
+        assert np.abs(rows - columns).max() <= 1  # squares stay square
+
+
+def test_imori_size(tmp_path):
+    write_imori(tmp_path)
+    check_imori(datasets.load("imori", tmp_path, image_size=32, multiple=16), 32)
+    check_imori(datasets.load("imori", tmp_path, multiple=48), 96)
+
+
+def test_imori_damaged(tmp_path):
+    write_imori(tmp_path)
+    photo = tmp_path / "Dataset/train/images/akahara/akahara_0001.jpg"
+    whole = photo.read_bytes()
+    photo.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match=r"cannot read .*akahara_0001.jpg"):
+        datasets.load("imori", tmp_path)
+    photo.write_bytes(whole)
+    mask = tmp_path / "Dataset/test/seg_images/madara/madara_0010.png"
+    mask.write_bytes((tmp_path / "Dataset/test/seg_images/akahara/akahara_0010.png").read_bytes())
+    with pytest.raises(UserError, match=r"madara_0010.png: expected .* 0 and 2, found \[0, 1\]"):
+        datasets.load("imori", tmp_path)
+    Image.new("L", (256, 144)).save(mask)
+    with pytest.raises(UserError, match=r"madara_0010.png: expected a palette picture"):
+        datasets.load("imori", tmp_path)
+
+
+def test_imori_table():
+    table = imori.checksums()
+    assert len(table) == 44
+    assert all(len(digest) == 64 for digest in table.values())
+    assert len(imori.COMMIT) == 40
+
+
+# Real data.
+
+
+@real("cifar10")
+def test_real_cifar10(capsys):
+    dataset = datasets.load("cifar10", REAL, multiple=16)
+    check(dataset, "cifar10", 10, (32, 32, 3))
+    assert "warning: " in capsys.readouterr().err
+    assert len(dataset.train) == len(dataset.test) == 10_000
+    # The sky above an airplane is bluer than the ground under a horse.
+    means = [dataset.train.images[dataset.train.labels == k].mean(axis=(0, 1, 2)) for k in (0, 7)]
+    assert means[0][2] > means[0][0]
+    assert means[1][2] < means[1][0]
+    # Neighbouring pixels are alike only if rows, columns and colours are where they belong.
+    images = dataset.train.images[:500].astype(int)
+    assert np.abs(np.diff(images, axis=1)).mean() < 20
+    assert np.abs(np.diff(images, axis=2)).mean() < 20
+
+
+@real("mnist")
+def test_real_mnist():
+    dataset = datasets.load("mnist", REAL, multiple=16)
+    check(dataset, "mnist", 10, (32, 32, 1))
+    assert (len(dataset.train), len(dataset.test)) == (8000, 2000)
+    # A zero has a hole in its middle, a one has not.
+    middle = dataset.train.images[:, 14:18, 15:17].mean(axis=(1, 2, 3))
+    assert middle[dataset.train.labels == 0].mean() < 60 < 150
+    assert middle[dataset.train.labels == 1].mean() > 150
+
+
+@real("imori")
+def test_real_imori():
+    import hashlib
+
+    check_imori(datasets.load("imori", REAL), 64)
+    for path, digest in imori.checksums().items():
+        assert hashlib.sha256((REAL / "imori" / path).read_bytes()).hexdigest() == digest
+
+
+PACKAGED = mnist.SOURCES["fashion_mnist"].packaged
+
+
+@pytest.mark.skipif(
+    not (PACKAGED and PACKAGED.is_dir()), reason="Debian's dataset-fashion-mnist is not installed"
+)
+def test_real_fashion_mnist(tmp_path):
+    dataset = datasets.load("fashion_mnist", tmp_path)
+    check(dataset, "fashion_mnist", 10, (28, 28, 1))
+    assert np.bincount(dataset.train.labels).tolist() == [6000] * 10
+    assert np.bincount(dataset.test.labels).tolist() == [1000] * 10
+    # Trousers are darker than coats: less of the image is cloth.
+    means = [dataset.train.images[dataset.train.labels == k].mean() for k in range(10)]
+    assert means[dataset.class_names.index("Trouser")] < means[dataset.class_names.index("Coat")]

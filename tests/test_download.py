@@ -1,0 +1,435 @@
+"""Downloads, from a server on this machine that can be told to misbehave."""
+
+import hashlib
+import http.server
+import io
+import multiprocessing
+import socket
+import tarfile
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_datasets import idx, imori_files
+
+from common import datasets, download
+from common.datasets import cifar10, imori, mnist
+from common.errors import UserError
+
+CONTENT = np.random.default_rng(0).integers(0, 256, 300_000, np.uint8).tobytes()
+CHECKSUM = "sha256:" + hashlib.sha256(CONTENT).hexdigest()
+
+
+class Server:
+    """Files by path, and how each is served.
+
+    Attributes:
+        files: what there is, by path.
+        breaks: by path, after how many bytes the connection breaks, one entry a request.
+        resumes: whether it knows the header Range.
+        requests: the path and Range of each request so far.
+        sent: bytes of files sent so far.
+    """
+
+    def __init__(self):
+        self.files = {}
+        self.breaks = {}
+        self.statuses = {}
+        self.resumes = True
+        self.requests = []
+        self.sent = 0
+        server = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                server.answer(self)
+
+            def log_message(self, format, *args):
+                pass
+
+        self.httpd = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.httpd.server_address[1]}/"
+        threading.Thread(target=self.httpd.serve_forever, args=(0.02,), daemon=True).start()
+
+    def answer(self, handler):
+        path = handler.path.removeprefix("/")
+        span = handler.headers.get("Range")
+        self.requests.append((path, span))
+        if self.statuses.get(path):
+            handler.send_error(self.statuses[path].pop(0))
+            return
+        if path not in self.files:
+            handler.send_error(404)
+            return
+        content = self.files[path]
+        start = int(span.removeprefix("bytes=").removesuffix("-")) if span and self.resumes else 0
+        if start and start >= len(content):
+            handler.send_response(416)
+            handler.send_header("Content-Range", f"bytes */{len(content)}")
+            handler.end_headers()
+            return
+        handler.send_response(206 if start else 200)
+        if start:
+            handler.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+        body = content[start:]
+        handler.send_header("Content-Length", str(len(body)))
+        handler.end_headers()
+        if self.breaks.get(path):
+            body = body[: self.breaks[path].pop(0)]
+        self.sent += len(body)
+        handler.wfile.write(body)
+        handler.wfile.flush()
+
+
+@pytest.fixture
+def server(monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "*")
+    monkeypatch.setattr(download, "PAUSES", (0.0, 0.0))
+    running = Server()
+    yield running
+    running.httpd.shutdown()
+    running.httpd.server_close()
+
+
+@pytest.fixture
+def closed(monkeypatch):
+    """The address of a port that nobody listens at."""
+    monkeypatch.setenv("NO_PROXY", "*")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{probe.getsockname()[1]}/"
+
+
+def names(folder: Path):
+    return sorted(path.name for path in folder.rglob("*"))
+
+
+def test_plain_download(server, tmp_path):
+    server.files["a"] = CONTENT
+    download.fetch([server.url + "a"], tmp_path / "a", CHECKSUM)
+    assert (tmp_path / "a").read_bytes() == CONTENT
+    assert names(tmp_path) == ["a"]
+    assert server.requests == [("a", None)]
+
+
+def test_md5_is_a_checksum_too(server, tmp_path):
+    server.files["a"] = CONTENT
+    md5 = "md5:" + hashlib.md5(CONTENT).hexdigest()
+    download.fetch([server.url + "a"], tmp_path / "a", md5)
+    assert (tmp_path / "a").read_bytes() == CONTENT
+
+
+def test_broken_connection_is_resumed(server, tmp_path):
+    server.files["a"] = CONTENT
+    server.breaks["a"] = [100_000, 100_000]
+    download.fetch([server.url + "a"], tmp_path / "a", CHECKSUM)
+    assert (tmp_path / "a").read_bytes() == CONTENT
+    starts = [span and int(span[6:-1]) for _, span in server.requests]
+    assert starts[0] is None
+    assert 0 < starts[1] <= 100_000 < starts[2] <= 200_000
+    assert server.sent < len(CONTENT) + 2 * download.CHUNK  # only what was in flight comes twice
+
+
+def test_many_breaks_do_not_exhaust_the_attempts(server, tmp_path):
+    server.files["a"] = CONTENT
+    server.breaks["a"] = [50_000] * 5
+    download.fetch([server.url + "a"], tmp_path / "a", CHECKSUM)
+    assert len(server.requests) == 6
+
+
+def test_a_connection_that_brings_nothing_is_given_up(server, tmp_path):
+    server.files["a"] = CONTENT
+    server.breaks["a"] = [0] * 99
+    with pytest.raises(UserError, match="the connection broke"):
+        download.fetch([server.url + "a"], tmp_path / "a", CHECKSUM)
+    assert len(server.requests) == 1 + len(download.PAUSES)
+
+
+def test_a_later_run_resumes(server, tmp_path):
+    server.files["a"] = CONTENT
+    (tmp_path / "a.part").write_bytes(CONTENT[:123_456])
+    download.fetch([server.url + "a"], tmp_path / "a", CHECKSUM)
+    assert server.requests == [("a", "bytes=123456-")]
+    assert server.sent == len(CONTENT) - 123_456
+    assert names(tmp_path) == ["a"]
+
+
+def test_server_that_cannot_resume_sends_all(server, tmp_path):
+    server.files["a"] = CONTENT
+    server.resumes = False
+    (tmp_path / "a.part").write_bytes(CONTENT[:1000])
+    download.fetch([server.url + "a"], tmp_path / "a", CHECKSUM)
+    assert (tmp_path / "a").read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("part", [CONTENT, CONTENT + b"more", b"x" * 1000])
+def test_part_that_is_whole_or_too_long_or_wrong(server, tmp_path, part):
+    server.files["a"] = CONTENT
+    (tmp_path / "a.part").write_bytes(part)
+    download.fetch([server.url + "a"], tmp_path / "a", CHECKSUM)
+    assert (tmp_path / "a").read_bytes() == CONTENT
+    assert names(tmp_path) == ["a"]
+
+
+@pytest.mark.parametrize("first", [None, b"altered", CONTENT[:-1] + b"?"])
+def test_second_mirror(server, tmp_path, first):
+    if first is not None:
+        server.files["first/a"] = first
+    server.files["second/a"] = CONTENT
+    urls = [server.url + "first/a", server.url + "second/a"]
+    download.fetch(urls, tmp_path / "a", CHECKSUM)
+    assert (tmp_path / "a").read_bytes() == CONTENT
+    assert [path for path, _ in server.requests] == ["first/a", "second/a"]
+
+
+def test_busy_server_is_asked_again(server, tmp_path):
+    server.files["a"] = CONTENT
+    server.statuses["a"] = [503, 429]
+    download.fetch([server.url + "a"], tmp_path / "a", CHECKSUM)
+    assert len(server.requests) == 3
+
+
+def test_wrong_checksum_everywhere_leaves_nothing(server, tmp_path):
+    server.files["a"] = server.files["b"] = b"altered"
+    target = tmp_path / "new" / "deep" / "a"
+    with (
+        pytest.raises(UserError, match=r"wrong checksum.*wrong checksum"),
+        download.into(target.parent),
+    ):
+        download.fetch([server.url + "a", server.url + "b"], target, CHECKSUM)
+    assert names(tmp_path) == []
+
+
+def test_compression_on_the_way_is_not_undone(server, tmp_path):
+    """A server may call a .gz file's own compression the transfer's."""
+    import gzip
+
+    content = gzip.compress(CONTENT)
+    server.files["a.gz"] = content
+    send = http.server.BaseHTTPRequestHandler.end_headers
+
+    def end_headers(handler):
+        handler.send_header("Content-Encoding", "gzip")
+        send(handler)
+
+    server.httpd.RequestHandlerClass.end_headers = end_headers
+    checksum = "sha256:" + hashlib.sha256(content).hexdigest()
+    download.fetch([server.url + "a.gz"], tmp_path / "a.gz", checksum)
+    assert (tmp_path / "a.gz").read_bytes() == content
+
+
+def test_no_network_names_file_reason_and_place(closed, tmp_path):
+    target = tmp_path / "data" / "file.bin"
+    start = time.monotonic()
+    with pytest.raises(UserError) as raised, download.into(target.parent):
+        download.fetch([closed + "file.bin", closed + "other"], target, CHECKSUM)
+    message = str(raised.value)
+    assert time.monotonic() - start < 5
+    assert "connection refused" in message
+    assert closed + "file.bin" in message
+    assert str(target) in message
+    assert "\n" not in message
+    assert names(tmp_path) == []
+
+
+def test_unknown_host_fails_soon(monkeypatch, tmp_path):
+    monkeypatch.setattr(download, "ANSWER_SECONDS", 2.0)
+    start = time.monotonic()
+    with pytest.raises(UserError, match=r"nowhere\.invalid: (host name not found|no answer)"):
+        download.fetch(["http://nowhere.invalid/a"], tmp_path / "a", CHECKSUM)
+    assert time.monotonic() - start < 4
+
+
+def test_silent_server_fails_soon(monkeypatch, tmp_path):
+    monkeypatch.setenv("NO_PROXY", "*")
+    monkeypatch.setattr(download, "ANSWER_SECONDS", 0.3)
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/a"
+        start = time.monotonic()
+        with pytest.raises(UserError, match=r"no answer|timed out"):
+            download.fetch([url], tmp_path / "a", CHECKSUM)
+        assert time.monotonic() - start < 3
+    assert names(tmp_path) == []
+
+
+def test_lost_network_keeps_the_part(server, monkeypatch, tmp_path):
+    server.files["a"] = CONTENT
+    server.breaks["a"] = [200_000] + [0] * 9
+    with pytest.raises(UserError, match="the connection broke"):
+        download.fetch([server.url + "a"], tmp_path / "a", CHECKSUM)
+    assert names(tmp_path) == ["a.part"]
+    kept = (tmp_path / "a.part").read_bytes()
+    assert kept
+    assert CONTENT.startswith(kept)
+
+
+def test_full_disk(server, monkeypatch, tmp_path):
+    server.files["a"] = CONTENT
+
+    def full(*_args, **_kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(download.os, "replace", full)
+    with pytest.raises(UserError, match=r"cannot write .*a: No space left on device"):
+        download.fetch([server.url + "a"], tmp_path / "a", CHECKSUM)
+
+
+def test_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(UserError, match="cannot write"), download.into(tmp_path / "file" / "sub"):
+        pass
+
+
+def hold(folder, started, seconds):
+    with download.into(folder):
+        started.set()
+        time.sleep(seconds)
+        (folder / "done").write_text("")
+
+
+def test_second_run_waits_for_the_first(tmp_path, capfd):
+    pytest.importorskip("fcntl", reason="this system has no file locks of this kind")
+    context = multiprocessing.get_context("spawn")
+    started = context.Event()
+    first = context.Process(target=hold, args=(tmp_path, started, 0.5))
+    first.start()
+    assert started.wait(20)
+    with download.into(tmp_path):
+        assert (tmp_path / "done").exists()
+    first.join()
+    assert "waiting for another run" in capfd.readouterr().err
+
+
+# The data sets.
+
+
+def cifar10_archive(extra=None, batches=(*cifar10.TRAIN, cifar10.TEST)):
+    """The official archive's layout, two records a batch."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as tar:
+        members = {f"{cifar10.FOLDER}/{name}": bytes(2 * cifar10.RECORD) for name in batches}
+        members[f"{cifar10.FOLDER}/readme.html"] = b"<html>"
+        for name, content in {**(extra or {}), **members}.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return out.getvalue()
+
+
+@pytest.fixture
+def serve_cifar10(server, monkeypatch):
+    def serve(archive):
+        server.files[cifar10.ARCHIVE] = archive
+        monkeypatch.setattr(cifar10, "URLS", (server.url + cifar10.ARCHIVE,))
+        monkeypatch.setattr(cifar10, "SHA256", hashlib.sha256(archive).hexdigest())
+
+    return serve
+
+
+def test_cifar10_is_downloaded_once(serve_cifar10, server, tmp_path):
+    serve_cifar10(cifar10_archive())
+    for _ in range(2):
+        dataset = datasets.load("cifar10", tmp_path / "not" / "yet")
+        assert dataset.train.images.shape == (10, 32, 32, 3)
+    assert len(server.requests) == 1
+    folder = tmp_path / "not" / "yet" / "cifar10"
+    assert names(folder) == sorted([cifar10.FOLDER, *cifar10.TRAIN, cifar10.TEST])
+
+
+def test_cifar10_archive_put_there_by_hand(closed, monkeypatch, tmp_path):
+    monkeypatch.setattr(cifar10, "URLS", (closed,))
+    (tmp_path / cifar10.ARCHIVE).write_bytes(cifar10_archive())
+    assert len(datasets.load("cifar10", tmp_path).test) == 2
+    assert (tmp_path / cifar10.ARCHIVE).exists()  # not ours to remove
+
+
+@pytest.mark.parametrize("name", ["../escaped", f"{cifar10.FOLDER}/../../escaped"])
+def test_archive_that_leads_outside_is_refused(tmp_path, name):
+    (tmp_path / "cifar10").mkdir()
+    archive = tmp_path / "cifar10" / cifar10.ARCHIVE
+    archive.write_bytes(cifar10_archive({name: b"!"}))
+    before = names(tmp_path)
+    with pytest.raises(UserError, match="refused"):
+        datasets.load("cifar10", tmp_path)
+    assert names(tmp_path) == before
+
+
+def test_unknown_members_of_the_archive_are_left_in_it(tmp_path):
+    archive = tmp_path / cifar10.ARCHIVE
+    escaped = tmp_path / "escaped"
+    archive.write_bytes(cifar10_archive({str(escaped): b"!", "else": b"!"}))
+    datasets.load("cifar10", tmp_path)
+    batches = sorted([*cifar10.TRAIN, cifar10.TEST])
+    assert names(tmp_path / "cifar10") == sorted([cifar10.FOLDER, *batches])
+    assert not escaped.exists()
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda archive: archive[:-300], "damaged or cut short"),
+        (lambda archive: b"no archive", "damaged or cut short"),
+        (lambda archive: archive[:-8] + b"\0" * 8, "damaged or cut short"),
+        (lambda archive: cifar10_archive(batches=cifar10.TRAIN), "holds no .*test_batch.bin"),
+    ],
+)
+def test_damaged_archive(tmp_path, damage, message):
+    (tmp_path / "cifar10").mkdir()
+    (tmp_path / "cifar10" / cifar10.ARCHIVE).write_bytes(damage(cifar10_archive()))
+    with pytest.raises(UserError, match=message):
+        datasets.load("cifar10", tmp_path)
+    assert names(tmp_path / "cifar10") == [cifar10.ARCHIVE]
+
+
+def test_mnist_downloads_what_is_missing(server, monkeypatch, tmp_path):
+    contents = []
+    for count in (5, 3):
+        contents.append(idx(np.zeros((count, 28, 28), np.uint8)))
+        contents.append(idx(np.arange(count, dtype=np.uint8)))
+    md5s = tuple(hashlib.md5(content).hexdigest() for content in contents)
+    server.files |= {"good/" + n: c for n, c in zip(mnist.FILES, contents, strict=True)}
+    source = mnist.Source((server.url + "bad/", server.url + "good/"), md5s, tuple("0123456789"))
+    monkeypatch.setitem(mnist.SOURCES, "mnist", source)
+    (tmp_path / "mnist").mkdir()
+    (tmp_path / "mnist" / "train-labels-idx1-ubyte").write_bytes(contents[1])
+    assert len(datasets.load("mnist", tmp_path).train) == 5
+    asked = [path for path, _ in server.requests if path.startswith("good/")]
+    assert asked == ["good/" + mnist.FILES[i] for i in (0, 2, 3)]
+
+
+def test_mnist_without_network_names_all_files(closed, monkeypatch, tmp_path):
+    source = mnist.Source((closed,), ("0",) * 4, tuple("0123456789"))
+    monkeypatch.setitem(mnist.SOURCES, "mnist", source)
+    with pytest.raises(UserError) as raised:
+        datasets.load("mnist", tmp_path / "data")
+    message = str(raised.value)
+    assert all(name in message for name in mnist.FILES)
+    assert str(tmp_path / "data" / "mnist") in message
+    assert names(tmp_path) == []
+
+
+def test_imori_is_downloaded_file_by_file(server, monkeypatch, tmp_path):
+    files = imori_files()
+    server.files |= files
+    table = tmp_path / "table"
+    table.write_text(
+        "".join(f"{hashlib.sha256(c).hexdigest()}  {name}\n" for name, c in files.items())
+    )
+    monkeypatch.setattr(imori, "CHECKSUMS", table)
+    monkeypatch.setattr(imori, "URL", server.url)
+    dataset = datasets.load("imori", tmp_path / "data")
+    assert (len(dataset.train), len(dataset.test)) == (16, 6)
+    assert len(server.requests) == 44
+
+
+def test_imori_without_network(closed, monkeypatch, tmp_path):
+    monkeypatch.setattr(imori, "URL", closed)
+    with pytest.raises(UserError) as raised:
+        datasets.load("imori", tmp_path / "data")
+    assert str(tmp_path / "data" / "imori" / "Dataset") in str(raised.value)
+    assert imori.COMMIT in str(raised.value)
+    assert names(tmp_path) == []
