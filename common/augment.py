@@ -38,22 +38,19 @@ def augment(
     lefts = rng.integers(width - image_size, size=count, endpoint=True).tolist()
     upside_down, mirrored, transposed = rng.integers(2, size=(3, count)).tolist()
 
-    def place(picture: np.ndarray, index: int) -> np.ndarray:
-        top, left = tops[index], lefts[index]
-        crop = picture[top : top + image_size, left : left + image_size]
-        if upside_down[index]:
-            crop = crop[::-1]
-        if mirrored[index]:
-            crop = crop[:, ::-1]
-        # Rows for columns, after a flip, is a quarter turn: all eight positions are as likely.
-        return crop.swapaxes(0, 1) if transposed[index] else crop
+    def place(pictures: np.ndarray) -> np.ndarray:
+        placed = np.empty((count, image_size, image_size), pictures.dtype)
+        for index, (top, left) in enumerate(zip(tops, lefts, strict=True)):
+            crop = pictures[index, top : top + image_size, left : left + image_size]
+            if upside_down[index]:
+                crop = crop[::-1]
+            if mirrored[index]:
+                crop = crop[:, ::-1]
+            # Rows for columns, after a flip, is a quarter turn: all eight positions are as likely.
+            placed[index] = crop.T if transposed[index] else crop
+        return placed
 
-    changed = np.empty((count, image_size, image_size, channels), images.dtype)
-    for index, image in enumerate(images):
-        changed[index] = place(image, index)
-    if masks is None:
-        return changed
-    changed_masks = np.empty((count, image_size, image_size), masks.dtype)
-    for index, mask in enumerate(masks):
-        changed_masks[index] = place(mask, index)
-    return changed, changed_masks
+    # A pixel's channels move as one item, which halves the time.
+    pixels = np.ascontiguousarray(images).view(f"V{channels}")[..., 0]
+    changed = place(pixels)[..., np.newaxis].view(np.uint8)
+    return changed if masks is None else (changed, place(masks))

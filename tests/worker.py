@@ -13,13 +13,13 @@ from typing import Any
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parent)]
 
-from scripts import load_script
+from scripts import load_script  # noqa: E402
 
 FRAMEWORK, SCORE, ANSWER = sys.argv[1:4]
 script = load_script(FRAMEWORK, "dcgan")  # the framework goes first, see house rules on imports
 bridge: Any = importlib.import_module(f"common.bridges.{FRAMEWORK}")
 
-import numpy as np
+import numpy as np  # noqa: E402
 
 LEARNING_RATE = 2e-4
 
@@ -247,7 +247,8 @@ def play(score: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
     # Once more from weights that differ by one rounding: the drift that no bound can undercut.
     nudged = {key: np.nextafter(array, np.float32(9)) for key, array in weights.items()}
-    for title, start in (("adam", weights), ("nudged", nudged))[: 2 if FRAMEWORK == "pytorch" else 1]:
+    starts = {"adam": weights, "nudged": nudged} if FRAMEWORK == "pytorch" else {"adam": weights}
+    for title, start in starts.items():
         g, d = fresh(start)
         step = player.stepper(g, d, player.adam(g), player.adam(d))
         for index in range(len(images)):
