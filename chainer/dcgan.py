@@ -21,6 +21,7 @@ import chainer.links as L
 
 from common.flags import Settings, launch
 from common.run import Run, uniform_noise
+
 from optimizers import Adam
 
 

@@ -10,7 +10,6 @@ from common.augment import augment
 from common.datasets.dataset import Dataset
 from common.errors import UserError
 
-
 CROPS = 16  # how often an epoch shows an augmented image, each time cropped and turned anew
 
 

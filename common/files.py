@@ -29,7 +29,9 @@ def replacing(path: Path) -> Iterator[Path]:
         UserError: the disk is full, or the folder cannot be written; `path` is as it was.
     """
     with disk_errors(path):
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+        handle, name = tempfile.mkstemp(
+            prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent
+        )
         os.close(handle)
         aside = Path(name)
         try:

@@ -24,7 +24,7 @@ class Settings:
     its help text and, for numbers, the smallest value accepted.
     """
 
-    size_multiple: ClassVar[int] = 1  # image sides must divide by it; a script's Config may say more
+    size_multiple: ClassVar[int] = 1  # what the sides of images must be a multiple of
 
     dataset: Annotated[str, "newts, cifar10, mnist, fashion_mnist, imori or folder:PATH"] = "newts"
     data_dir: Annotated[
@@ -57,12 +57,15 @@ class Settings:
 ConfigType = TypeVar("ConfigType", bound=Settings)
 
 CHOICES = {"device": ("auto", "cpu", "gpu")}
-METAVARS = {"dataset": "NAME", "data_dir": "DIR", "out": "DIR", "init_from": "FILE", "from_": "FILE"}
-# What a run may change when it goes on; all else is part of what the run is.
-CHANGEABLE = (
-    "data_dir steps learning_rate device out log_every sample_every checkpoint_every "
-    "resume init_from generate from_"
-).split()
+METAVARS = {
+    "dataset": "NAME",
+    "data_dir": "DIR",
+    "out": "DIR",
+    "init_from": "FILE",
+    "from_": "FILE",
+}
+# What a run is, besides its architecture: fixed when it goes on.
+IDENTITY = ("dataset", "image_size", "batch_size", "seed")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -92,9 +95,7 @@ def _flags(config: type[Settings]) -> list[_Flag]:
         inner, text, *minimum = typing.get_args(hints[field.name])
         if isinstance(inner, types.UnionType):  # int | None
             inner = typing.get_args(inner)[0]
-        flags.append(
-            _Flag(field.name, field.default, inner, text, minimum[0] if minimum else None)
-        )
+        flags.append(_Flag(field.name, field.default, inner, text, minimum[0] if minimum else None))
     return flags
 
 
@@ -108,15 +109,22 @@ def _parser(config: type[Settings], script: Path, description: str) -> argparse.
     for flag in _flags(config):
         if flag.type is bool:
             parser.add_argument(
-                flag.option, dest=flag.name, action="store_true", help=flag.help,
+                flag.option,
+                dest=flag.name,
+                action="store_true",
+                help=flag.help,
                 default=argparse.SUPPRESS,
             )
             continue
         text = flag.help if flag.default is None else f"{flag.help} (default: {flag.default})"
         parser.add_argument(
-            flag.option, dest=flag.name, type=flag.type, help=text.replace("%", "%%"),
+            flag.option,
+            dest=flag.name,
+            type=flag.type,
+            help=text.replace("%", "%%"),
             metavar=METAVARS.get(flag.name, "N" if flag.type in (int, float) else None),
-            choices=CHOICES.get(flag.name), default=argparse.SUPPRESS,
+            choices=CHOICES.get(flag.name),
+            default=argparse.SUPPRESS,
         )
     return parser
 
@@ -172,24 +180,21 @@ def given_flags(
     return vars(given)
 
 
-def fill(
-    config: type[ConfigType], given: dict[str, Any], earlier: dict[str, Any] | None
-) -> ConfigType:
-    """A checked `Config`: defaults, under an earlier run's settings, under what was given.
+def fill(config: type[ConfigType], given: dict[str, Any], earlier: dict[str, Any]) -> ConfigType:
+    """A checked `Config`: defaults, under a checkpoint's settings, under what was given.
 
     Raises:
-        UserError: a value that is not accepted, or one that an earlier run had otherwise.
+        UserError: a value that is not accepted, or another than the checkpoint was made with.
     """
-    if earlier:
-        for name, value in given.items():
-            if name not in CHANGEABLE and name in earlier and earlier[name] != value:
-                option = "--" + name.replace("_", "-")
-                raise UserError(
-                    f"{option} {value}: the run to resume was started with {earlier[name]}; "
-                    f"leave {option} out, or start a new run with --out"
-                )
-        names = {field.name for field in dataclasses.fields(config)} - {"resume", "out"}
-        given = {name: value for name, value in earlier.items() if name in names} | given
+    fixed = (*IDENTITY, *config.architecture())
+    for name, value in given.items():
+        if name in fixed and earlier.get(name, value) != value:
+            option = "--" + name.replace("_", "-")
+            raise UserError(
+                f"{option} {value}: the checkpoint was made with {earlier[name]}; leave {option} "
+                "out, or start a new run"
+            )
+    given = earlier | given
     filled = config(**given)
     _check(filled)
     return filled

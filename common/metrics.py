@@ -66,7 +66,9 @@ class Table:
         with open(self.path, newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)
             rows = list(reader)
-        return {name: [float(row[name] or "nan") for row in rows] for name in reader.fieldnames or ()}
+        return {
+            name: [float(row[name] or "nan") for row in rows] for name in reader.fieldnames or ()
+        }
 
     def cut(self, step: int) -> None:
         """Drop the rows after `step`, which a run that goes on will write again.
@@ -92,4 +94,3 @@ def _figure(value: float | int | None) -> str:
     if value is None:
         return ""
     return str(value) if isinstance(value, int) else f"{value:.6g}"
-

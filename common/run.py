@@ -67,8 +67,10 @@ class Run:
         given = flags.given_flags(config_class, self.script, description or "", arguments)
         self.step = 0
         self._weights: tuple[Path, Checkpoint] | None = None  # to start from, and their file
+        self.image_shape: tuple[int, int, int]
         self._state: Checkpoint | None = None  # of optimisers and batches, to go on from
         earlier: dict[str, Any] = {}
+        weights: Checkpoint | None = None
         if given.get("resume"):
             folder = self._find_folder(given, config_class)
             weights, self._state = folder.load(self.framework)
@@ -84,9 +86,9 @@ class Run:
         self.config = flags.fill(config_class, given, earlier)
         self.folder = self._find_folder(dataclasses.asdict(self.config), config_class)
         if self.config.generate:
+            assert weights is not None
             self.folder.check_writable()
-            height, width, channels = weights.metadata["image_shape"]
-            self.image_shape = (height, width, channels)
+            self.image_shape = tuple(weights.metadata["image_shape"])
             return
         if not self.config.resume:
             self.folder.check_free()
@@ -286,9 +288,7 @@ class Run:
                     "--learning-rate may help"
                 )
         order, batches = self.batches.state()
-        state = {
-            n: self._bridge.get_optimizer_state(v) for n, v in self._optimizers.items()
-        }
+        state = {n: self._bridge.get_optimizer_state(v) for n, v in self._optimizers.items()}
         about = {"model": self.model, "framework": self.framework, "step": self.step}
         self.folder.save(
             Checkpoint(
@@ -419,7 +419,8 @@ def _stop_signals() -> Iterator[list[int]]:
         received.append(number)
         signal.signal(number, before[number])
 
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = int(signal.SIGINT), int(signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in numbers}
     for number in before:
         signal.signal(number, note)
     try:

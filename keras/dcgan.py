@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from common.bridges import keras as bridge
 from common.flags import Settings, launch
 from common.run import Run, uniform_noise
+
 from layers import BatchNormalization
 from optimizers import Adam
 

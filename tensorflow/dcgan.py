@@ -22,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from common.bridges import tensorflow as bridge
 from common.flags import Settings, launch
 from common.run import Run, uniform_noise
+
 from layers import BatchNorm, Conv2D, Conv2DTranspose, Dense
 from optimizers import Adam
 

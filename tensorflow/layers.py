@@ -40,7 +40,7 @@ class Conv2D(tf.Module):
 
 
 class Conv2DTranspose(tf.Module):
-    """Transposed convolution to exactly s times the size: (N, h, w, inputs) -> (N, sh, sw, outputs).
+    """Transposed convolution to s times the size: (N, h, w, inputs) -> (N, sh, sw, outputs).
 
     It is the gradient of the `Conv2D` of the same padding, hence the order of its kernel's axes.
     """

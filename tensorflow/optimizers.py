@@ -19,7 +19,10 @@ class Adam(tf.Module):
         self.epsilon = epsilon
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False)
         self.moments = [
-            (tf.Variable(tf.zeros_like(v), trainable=False), tf.Variable(tf.zeros_like(v), trainable=False))
+            (
+                tf.Variable(tf.zeros_like(v), trainable=False),
+                tf.Variable(tf.zeros_like(v), trainable=False),
+            )
             for v in self.targets
         ]
 

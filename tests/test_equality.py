@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from scripts import ROOT, chosen_players, environment
 
 HEIGHT, WIDTH, CHANNELS, LATENT = 32, 48, 3, 100

@@ -105,10 +105,10 @@ class TensorFlow(PyTorch):
             return call
 
         for kind, original in originals.items():
-            kind.__call__ = recorder(original)
+            setattr(kind, "__call__", recorder(original))  # noqa: B010
         network(x, training=True)
         for kind, original in originals.items():
-            kind.__call__ = original
+            setattr(kind, "__call__", original)  # noqa: B010
         return found
 
     def sgd(self, network: Any, rate: float) -> Any:
@@ -136,7 +136,7 @@ class Keras(PyTorch):
     def numpy(self, tensor: Any) -> np.ndarray:
         import keras
 
-        return keras.ops.convert_to_numpy(tensor)
+        return np.asarray(keras.ops.convert_to_numpy(tensor))
 
     def forward(self, network: Any, x: Any) -> Any:
         return network(x, training=True)
@@ -183,8 +183,7 @@ class Chainer(PyTorch):
 
         with Recorder():
             network(x)
-        del found[None]  # the network itself
-        return found
+        return {name: value for name, value in found.items() if name}  # without the network itself
 
     def sgd(self, network: Any, rate: float) -> Any:
         import chainer
@@ -261,7 +260,7 @@ def play(score: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 def main() -> None:
     bridge.set_seed(0)
     bridge.find_device("cpu")
-    np.savez(ANSWER, **play(dict(np.load(SCORE))))
+    np.savez(ANSWER, allow_pickle=False, **play(dict(np.load(SCORE))))
 
 
 if __name__ == "__main__":

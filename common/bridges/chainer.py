@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import numpy as np
 
@@ -30,8 +31,8 @@ def set_seed(seed: int) -> None:
         chainer.backends.cuda.cupy.random.seed(seed)
 
 
-def find_device(name: str) -> chainer.backend.Device:
-    """The device that `--device` asks for: `auto`, `cpu` or `gpu`.
+def find_device(name: str) -> Any:
+    """The `chainer.backend.Device` that `--device` asks for: `auto`, `cpu` or `gpu`.
 
     Raises:
         UserError: a GPU is asked for and CuPy finds none.
@@ -50,7 +51,7 @@ def find_device(name: str) -> chainer.backend.Device:
 def _count_gpus() -> tuple[int, str]:
     # chainer.backends.cuda.available says yes wherever CuPy imports, GPU or not.
     try:
-        import cupy
+        import cupy  # type: ignore[import-not-found]
 
         return cupy.cuda.runtime.getDeviceCount(), "CuPy sees no device"
     except ImportError:
@@ -71,20 +72,21 @@ def _entries(network: chainer.Chain) -> dict[str, tuple[chainer.Link, str]]:
 
 def get_arrays(network: chainer.Chain) -> dict[str, np.ndarray]:
     """A network's parameters and running averages, as a checkpoint holds them."""
-    arrays = {}
-    for key, (layer, name) in _entries(network).items():
-        value = getattr(layer, name)
-        value = value.array if isinstance(value, chainer.Parameter) else value
-        arrays[key] = np.array(chainer.backends.cuda.to_cpu(value))
-    return arrays
+    return {
+        key: np.array(chainer.backends.cuda.to_cpu(_array(layer, name)))
+        for key, (layer, name) in _entries(network).items()
+    }
 
 
 def set_arrays(network: chainer.Chain, arrays: dict[str, np.ndarray]) -> None:
     """The inverse of `get_arrays`."""
     for key, (layer, name) in _entries(network).items():
-        value = getattr(layer, name)
-        target = value.array if isinstance(value, chainer.Parameter) else value
-        target[...] = network.device.send(arrays[key])
+        _array(layer, name)[...] = network.device.send(arrays[key])
+
+
+def _array(layer: chainer.Link, name: str) -> Any:
+    value = getattr(layer, name)
+    return value.array if isinstance(value, chainer.Parameter) else value
 
 
 def get_optimizer_state(optimizer: chainer.Optimizer) -> dict[str, np.ndarray]:

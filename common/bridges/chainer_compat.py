@@ -52,12 +52,12 @@ def _import_chainer() -> None:
     sys.modules["chainer._environment_check"] = check
     missing = not hasattr(np, "sctypes")
     if missing:
-        np.sctypes = SCTYPES  # type: ignore[attr-defined]
+        np.sctypes = SCTYPES  # type: ignore[attr-defined]  # noqa: NPY201
     try:
         import chainer  # noqa: F401
     finally:
         if missing:
-            del np.sctypes  # type: ignore[attr-defined]
+            del np.sctypes  # type: ignore[attr-defined]  # noqa: NPY201
 
 
 def _mend_as_strided() -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import keras
 import numpy as np
+
+import keras
 
 from common.errors import UserError
 
@@ -60,6 +61,10 @@ def _has_gpu(backend: str) -> bool:
     return jax.default_backend() != "cpu"
 
 
+def _to_numpy(variable: keras.Variable) -> np.ndarray:
+    return np.array(keras.ops.convert_to_numpy(variable))
+
+
 def _variables(network: keras.Model) -> Iterator[tuple[str, keras.Variable]]:
     """A network's variables by their names in a checkpoint: `deconv2.weight`."""
     for layer in network.layers:
@@ -70,7 +75,7 @@ def _variables(network: keras.Model) -> Iterator[tuple[str, keras.Variable]]:
 def get_arrays(network: keras.Model) -> dict[str, np.ndarray]:
     """A network's parameters and running averages, as a checkpoint holds them."""
     return {
-        key: keras.ops.convert_to_numpy(variable).transpose(AXES.get(len(variable.shape)))
+        key: _to_numpy(variable).transpose(AXES.get(len(variable.shape)))
         for key, variable in _variables(network)
     }
 
@@ -83,10 +88,7 @@ def set_arrays(network: keras.Model, arrays: dict[str, np.ndarray]) -> None:
 
 def get_optimizer_state(optimizer: keras.Optimizer) -> dict[str, np.ndarray]:
     """What an optimiser remembers, as flat arrays by position."""
-    return {
-        str(index): np.array(keras.ops.convert_to_numpy(variable))
-        for index, variable in enumerate(_memory(optimizer))
-    }
+    return {str(index): _to_numpy(variable) for index, variable in enumerate(_memory(optimizer))}
 
 
 def set_optimizer_state(optimizer: keras.Optimizer, arrays: dict[str, np.ndarray]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+
 import tensorflow as tf
 
 from common.errors import UserError

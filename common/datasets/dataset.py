@@ -53,5 +53,5 @@ class Dataset:
         for split in (self.train, self.test):
             for array in (split.images, split.labels):
                 digest.update(repr((array.shape, array.dtype.str)).encode())
-                digest.update(np.ascontiguousarray(array))
+                digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()

@@ -34,8 +34,15 @@ GROUNDS = np.array(  # two colours each, blended by noise: sand, moss, leaves, g
     ],
     np.float32,
 )
-AKAHARA = np.array([(58, 44, 40), (216, 58, 24)], np.float32)  # back, belly
-MADARA = np.array([(26, 32, 26), (116, 204, 62), (232, 130, 40)], np.float32)  # back, spots, stripe
+
+
+def _colour(red: int, green: int, blue: int) -> np.ndarray:
+    return np.array([red, green, blue], np.float32).reshape(3, 1, 1, 1)
+
+
+BACK, BELLY = _colour(58, 44, 40), _colour(216, 58, 24)  # of akahara
+BLACK, GREEN, STRIPE = _colour(26, 32, 26), _colour(116, 204, 62), _colour(232, 130, 40)  # madara
+IRIS = _colour(236, 214, 120)
 
 # The body along its axis, from the tip of the tail (-1) to the snout (+0.9): half the width.
 AXIS = np.array([-1.0, -0.8, -0.5, -0.27, -0.12, 0.1, 0.3, 0.42, 0.52, 0.64, 0.76, 0.85, 0.9])
@@ -163,7 +170,8 @@ def _body(axis: np.ndarray) -> np.ndarray:
 
 
 def _blend(low: np.ndarray, high: np.ndarray, share: np.ndarray) -> np.ndarray:
-    return low + (high - low) * share[..., None]
+    """From colour `low` to `high` as `share` goes from 0 to 1; planes of shape (3, N, S, S)."""
+    return low + (high - low) * share
 
 
 def _draw_chunk(
@@ -202,35 +210,28 @@ def _draw_chunk(
     cover = np.clip(depth / pixel + 0.5, 0, 1)
 
     # Ground: two colours under coarse and fine noise, and the newt's shadow.
-    ground = GROUNDS[chance.below(len(GROUNDS))][:, :, None, None]
+    ground = GROUNDS[chance.below(len(GROUNDS))].transpose(1, 2, 0)[..., None, None]
     coarse = _noise(chance, x, y, 16, 40)
     fine = _noise(chance, x, y, 128, 90)
-    picture = _blend(ground[:, 0], ground[:, 1], coarse)
-    light = (0.86 + 0.28 * fine) * chance.uniform(0.9, 1.05)
     shadow = np.clip(1 + depth / 0.16, 0, 1)
-    picture *= (light * (1 - 0.5 * shadow * shadow))[..., None]
+    light = (0.86 + 0.28 * fine) * chance.uniform(0.9, 1.05) * (1 - 0.5 * shadow * shadow)
+    picture = _blend(ground[0], ground[1], coarse) * light
 
     # Skin, rounded by light: the flanks are darker than the back.
     spots = _noise(chance, axis, across, 32, 90)
-    round_ = np.clip(side / np.maximum(width, 1e-3), 0, 1)
-    on_body = inside > legs
-    akahara = (labels == 0)[:, None, None]
-    red = np.clip((round_ - 0.62 + 0.3 * (spots - 0.5)) * 6, 0, 1)
-    red = np.where(on_body, red, np.where(side > 0.34, 0.9, 0.0))
-    green = np.clip((spots - 0.5) * 7 + 0.5, 0, 1)
-    skin = np.where(
-        akahara[..., None],
-        _blend(AKAHARA[0], AKAHARA[1], red),
-        _blend(MADARA[0], MADARA[1], green),
-    )
-    stripe = (chance.uniform() < 0.5) & ~akahara & (side < 0.022) & (axis > -0.8) & (axis < 0.5)
-    skin = _blend(skin, MADARA[2], stripe.astype(np.float32))
-    shade = (1.12 - 0.35 * round_ * round_) * chance.uniform(0.9, 1.15)
-    skin *= shade[..., None]
-    eye = np.sqrt((axis - EYE[0]) ** 2 + (side - EYE[1]) ** 2)
-    skin = _blend(skin, np.float32([236, 214, 120]), np.clip((EYE[2] - eye) / pixel + 0.5, 0, 1))
-    skin = _blend(skin, np.float32([10, 10, 10]), np.clip((EYE[2] * 0.55 - eye) / pixel + 0.5, 0, 1))
+    flank = np.clip(side / np.maximum(width, 1e-3), 0, 1)
+    belly = np.clip((flank - 0.62 + 0.3 * (spots - 0.5)) * 6, 0, 1)
+    feet = np.where(side > 0.34, np.float32(0.9), np.float32(0))
+    akahara = _blend(BACK, BELLY, np.where(inside > legs, belly, feet))
+    madara = _blend(BLACK, GREEN, np.clip((spots - 0.5) * 7 + 0.5, 0, 1))
+    stripe = (chance.uniform() < 0.5) & (side < 0.022) & (axis > -0.8) & (axis < 0.5)
+    madara = np.where(stripe, STRIPE, madara)
+    shade = (1.12 - 0.35 * flank * flank) * chance.uniform(0.9, 1.15)
+    skin = np.where((labels == 0)[:, None, None], akahara, madara) * shade
+    to_eye = np.sqrt((axis - EYE[0]) ** 2 + (side - EYE[1]) ** 2)
+    skin = _blend(skin, IRIS, np.clip((EYE[2] - to_eye) / pixel + 0.5, 0, 1))
+    skin = _blend(skin, BLACK, np.clip((EYE[2] * 0.55 - to_eye) / pixel + 0.5, 0, 1))
 
-    picture = _blend(picture, skin, cover)
+    planes = np.clip(_blend(picture, skin, cover) + 0.5, 0, 255).astype(np.uint8)
     masks = np.where(cover > 0.5, labels[:, None, None] + 1, 0).astype(np.uint8)
-    return np.clip(np.rint(picture), 0, 255).astype(np.uint8), labels, masks
+    return planes.transpose(1, 2, 3, 0), labels, masks

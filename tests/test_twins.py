@@ -1,0 +1,176 @@
+"""The twins stay twins: same definitions, order, arguments, docstrings and settings in all four.
+
+The syntax trees are compared; a departure names the file and the definition. What a framework needs
+beyond the others stands in EXTRAS and SIGNATURES below, with the reason.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from scripts import FRAMEWORKS, ROOT
+
+MODELS = sorted(path.stem for path in (ROOT / "pytorch").glob("*.py"))
+HELPERS = {
+    "tensorflow": {"layers", "optimizers"},  # what TensorFlow lacks without Keras
+    "keras": {"layers", "optimizers"},  # where Keras counts otherwise than the others
+    "chainer": {"optimizers"},
+}
+
+# Definitions that one framework has and the others do without.
+EXTRAS = {
+    "pytorch": {"initialize"},  # weights are set after a layer is made
+    "chainer": {"around_one"},  # no initialiser with a mean
+    "keras": {"initial_settings", "Player", "players"},  # compile() binds network and optimiser
+}
+# Keras' players hold the networks and their optimisers.
+SIGNATURES = {
+    ("keras", "train_step"): ["generator_player", "discriminator_player", "images", "noise"],
+}
+CALLS = {"forward", "__call__"}  # the same thing under two names
+INFERENCE_FLAG = {"training"}  # an argument where TensorFlow has no mode
+
+
+def definitions(source: str) -> dict[str, ast.AST]:
+    """Every class, function and method by its dotted name, in the order of the file."""
+    found: dict[str, ast.AST] = {}
+
+    def visit(body: list[ast.stmt], prefix: str) -> None:
+        for node in body:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                found[prefix + node.name] = node
+                if isinstance(node, ast.ClassDef):
+                    visit(node.body, f"{prefix}{node.name}.")
+
+    visit(ast.parse(source).body, "")
+    return found
+
+
+def arguments(node: ast.FunctionDef) -> list[str]:
+    return [a.arg for a in (*node.args.args, *node.args.kwonlyargs) if a.arg not in INFERENCE_FLAG]
+
+
+def docstring(node: ast.AST) -> str | None:
+    """A docstring without the words in which frameworks differ: name and order of axes."""
+    text = ast.get_docstring(node)  # type: ignore[arg-type]
+    if text is None:
+        return None
+    text = re.sub(r"\(N, H, W, C\)", "(N, C, H, W)", text)
+    for name in ("PyTorch", "TensorFlow", "Keras", "Chainer"):
+        text = text.replace(f"in {name}.", "in FRAMEWORK.")
+    return re.sub(r"python (pytorch|tensorflow|keras|chainer)/", "python FRAMEWORK/", text)
+
+
+def layer_names(node: ast.AST) -> list[str]:
+    """Attributes that hold layers, in order: `self.conv1 = …`, or `name="conv1"` in Keras."""
+    names = []
+    for child in ast.walk(node):
+        if isinstance(child, ast.Attribute) and isinstance(child.ctx, ast.Store):
+            names.append((child.lineno, child.attr))
+        if isinstance(child, ast.keyword) and child.arg == "name":
+            names.append((child.value.lineno, ast.literal_eval(child.value)))
+    return [
+        name for _, name in sorted(names) if re.fullmatch(r"[a-z]+\d*", name) and name != "base"
+    ]
+
+
+def departures(sources: dict[str, str]) -> list[str]:
+    """What sets a framework's script apart from the PyTorch one, a line each."""
+    found = []
+    model = definitions(sources["pytorch"])
+    model = {name: node for name, node in model.items() if name not in EXTRAS["pytorch"]}
+    for framework, source in sources.items():
+        if framework == "pytorch":
+            continue
+        twin = definitions(source)
+        extras = EXTRAS.get(framework, set())
+        names = [n for n in twin if n.split(".")[0] not in extras]
+        wanted = list(model)
+        if framework == "keras":  # functional models have no forward
+            wanted = [n for n in wanted if n.rpartition(".")[2] not in CALLS]
+        plain = [re.sub(r"\.(forward|__call__)$", ".forward", n) for n in names]
+        if plain != wanted:
+            found.append(f"{framework}: defines {plain}, not {wanted}")
+            continue
+        for name, twin_name in zip(wanted, names, strict=True):
+            here, there = model[name], twin[twin_name]
+            if docstring(here) != docstring(there):
+                found.append(f"{framework}: docstring of {name}")
+            if isinstance(here, ast.FunctionDef) and isinstance(there, ast.FunctionDef):
+                signature = SIGNATURES.get((framework, name), arguments(here))
+                if arguments(there) != signature:
+                    found.append(f"{framework}: {name} takes {arguments(there)}, not {signature}")
+            elif layer_names(here) != layer_names(there):
+                found.append(
+                    f"{framework}: layers of {name} are {layer_names(there)}, "
+                    f"not {layer_names(here)}"
+                )
+        if ast.get_source_segment(source, twin["Config"]) != ast.get_source_segment(
+            sources["pytorch"], model["Config"]
+        ):
+            found.append(f"{framework}: Config")
+        if docstring(ast.parse(source)) != docstring(ast.parse(sources["pytorch"])):
+            found.append(f"{framework}: docstring of the script")
+    return found
+
+
+def sources(model: str) -> dict[str, str]:
+    return {f: (ROOT / f / f"{model}.py").read_text(encoding="utf-8") for f in FRAMEWORKS}
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_twins_agree(model: str) -> None:
+    assert departures(sources(model)) == []
+
+
+@pytest.mark.parametrize(
+    ("framework", "old", "new", "named"),
+    [
+        ("chainer", '"images per step", 2] = 64', '"images per step", 2] = 32', "Config"),
+        ("tensorflow", "self.deconv2 =", "self.deconvolution2 =", "layers of Generator"),
+        ("keras", 'name="norm3"', 'name="norm_3"', "layers of Generator"),
+        ("chainer", "non-saturating loss", "saturating loss", "docstring of generator_loss"),
+        ("tensorflow", "def sample(generator, noise)", "def sample(generator, z)", "sample takes"),
+        ("keras", "def generator_loss", "def generators_loss", "defines"),
+        ("chainer", "(N, Z) -> (N, C, H, W)", "(N, Z) -> (N, C, W, H)", "docstring of Generator"),
+    ],
+)  # fmt: skip
+def test_a_planted_departure_is_named(framework: str, old: str, new: str, named: str) -> None:
+    planted = sources("dcgan")
+    assert old in planted[framework]
+    planted[framework] = planted[framework].replace(old, new)
+    found = departures(planted)
+    assert len(found) >= 1
+    assert all(line.startswith(framework) for line in found)
+    assert any(named in line for line in found), found
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_each_framework_has_each_model(framework: str) -> None:
+    files = {path.stem for path in (ROOT / framework).glob("*.py")}
+    assert files == set(MODELS) | HELPERS.get(framework, set())
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_folders_do_not_shadow_the_installed_packages(framework: str) -> None:
+    """With an __init__.py, `import keras` would find the folder instead of the framework."""
+    assert not (ROOT / framework / "__init__.py").exists()
+
+
+def test_common_imports_no_framework_outside_its_bridges() -> None:
+    for path in (ROOT / "common").rglob("*.py"):
+        if path.parent.name == "bridges":
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names: list[str] = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                names = [node.module or ""]
+            for name in names:
+                root = name.split(".")[0]
+                assert root not in {"torch", "tensorflow", "keras", "chainer"}, Path(path).name
