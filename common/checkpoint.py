@@ -43,7 +43,7 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
 
     metadata = {"format": FORMAT}
     metadata |= {key: json.dumps(value) for key, value in checkpoint.metadata.items()}
-    arrays = {key: np.ascontiguousarray(array) for key, array in checkpoint.arrays.items()}
+    arrays = {key: np.asarray(array, order="C") for key, array in checkpoint.arrays.items()}
     with replacing(path) as aside:
         try:
             save_file(arrays, aside, metadata)

@@ -212,6 +212,7 @@ class Run:
     def _open(self) -> None:
         """Make the folder and its first files; if that fails, leave the disk as it was."""
         self._pending: list[dict[str, Any]] = []
+        self._saved = self.step
         self._collapsed = False
         try:
             self.folder.make()
@@ -363,7 +364,7 @@ class Run:
 
     def _settings(self) -> dict[str, Any]:
         """The config as a checkpoint holds it: without what belongs to one command alone."""
-        alone = ("resume", "out", "generate", "from_")
+        alone = ("resume", "out", "init_from", "generate", "from_")
         settings = dataclasses.asdict(self.config)
         return {name: value for name, value in settings.items() if name not in alone}
 

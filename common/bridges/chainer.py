@@ -13,6 +13,7 @@ import chainer
 from common.errors import UserError
 
 CHANNELS_FIRST = True
+np.seterr(over="ignore", invalid="ignore")  # a loss that is not finite is reported by the run
 NAMES = {
     "W": "weight",
     "b": "bias",
