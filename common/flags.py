@@ -25,6 +25,7 @@ class Settings:
     """
 
     size_multiple: ClassVar[int] = 1  # what the sides of images must be a multiple of
+    pixel_range: ClassVar[tuple[float, float]] = (-1, 1)  # of the images that networks see
 
     dataset: Annotated[str, "newts, cifar10, mnist, fashion_mnist, imori or folder:PATH"] = "newts"
     data_dir: Annotated[

@@ -10,14 +10,15 @@ import numpy as np
 from common.files import replacing
 
 
-def to_signed(images: np.ndarray) -> np.ndarray:
-    """`uint8` images to `float32` in [-1, 1], the range of a tanh."""
-    return images.astype(np.float32) / np.float32(127.5) - np.float32(1)
+def to_floats(images: np.ndarray, low: float, high: float) -> np.ndarray:
+    """`uint8` images to `float32` in [low, high]: -1 and 1 for a tanh, 0 and 1 for a sigmoid."""
+    return images.astype(np.float32) / np.float32(255 / (high - low)) + np.float32(low)
 
 
-def from_signed(images: np.ndarray) -> np.ndarray:
-    """`float32` images in [-1, 1] to `uint8`, rounded; the inverse of `to_signed`."""
-    return np.clip(np.rint((images + np.float32(1)) * np.float32(127.5)), 0, 255).astype(np.uint8)
+def to_bytes(images: np.ndarray, low: float, high: float) -> np.ndarray:
+    """`float32` images in [low, high] to `uint8`, rounded; the inverse of `to_floats`."""
+    levels = (images - np.float32(low)) * np.float32(255 / (high - low))
+    return np.clip(np.rint(levels), 0, 255).astype(np.uint8)
 
 
 def grid(images: np.ndarray, columns: int | None = None, border: int = 2) -> np.ndarray:

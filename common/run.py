@@ -131,8 +131,8 @@ class Run:
             bridge: the framework's module in `common.bridges`.
             networks: by the name that their checkpoint keys begin with.
             optimizers: by name; `--resume` restores their state.
-            draw: makes so many images, `float32` in [-1, 1] in the framework's layout, from the
-                source of random numbers that it is given.
+            draw: makes so many images, `float32` in the model's `pixel_range` and the framework's
+                layout, from the source of random numbers that it is given.
 
         Raises:
             UserError: a tensor of the checkpoint does not fit, or the data set has changed.
@@ -170,8 +170,10 @@ class Run:
 
     # Training.
 
-    def steps(self) -> Iterator[tuple[int, np.ndarray]]:
-        """Yield each step's number and images, `float32` in [-1, 1] in the framework's layout.
+    def steps(self) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+        """Yield each step's number, images and labels.
+
+        Images are `float32` in the model's `pixel_range` and the framework's layout, labels `int64`.
 
         Opens the run folder, keeps it up to date, and closes it after the last step. Ctrl-C (or
         SIGTERM) ends the run after the step at hand, with everything saved.
@@ -190,8 +192,8 @@ class Run:
         )
         with self._bar, _stop_signals() as stopped:
             while self.step < config.steps and not stopped:
-                batch, _ = self.batches.next()
-                yield self.step + 1, self._to_layout(images.to_signed(batch))
+                batch, labels = self.batches.next()
+                yield self.step + 1, self._to_network(batch), labels
                 self.step += 1
                 self._bar.update()
                 if self.step % config.checkpoint_every == 0 and self.step < config.steps:
@@ -353,12 +355,12 @@ class Run:
         drawn = np.asarray(self._draw(count, random))
         if self._bridge.CHANNELS_FIRST:
             drawn = drawn.transpose(0, 2, 3, 1)
-        return images.from_signed(drawn)
+        return images.to_bytes(drawn, *self.config.pixel_range)
 
-    def _to_layout(self, batch: np.ndarray) -> np.ndarray:
+    def _to_network(self, batch: np.ndarray) -> np.ndarray:
         if self._bridge.CHANNELS_FIRST:
             batch = batch.transpose(0, 3, 1, 2)
-        return np.ascontiguousarray(batch)
+        return images.to_floats(np.ascontiguousarray(batch), *self.config.pixel_range)
 
     # What config.json tells.
 

@@ -202,7 +202,7 @@ def main():
     if config.generate:
         run.generate()
         return
-    for step, images in run.steps():
+    for step, images, _ in run.steps():
         noise = uniform_noise(run.random, 2, config.batch_size, config.latent_dim)
         losses = train_step(generator_player, discriminator_player, images, noise)
         run.log(step, losses)

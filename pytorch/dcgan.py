@@ -171,7 +171,7 @@ def main():
     if config.generate:
         run.generate()
         return
-    for step, batch in run.steps():
+    for step, batch, _ in run.steps():
         images = torch.from_numpy(batch).to(device)
         noise = uniform_noise(run.random, 2, config.batch_size, config.latent_dim)
         losses = train_step(

@@ -75,13 +75,15 @@ def test_noise_is_uniform_below_1() -> None:
     assert noise.std() == pytest.approx(3**-0.5, abs=0.01)
 
 
-def test_signed_images_come_back_unchanged() -> None:
+@pytest.mark.parametrize(("low", "high"), [(-1, 1), (0, 1)])
+def test_images_come_back_unchanged(low: float, high: float) -> None:
     levels = np.arange(256, dtype=np.uint8)
-    signed = images.to_signed(levels)
-    assert signed.dtype == np.float32
-    assert (signed[0], signed[-1]) == (-1, 1)
-    assert (images.from_signed(signed) == levels).all()
-    assert list(images.from_signed(np.float32([-2, 2]))) == [0, 255]
+    floats = images.to_floats(levels, low, high)
+    assert floats.dtype == np.float32
+    assert floats[0] == low
+    assert floats[-1] == high
+    assert (images.to_bytes(floats, low, high) == levels).all()
+    assert list(images.to_bytes(np.float32([low - 1, high + 1]), low, high)) == [0, 255]
 
 
 def test_a_grid_lays_images_out_by_rows() -> None:

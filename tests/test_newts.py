@@ -1,0 +1,113 @@
+"""Newts: the same picture however it is asked for, of the class it says, where its mask says."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from common.datasets import newts
+
+
+@pytest.fixture(scope="module")
+def drawn() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return newts.draw(np.arange(200), 64)
+
+
+def largest_part(mask: np.ndarray) -> int:
+    """Pixels in the largest connected part: a flood from the pixel that is deepest inside."""
+    best, left = 0, mask.copy()
+    while left.any():
+        reached = np.zeros_like(left)
+        reached[tuple(np.argwhere(left)[0])] = True
+        while True:
+            grown = reached.copy()
+            grown[1:] |= reached[:-1]
+            grown[:-1] |= reached[1:]
+            grown[:, 1:] |= reached[:, :-1]
+            grown[:, :-1] |= reached[:, 1:]
+            grown &= left
+            if (grown == reached).all():
+                break
+            reached = grown
+        best = max(best, int(reached.sum()))
+        left &= ~reached
+    return best
+
+
+def test_shapes_and_types(drawn: tuple[np.ndarray, ...]) -> None:
+    images, labels, masks = drawn
+    assert (images.shape, images.dtype) == ((200, 64, 64, 3), np.uint8)
+    assert (labels.shape, labels.dtype) == ((200,), np.int64)
+    assert (masks.shape, masks.dtype) == ((200, 64, 64), np.uint8)
+
+
+def test_a_picture_depends_on_seed_and_number_alone(drawn: tuple[np.ndarray, ...]) -> None:
+    order = np.array([150, 3, 3, 77])
+    for whole, part in zip(drawn, newts.draw(order, 64), strict=True):
+        assert (whole[order] == part).all()
+    assert (newts.draw(order, 64, seed=1)[0] != drawn[0][order]).any(axis=(1, 2, 3)).all()
+
+
+def test_no_two_pictures_are_alike(drawn: tuple[np.ndarray, ...]) -> None:
+    assert len({image.tobytes() for image in drawn[0]}) == 200
+
+
+def test_classes_are_equally_frequent() -> None:
+    _, labels, _ = newts.draw(np.arange(2000), 8)
+    assert abs(labels.mean() - 0.5) < 0.04  # three and a half standard errors
+
+
+def test_masks_hold_one_whole_newt_of_its_class(drawn: tuple[np.ndarray, ...]) -> None:
+    _, labels, masks = drawn
+    for label, mask in zip(labels, masks, strict=True):
+        assert set(np.unique(mask)) == {0, label + 1}
+        newt = mask > 0
+        assert 0.08 < newt.mean() < 0.4
+        assert largest_part(newt) > 0.97 * newt.sum()
+
+
+def test_colours_are_those_of_the_class(drawn: tuple[np.ndarray, ...]) -> None:
+    """Inside the mask: akahara shows red, madara green; both are darker than their ground."""
+    images, labels, masks = drawn
+    red, green, _ = np.moveaxis(images.astype(int), -1, 0)
+    newt = masks > 0
+    reddish = (red > 1.8 * green) & (red > 110) & newt
+    greenish = (green > 1.4 * red) & (green > 110) & newt
+    area = newt.sum(axis=(1, 2))
+    for mark, own in ((reddish, labels == 0), (greenish, labels == 1)):
+        share = mark.sum(axis=(1, 2)) / area
+        assert share[own].min() > 0.08
+        assert share[~own].max() < 0.08
+    grey = images.mean(axis=-1)
+    inside = (grey * newt).sum(axis=(1, 2)) / area
+    outside = (grey * ~newt).sum(axis=(1, 2)) / (~newt).sum(axis=(1, 2))
+    assert (inside < outside).all()
+
+
+def test_the_same_newt_at_another_size(drawn: tuple[np.ndarray, ...]) -> None:
+    _, labels, masks = drawn
+    _, small_labels, small_masks = newts.draw(np.arange(200), 32)
+    assert (labels == small_labels).all()
+    large = (masks > 0).reshape(200, 32, 2, 32, 2).mean(axis=(2, 4)) > 0.5
+    small = small_masks > 0
+    overlap = (large & small).sum(axis=(1, 2)) / (large | small).sum(axis=(1, 2))
+    assert overlap.min() > 0.7
+    assert overlap.mean() > 0.85
+
+
+def test_poses_vary(drawn: tuple[np.ndarray, ...]) -> None:
+    """The silhouettes of two newts share less than the same newt at two sizes."""
+    newt = drawn[2] > 0
+    overlap = (newt[:-1] & newt[1:]).sum(axis=(1, 2)) / (newt[:-1] | newt[1:]).sum(axis=(1, 2))
+    assert overlap.mean() < 0.5
+
+
+def test_splits_are_apart() -> None:
+    data = newts.load(16)
+    assert data.image_shape == (16, 16, 3)
+    assert data.class_names == ("akahara", "madara")
+    assert len(data.train) == newts.TRAIN_SIZE
+    assert len(data.test) == newts.TEST_SIZE
+    train = {image.tobytes() for image in data.train.images}
+    assert not any(image.tobytes() in train for image in data.test.images)
+    assert data.fingerprint() == newts.load(16).fingerprint()
