@@ -18,12 +18,12 @@ TRAIN_SIZE = 4096
 TEST_SIZE = 512
 
 # How hard the set is: the ranges that poses and colours are drawn from.
-ANGLE = 0.6  # largest turn of the body from the horizontal, in radians
-SHIFT = 0.1  # largest shift of the body from the centre, in half widths of the picture
+ANGLE = 0.4  # largest turn of the body from the horizontal, in radians
+SHIFT = 0.06  # largest shift of the body from the centre, in half widths of the picture
 SCALE = (0.88, 1.02)  # body length, in widths of the picture
-BEND = 0.3  # largest arch of the spine
+BEND = 0.25  # largest arch of the spine
 SWING = 0.12  # largest sway of the tail
-GAIT = 0.06  # how far the legs of one side are ahead of the other's
+GAIT = 0.05  # how far the legs of one side are ahead of the other's
 GROUNDS = np.array(  # two colours each, blended by noise: sand, moss, leaves, gravel, water
     [
         [(214, 192, 148), (180, 152, 108)],
@@ -57,7 +57,7 @@ FOOT_WIDTH = 0.07
 EYE = (0.73, 0.1, 0.035)  # along, across, radius
 
 TILE = 256  # side of a noise tile, which repeats without a seam
-CHUNK = 64  # pictures at a time: their arrays stay in the processor's cache
+CHUNK = 1 << 16  # pixels at a time: their arrays stay in the processor's cache
 
 
 def draw(
@@ -79,8 +79,9 @@ def draw(
     labels = np.empty(len(indices), np.int64)
     masks = np.empty((len(indices), size, size), np.uint8)
     with tqdm(total=len(indices), desc="drawing newts", unit="image", delay=2, leave=False) as bar:
-        for start in range(0, len(indices), CHUNK):
-            part = slice(start, start + CHUNK)
+        count = max(1, CHUNK // size**2)
+        for start in range(0, len(indices), count):
+            part = slice(start, start + count)
             images[part], labels[part], masks[part] = _draw_chunk(indices[part], size, seed)
             bar.update(len(labels[part]))
     return images, labels, masks
@@ -218,7 +219,7 @@ def _draw_chunk(
     picture = _blend(ground[0], ground[1], coarse) * light
 
     # Skin, rounded by light: the flanks are darker than the back.
-    spots = _noise(chance, axis, across, 32, 90)
+    spots = _noise(chance, axis, across, 32, 55)
     flank = np.clip(side / np.maximum(width, 1e-3), 0, 1)
     belly = np.clip((flank - 0.62 + 0.3 * (spots - 0.5)) * 6, 0, 1)
     feet = np.where(side > 0.34, np.float32(0.9), np.float32(0))
