@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from common.errors import UserError
+from common.files import disk_errors
 
 if TYPE_CHECKING:
     from requests import Response
@@ -47,18 +48,6 @@ class _BrokenError(_MirrorError):
 
 
 @contextlib.contextmanager
-def disk_errors(path: Path) -> Iterator[None]:
-    """Turn what the operating system refuses (full disk, no permission) into a UserError."""
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise UserError(
-            f"cannot write {path}: {reason}; free some space or use another --data-dir"
-        ) from error
-
-
-@contextlib.contextmanager
 def into(folder: Path) -> Iterator[None]:
     """Make a folder to download into, and keep other runs out of it meanwhile.
 
@@ -68,7 +57,7 @@ def into(folder: Path) -> Iterator[None]:
     Raises:
         UserError: the folder cannot be made.
     """
-    with disk_errors(folder):
+    with disk_errors(folder, "--data-dir"):
         made = [path for path in (folder, *folder.parents) if not path.exists()]
         folder.mkdir(parents=True, exist_ok=True)
         try:
@@ -117,7 +106,7 @@ def fetch(urls: Sequence[str], path: Path, checksum: str, by_hand: str | None = 
     """
     part = path.with_name(path.name + ".part")
     reasons = []
-    with disk_errors(path):
+    with disk_errors(path, "--data-dir"):
         for url in urls:
             try:
                 _fetch_verified(url, part, checksum)

@@ -12,13 +12,20 @@ from common.errors import UserError
 
 
 @contextlib.contextmanager
-def disk_errors(path: Path) -> Iterator[None]:
-    """Turn what the operating system refuses (full disk, no permission) into a UserError."""
+def disk_errors(path: Path, option: str = "--out") -> Iterator[None]:
+    """Turn what the operating system refuses (full disk, no permission) into a UserError.
+
+    Args:
+        path: what is being written.
+        option: the flag that would put it elsewhere.
+    """
     try:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
-        raise UserError(f"cannot write {path}: {reason}; free some space or use --out") from error
+        raise UserError(
+            f"cannot write {path}: {reason}; free some space or use another {option}"
+        ) from error
 
 
 @contextlib.contextmanager

@@ -140,14 +140,6 @@ def _check(config: Settings) -> None:
             raise UserError(f"{flag.option} {value}: must be at least {flag.minimum}")
     if config.learning_rate == 0:
         raise UserError("--learning-rate 0.0: must be above 0")
-    multiple = config.size_multiple
-    if config.image_size is not None and config.image_size % multiple:
-        below = config.image_size // multiple * multiple
-        nearest = [size for size in (below, below + multiple) if size > 0]
-        raise UserError(
-            f"--image-size {config.image_size}: must be a multiple of {multiple}; "
-            f"the nearest: {' or '.join(map(str, nearest))}"
-        )
     if (config.generate is None) != (config.from_ is None):
         raise UserError("--generate N and --from FILE go together: give both or neither")
     exclusive = [

@@ -173,7 +173,8 @@ class Run:
     def steps(self) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
         """Yield each step's number, images and labels.
 
-        Images are `float32` in the model's `pixel_range` and the framework's layout, labels `int64`.
+        Images are `float32` in the model's `pixel_range` and the framework's layout; labels are
+        `int64`.
 
         Opens the run folder, keeps it up to date, and closes it after the last step. Ctrl-C (or
         SIGTERM) ends the run after the step at hand, with everything saved.

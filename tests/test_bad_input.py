@@ -62,7 +62,7 @@ def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., st
         ("--batch-size many", "invalid int value: 'many'"),
         ("--device tpu", "invalid choice: 'tpu'"),
         ("--image-size 40", "multiple of 16; the nearest: 32 or 48"),
-        ("--image-size 5", "multiple of 16; the nearest: 16"),
+        ("--image-size 5", "--image-size 5: too small; the smallest accepted is 16"),
         ("--image-size 0", "--image-size 0: must be at least 1"),
         ("--steps -1", "--steps -1: must be at least 0"),
         ("--batch-size 1", "--batch-size 1: must be at least 2"),

@@ -135,7 +135,7 @@ def test_images_that_do_not_fit_into_memory(tmp_path, monkeypatch):
         raise MemoryError
 
     monkeypatch.setattr(sizes, "resize", resize)
-    with pytest.raises(UserError, match=r"image size 80000: .*do not fit into memory"):
+    with pytest.raises(UserError, match=r"--image-size 80000: .*do not fit into memory"):
         datasets.load("mnist", tmp_path, image_size=80_000)
 
 

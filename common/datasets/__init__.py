@@ -63,7 +63,7 @@ def load(
         return _load(name, data_dir, size, multiple)
     except MemoryError:
         raise UserError(
-            f"image size {size}: {name}'s images do not fit into memory; choose a smaller one"
+            f"--image-size {size}: {name}'s images do not fit into memory; choose a smaller one"
         ) from None
 
 

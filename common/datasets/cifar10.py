@@ -18,6 +18,7 @@ import numpy as np
 from common import download
 from common.datasets.dataset import Dataset, Split
 from common.errors import UserError, warn
+from common.files import disk_errors
 
 ARCHIVE = "cifar-10-binary.tar.gz"
 URLS = (
@@ -88,7 +89,7 @@ def unpack(archive: Path, folder: Path) -> None:
         UserError: the archive is damaged, lacks a batch, or holds a path that leads outside.
     """
     wanted = {f"{FOLDER}/{batch}" for batch in (*TRAIN, TEST)}
-    with download.disk_errors(folder):
+    with disk_errors(folder, "--data-dir"):
         aside = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=folder.parent))
         try:
             with tarfile.open(archive, "r:gz") as tar:

@@ -36,11 +36,13 @@ def choose(own: int, image_size: int | None, multiple: int) -> int:
         return round_up(own, multiple)
     smallest = round_up(SMALLEST, multiple)
     if image_size < smallest:
-        raise UserError(f"image size {image_size}: too small; the smallest accepted is {smallest}")
+        raise UserError(
+            f"--image-size {image_size}: too small; the smallest accepted is {smallest}"
+        )
     if image_size % multiple:
         below = image_size // multiple * multiple
         raise UserError(
-            f"image size {image_size}: must be a multiple of {multiple}; "
+            f"--image-size {image_size}: must be a multiple of {multiple}; "
             f"the nearest: {below} or {below + multiple}"
         )
     return image_size
