@@ -83,7 +83,7 @@ def test_images_come_back_unchanged(low: float, high: float) -> None:
     assert floats[0] == low
     assert floats[-1] == high
     assert (images.to_bytes(floats, low, high) == levels).all()
-    assert list(images.to_bytes(np.float32([low - 1, high + 1]), low, high)) == [0, 255]
+    assert list(images.to_bytes(np.array([low - 1, high + 1], np.float32), low, high)) == [0, 255]
 
 
 def test_a_grid_lays_images_out_by_rows() -> None:

@@ -36,6 +36,10 @@ TRAINING = {
     "other": ["--steps", "6", "--out", "parts", "--resume", "--batch-size", "4"],
     "initial": [*SMALL, "--steps", "0", "--out", "initial"],
     "diverging": [*SMALL, "--steps", "9", "--out", "diverging", "--learning-rate", "1e30"],
+    "learning": [
+        *("--image-size", "16", "--batch-size", "16", "--steps", "30", "--out", "learning"),
+        *("--log-every", "1", "--sample-every", "30"),
+    ],
     "gpu": [*SMALL, "--steps", "1", "--out", "gpu", "--device", "gpu"],
 }
 
@@ -227,6 +231,24 @@ def test_steps_0_writes_the_initial_checkpoint(
             error = 0.02 / np.sqrt(array.size)
             assert abs(array.mean() - mean) < 5 * error, name
             assert abs(array.std() - 0.02) < 5 * error, name
+
+
+@pytest.mark.parametrize("player", PLAYERS)
+def test_losses_behave(training: dict[str, dict[str, Answer]], player: str) -> None:
+    """On newts both losses stay finite, D's falls, and G's pictures move away from grey."""
+    answer = training[player]["learning"]
+    assert answer.status == 0, answer.stderr
+    table = rows(answer.folder / "learning")
+    losses = np.array([[row["discriminator_loss"], row["generator_loss"]] for row in table], float)
+    assert losses.shape == (30, 2)
+    assert np.isfinite(losses).all()
+    assert losses[-5:, 0].mean() < 0.75 * losses[:5, 0].mean()
+    contrast = []
+    for name in ("000000.png", "000030.png"):
+        picture = np.asarray(Image.open(answer.folder / "learning" / "samples" / name))
+        contrast.append(np.abs(picture[2:18, 2:18].astype(float) - 127.5).mean())
+    assert contrast[0] < 5
+    assert contrast[1] > 15
 
 
 def test_layers_of_one_shape_start_unlike(training: dict[str, dict[str, Answer]]) -> None:
