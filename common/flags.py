@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import difflib
-import json
 import sys
 import types
 import typing
@@ -204,8 +203,3 @@ def launch(main: typing.Callable[[], None]) -> None:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
-
-
-def to_json(config: Settings) -> str:
-    """The settings as JSON text, the form in which checkpoints hold them."""
-    return json.dumps(dataclasses.asdict(config))

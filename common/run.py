@@ -218,7 +218,7 @@ class Run:
         self._saved = self.step
         self._collapsed = False
         try:
-            self.folder.make()
+            self.folder.make(self.folder.samples)
             write_text(self.folder.config, self._describe())
             self._board = events.open_writer(self.folder.tensorboard, self.step)
             self._table = metrics.Table(self.folder.metrics)
@@ -228,11 +228,11 @@ class Run:
                 self._save()
                 if self.config.steps:
                     self._sample(0)
+            self._clock = time.perf_counter()
         except UserError:
             if not self.config.resume:
                 self.folder.undo()
             raise
-        self._clock = time.perf_counter()
 
     def _write_row(self, step: int, sampled: bool) -> None:
         rows = len(self._pending)
@@ -274,7 +274,7 @@ class Run:
         if collapsed and not self._collapsed:
             warn(
                 f"step {step}: diversity {value:.2f} is under {metrics.COLLAPSED}: the generator "
-                "draws one picture (mode collapse)"
+                "draws one picture (it has hardly begun, or its modes have collapsed)"
             )
         self._collapsed = collapsed
         return value
@@ -305,6 +305,7 @@ class Run:
             ),
         )
         self._saved = self.step
+        self._clock = time.perf_counter()  # saving does not count as training
 
     def _finish(self) -> None:
         """Save all, draw the curves and the animation, and say where they are."""
@@ -345,7 +346,7 @@ class Run:
                 left -= count
                 bar.update(count)
         try:
-            self.folder.make()
+            self.folder.make(self.folder.path)
             images.save(self.folder.generated, images.grid(np.concatenate(drawn)))
         except UserError:
             self.folder.undo()

@@ -65,14 +65,14 @@ class RunFolder:
                 f"--out {self.path}: no permission to write in {nearest}; give another folder"
             )
 
-    def make(self) -> None:
-        """Create the folder, and the one for samples in it.
+    def make(self, folder: Path) -> None:
+        """Create the folder, or one in it.
 
         Raises:
             UserError: it cannot be created.
         """
-        with disk_errors(self.path):
-            self.samples.mkdir(parents=True, exist_ok=True)
+        with disk_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
 
     def undo(self) -> None:
         """Take away all that was written since the start, and the folders made for it."""

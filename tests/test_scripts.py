@@ -37,8 +37,8 @@ TRAINING = {
     "initial": [*SMALL, "--steps", "0", "--out", "initial"],
     "diverging": [*SMALL, "--steps", "9", "--out", "diverging", "--learning-rate", "1e30"],
     "learning": [
-        *("--image-size", "16", "--batch-size", "16", "--steps", "30", "--out", "learning"),
-        *("--log-every", "1", "--sample-every", "30"),
+        *("--image-size", "32", "--batch-size", "8", "--steps", "20", "--out", "learning"),
+        *("--log-every", "1", "--sample-every", "20"),
     ],
     "gpu": [*SMALL, "--steps", "1", "--out", "gpu", "--device", "gpu"],
 }
@@ -240,13 +240,13 @@ def test_losses_behave(training: dict[str, dict[str, Answer]], player: str) -> N
     assert answer.status == 0, answer.stderr
     table = rows(answer.folder / "learning")
     losses = np.array([[row["discriminator_loss"], row["generator_loss"]] for row in table], float)
-    assert losses.shape == (30, 2)
+    assert losses.shape == (20, 2)
     assert np.isfinite(losses).all()
     assert losses[-5:, 0].mean() < 0.75 * losses[:5, 0].mean()
     contrast = []
-    for name in ("000000.png", "000030.png"):
+    for name in ("000000.png", "000020.png"):
         picture = np.asarray(Image.open(answer.folder / "learning" / "samples" / name))
-        contrast.append(np.abs(picture[2:18, 2:18].astype(float) - 127.5).mean())
+        contrast.append(np.abs(picture[2:34, 2:34].astype(float) - 127.5).mean())
     assert contrast[0] < 5
     assert contrast[1] > 15
 
