@@ -68,8 +68,11 @@ METAVARS = {
 IDENTITY = ("dataset", "image_size", "batch_size", "seed")
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
+    """A parser that raises UserError where argparse would print and exit."""
+
     def error(self, message: str) -> typing.NoReturn:
+        """Raise what the command line lacks."""
         raise UserError(f"{message} (see --help)")
 
 
@@ -100,7 +103,7 @@ def _flags(config: type[Settings]) -> list[_Flag]:
 
 
 def _parser(config: type[Settings], script: Path, description: str) -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog=f"{script.parent.name}/{script.name}",
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -1,0 +1,225 @@
+"""One model in every framework from one start: losses, samples, speed and memory side by side.
+
+`python -m common.compare dcgan` runs each framework's script in a process of its own, one after the
+other, and leaves `compare.png`, `compare.csv` and a run folder per framework.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import importlib.metadata
+import io
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from common import plots
+from common.errors import UserError, warn
+from common.files import disk_errors, write_text
+from common.flags import Parser, launch
+from common.metrics import Table
+from common.run_folder import RunFolder
+
+ROOT = Path(__file__).resolve().parents[1]
+# Framework by folder: the packages, of which one must be there.
+PACKAGES = {
+    "pytorch": ("torch",),
+    "tensorflow": ("tensorflow", "tensorflow-cpu"),
+    "keras": ("keras",),
+    "chainer": ("chainer",),
+}
+NOT_LOSSES = ("step", "images_per_second", "diversity")
+
+
+@dataclass(frozen=True)
+class Played:
+    """What one framework's run left.
+
+    Attributes:
+        framework: its folder.
+        version: of its package.
+        columns: `metrics.csv`, by name; see `metrics.Table.read`.
+        picture: the path of its last sample grid.
+        memory: peak of its process, in MiB.
+        start_up: seconds from the start of its process to the first files of its run folder: all
+            imports, the data set and the networks.
+    """
+
+    framework: str
+    version: str
+    columns: dict[str, list[float]]
+    picture: Path
+    memory: float
+    start_up: float
+
+    @property
+    def losses(self) -> dict[str, np.ndarray]:
+        """Each loss over the steps."""
+        return {n: np.array(v) for n, v in self.columns.items() if n not in NOT_LOSSES}
+
+    @property
+    def speed(self) -> float:
+        """Median images a second, without the first row, in which functions are compiled."""
+        rates = self.columns["images_per_second"]
+        return float(np.median(rates[1:] or rates))
+
+
+def find_version(framework: str) -> str | None:
+    """The installed version of a framework, or None."""
+    for package in PACKAGES[framework]:
+        try:
+            return importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return None
+
+
+def play(framework: str, model: str, out: Path, arguments: list[str]) -> tuple[float, float]:
+    """Run a script to its end; return its peak memory in MiB and its start-up time in seconds.
+
+    Raises:
+        UserError: the script failed; what it said has been shown.
+    """
+    script = ROOT / framework / f"{model}.py"
+    command = [sys.executable, str(script), "--out", str(out), *arguments]
+    started = time.time()
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise UserError(f"{framework} failed with exit status {process.returncode}; see above")
+    return usage.ru_maxrss / 1024, RunFolder(out).config.stat().st_mtime - started
+
+
+def compare(options: argparse.Namespace) -> list[Played]:
+    """Play all frameworks from the first one's initial weights."""
+    out = Path(options.out)
+    shared = ["--dataset", options.dataset, "--seed", str(options.seed)]
+    for name in ("image_size", "batch_size", "data_dir"):
+        value = getattr(options, name)
+        if value is not None:
+            shared += ["--" + name.replace("_", "-"), str(value)]
+    start = RunFolder(out / "start")
+    first = options.frameworks[0]
+    print(f"start: the initial weights of {first}", file=sys.stderr)
+    play(first, options.model, start.path, [*shared, "--steps", "0"])
+    played = []
+    for number, framework in enumerate(options.frameworks, start=1):
+        print(f"{number}/{len(options.frameworks)}: {framework}", file=sys.stderr)
+        folder = RunFolder(out / framework)
+        training = ["--steps", str(options.steps), "--log-every", "1"]
+        never = ["--sample-every", str(options.steps), "--checkpoint-every", str(options.steps)]
+        begin = ["--init-from", str(start.checkpoint)]
+        memory, start_up = play(
+            framework, options.model, folder.path, [*shared, *training, *never, *begin]
+        )
+        played.append(
+            Played(
+                framework,
+                find_version(framework) or "",
+                Table(folder.metrics).read(),
+                sorted(folder.samples.iterdir())[-1],
+                memory,
+                start_up,
+            )
+        )
+    return played
+
+
+def table(played: list[Played]) -> list[dict[str, str]]:
+    """The figures of each framework, as text by column."""
+    first = played[0]
+    rows = []
+    for one in played:
+        apart = [np.abs(one.losses[name] - first.losses[name]) for name in first.losses]
+        rows.append(
+            {
+                "framework": one.framework,
+                "version": one.version,
+                "losses apart, step 1": f"{max(a[0] for a in apart):.1e}",
+                "losses apart, largest": f"{max(a.max() for a in apart):.1e}",
+                "images/s": f"{one.speed:.0f}",
+                "memory MiB": f"{one.memory:.0f}",
+                "start-up s": f"{one.start_up:.1f}",
+            }
+        )
+    return rows
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The command line, checked.
+
+    Raises:
+        UserError: an unknown model or framework, none that is installed, or a folder in use.
+    """
+    parser = Parser(prog="python -m common.compare", description=__doc__.splitlines()[0])
+    parser.add_argument("model", help="such as dcgan")
+    parser.add_argument("--dataset", default="newts", metavar="NAME", help="default: newts")
+    parser.add_argument("--data-dir", metavar="DIR", help="as the scripts'")
+    parser.add_argument("--image-size", type=int, metavar="N", help="as the scripts'")
+    parser.add_argument("--batch-size", type=int, metavar="N", help="as the scripts'")
+    parser.add_argument("--steps", type=int, default=100, metavar="N", help="default: 100")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
+    parser.add_argument(
+        "--frameworks", default=",".join(PACKAGES), metavar="A,B", help="default: all installed"
+    )
+    parser.add_argument("--out", metavar="DIR", help="default: runs/compare-MODEL-DATASET")
+    options = parser.parse_args(arguments)
+    models = sorted(path.stem for path in (ROOT / "pytorch").glob("*.py"))
+    if options.model not in models:
+        raise UserError(f"unknown model {options.model!r}; known: {', '.join(models)}")
+    if options.steps < 1:
+        raise UserError(f"--steps {options.steps}: must be at least 1")
+    wanted = options.frameworks.split(",")
+    for framework in wanted:
+        if framework not in PACKAGES:
+            known = ", ".join(PACKAGES)
+            raise UserError(f"unknown framework {framework!r}; known: {known}")
+    for framework in wanted:
+        if find_version(framework) is None:
+            warn(f"{framework} is not installed and is left out")
+    options.frameworks = [framework for framework in wanted if find_version(framework)]
+    if not options.frameworks:
+        raise UserError("none of the frameworks is installed; README.md says how")
+    name = options.dataset.replace(":", "-").replace(os.sep, "-")
+    options.out = options.out or str(Path("runs") / f"compare-{options.model}-{name}")
+    if Path(options.out).exists() and any(Path(options.out).iterdir()):
+        raise UserError(f"{options.out} is not empty; choose another folder with --out")
+    return options
+
+
+def main() -> None:
+    """Compare the frameworks as the command line says."""
+    options = parse()
+    with disk_errors(Path(options.out)):
+        Path(options.out).mkdir(parents=True, exist_ok=True)
+    played = compare(options)
+    rows = table(played)
+    out = Path(options.out)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(out / "compare.csv", text.getvalue())
+    title = f"{options.model} on {options.dataset}: one start, {options.steps} steps"
+    plots.comparison(
+        out / "compare.png",
+        title,
+        {one.framework: one.losses for one in played},
+        {one.framework: one.picture for one in played},
+        rows,
+    )
+    widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in rows[0]}
+    for row in [dict(zip(widths, widths, strict=True)), *rows]:
+        print("  ".join(row[name].ljust(width) for name, width in widths.items()))
+    print(f"picture: {out / 'compare.png'}")
+
+
+if __name__ == "__main__":
+    launch(main)
