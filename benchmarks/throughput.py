@@ -1,9 +1,9 @@
 """How fast each framework trains a model, in units of what the machine can do at that moment.
 
 `python benchmarks/throughput.py dcgan` plays each framework in a process of its own: rounds of the
-bare `train_step` loop on fixed data, each between two rounds of a single-precision matrix product in
-the same process, which gauge the machine. `--whole` also runs the whole script, data, logging and
-all, between two rounds of its bare loop.
+bare `train_step` loop on fixed data, each between two single-precision matrix products in the same
+process, which gauge the machine. `--whole` also runs the whole script, with data and logging, and
+compares it with its bare loop.
 """
 
 from __future__ import annotations
@@ -98,11 +98,11 @@ def make_step(framework, script, shape, batch_size):
 def arithmetic(generator, discriminator, shape, batch_size):
     """Floating-point operations of a GAN's training step, two per multiply-add.
 
-    A convolution does its kernel once per output pixel, a transposed one once per input pixel.
-    G passes forward twice (for D's step and its own) and backward once; D forward three times (real,
-    fake, G's step) and backward twice and, for G's step, through to its input. A backward pass costs
-    two forward ones: for the weights and for the input; D's first layer needs no input's gradient
-    in its own step. Norms, activations and Adam are left out.
+    A convolution does its kernel once per output pixel, a transposed one once per input pixel. G
+    passes forward twice (for D's step and its own) and backward once; D forward three times (real,
+    fake, G's step), backward twice, and in G's step through to its input. A backward pass costs two
+    forward ones, for the weights and for the input; first layers need no input's gradient, but D's
+    in G's step. Norms, activations and Adam are left out.
     """
     height, width, _ = shape
 

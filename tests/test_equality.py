@@ -17,8 +17,9 @@ import pytest
 
 from scripts import ROOT, chosen_players, environment
 
-HEIGHT, WIDTH, CHANNELS, LATENT = 32, 48, 3, 100
+HEIGHT, WIDTH, CHANNELS, LATENT = 32, 16, 3, 100
 BATCH, STEPS = 4, 20
+SEED = 26  # one for which no activation lies on a kink; see test_no_activation_lies_on_a_kink
 LEARNING_RATE = 2e-4  # of Adam in worker.py
 PLAYERS = chosen_players()
 PAIRS = list(itertools.combinations(PLAYERS, 2))
@@ -75,7 +76,7 @@ def expected_stages() -> dict[str, tuple[int, ...]]:
 
 
 def make_score() -> dict[str, np.ndarray]:
-    random = np.random.default_rng(7)
+    random = np.random.default_rng(SEED)
     score: dict[str, np.ndarray] = {}
     for name, shape in expected_shapes().items():
         values = random.normal(0, 0.02, shape)
@@ -172,6 +173,20 @@ def test_stages_have_the_shapes_of_the_architecture(answers: Answers, player: st
 def test_numbers_agree(answers: Answers, title: str, bound: float, pair: tuple[str, str]) -> None:
     error, name = worst(answers, title, pair)
     assert error <= bound, f"{name}: relative error {error:.1e}"
+
+
+@pytest.mark.parametrize("title", ["descent", "adam"])
+def test_no_activation_lies_on_a_kink(answers: Answers, title: str) -> None:
+    """Where the input of a ReLU is nearly 0, rounding decides whether its gradient is 0 or 1.
+
+    One such activation among 200 000 makes gradients differ by a hundredth, in any two frameworks.
+    So this holds for the score, not for the frameworks: the step compared stays off the kinks.
+    """
+    if "pytorch" not in PLAYERS:
+        pytest.skip("measured in PyTorch, which is not among the players chosen")
+    nearest = answers["pytorch"][f"kinks/{title}"][4:]  # without G's pass that has no gradient
+    assert len(nearest) == 4 * 4
+    assert nearest.min() > 1e-5
 
 
 @pytest.mark.parametrize("pair", PAIRS, ids=" ".join)

@@ -77,6 +77,25 @@ class PyTorch:
         )
 
 
+def watch_kinks() -> list[float]:
+    """A list to which each call of a ReLU adds its input nearest to 0, in standard deviations."""
+    import torch
+
+    nearest: list[float] = []
+
+    def watched(original: Any) -> Any:
+        def call(x: Any, *slope: float) -> Any:
+            nearest.append(float(x.detach().abs().min() / x.detach().std()))
+            return original(x, *slope)
+
+        return call
+
+    functional: Any = torch.nn.functional
+    functional.relu = watched(functional.relu)
+    functional.leaky_relu = watched(functional.leaky_relu)
+    return nearest
+
+
 class TensorFlow(PyTorch):
     def tensor(self, array: np.ndarray) -> Any:
         import tensorflow as tf
@@ -222,6 +241,7 @@ def play(score: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         for name, value in values.items():
             answer[f"{title}/{step:02d}/{name}"] = np.array(float(value))
 
+    kinks = watch_kinks() if FRAMEWORK == "pytorch" else []
     keep("start", *fresh())
     for name, network, x in zip(
         ("generator", "discriminator"), fresh(), (noise[0, 0], images[0]), strict=True
@@ -237,8 +257,10 @@ def play(score: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     for title, rate, steps in (("still", 0.0, 5), ("descent", float(score["rate"]), 1)):
         g, d = fresh()
         step = player.stepper(g, d, player.sgd(g, rate), player.sgd(d, rate))
+        kinks.clear()
         for index in range(steps):
             losses(title, index, step(images[index], noise[index]))
+        answer[f"kinks/{title}"] = np.array(kinks)
         keep(title, g, d)
         if title == "still":
             drawn = script.sample(g, player.tensor(noise[-1, 0]))
@@ -250,9 +272,11 @@ def play(score: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     for title, start in starts.items():
         g, d = fresh(start)
         step = player.stepper(g, d, player.adam(g), player.adam(d))
+        kinks.clear()
         for index in range(len(images)):
             losses(title, index, step(images[index], noise[index]))
             if index == 0:
+                answer[f"kinks/{title}"] = np.array(kinks)
                 keep(title, g, d)
     return answer
 
