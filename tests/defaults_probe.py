@@ -1,0 +1,296 @@
+"""What one framework does where the user says nothing, found by running it.
+
+Run as `python tests/defaults_probe.py FRAMEWORK`: prints JSON, the rows of docs/defaults.md.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+NONE = "—"  # the framework has no such thing
+INPUTS, OUTPUTS = 300, 200  # of the dense layer whose initial weights are judged
+
+
+def leaky(function: Callable[[float], float]) -> str:
+    return f"{-function(-1.0):g}"
+
+
+def variance_kind(running: float, momentum: float, start: float) -> str:
+    """Which variance of the batch (0, 1, 2, 6) has come into the running average."""
+    added = (running - momentum * start) / (1 - momentum)
+    kinds = {"biased": 20.75 / 4, "unbiased": 20.75 / 3}
+    return next(name for name, value in kinds.items() if math.isclose(added, value, rel_tol=1e-4))
+
+
+def epsilon_place(moved: float, epsilon: float, beta2: float = 0.999) -> str:
+    """How Adam's first step, at rate 1 on a gradient as large as epsilon, comes about."""
+    after = 1 / 2  # g / (|g| + eps)
+    root = math.sqrt(1 - beta2)
+    before = root / (root + 1)  # root |g| / (root |g| + eps), by lr root / (1 - beta1)
+    places = {"after the bias correction": after, "before the bias correction": before}
+    return next(name for name, value in places.items() if math.isclose(moved, value, rel_tol=1e-3))
+
+
+def root_place(moved: float, epsilon: float, decay: float, gradient: float) -> str:
+    """How RMSProp's first step, at rate 1, comes about."""
+    square = (1 - decay) * gradient**2
+    places = {
+        "outside the root": gradient / (math.sqrt(square) + epsilon),
+        "inside the root": gradient / math.sqrt(square + epsilon),
+    }
+    return next(name for name, value in places.items() if math.isclose(moved, value, rel_tol=1e-3))
+
+
+def initial_kind(weights: Any) -> str:
+    """The distribution of a dense layer's initial weights, by their range and deviation."""
+    largest, deviation = float(abs(weights).max()), float(weights.std())
+    uniform = largest < 1.9 * deviation
+    scales = {
+        "uniform, 1 / √in": (True, INPUTS**-0.5),
+        "Glorot uniform": (True, math.sqrt(6 / (INPUTS + OUTPUTS))),
+        "LeCun normal": (False, INPUTS**-0.5),
+    }
+    for name, (is_uniform, scale) in scales.items():
+        found = largest if is_uniform else deviation
+        if uniform == is_uniform and math.isclose(found, scale, rel_tol=0.02):
+            return name
+    return f"largest {largest}, deviation {deviation}"
+
+
+def layout(shape: tuple[int, ...], sizes: dict[int, str]) -> str:
+    return " ".join(sizes[length] for length in shape)
+
+
+CONVOLUTION = {3: "I", 4: "O", 5: "H", 6: "W"}  # axes told apart by their lengths
+DENSE = {INPUTS: "in", OUTPUTS: "out"}
+
+
+def pytorch() -> dict[str, str]:
+    import torch
+
+    norm = torch.nn.BatchNorm1d(1)
+    norm(torch.tensor([[0.0], [1.0], [2.0], [6.0]]))
+    weight = torch.nn.Parameter(torch.zeros(1))
+    weight.grad = torch.full((1,), 1e-8)
+    adam = torch.optim.Adam([weight], lr=1)
+    adam.step()
+    moved = -weight.item()
+    rms_weight = torch.nn.Parameter(torch.zeros(1))
+    rms_weight.grad = torch.full((1,), 1e-3)
+    rms = torch.optim.RMSprop([rms_weight], lr=1)
+    rms.step()
+    dense = torch.nn.Linear(INPUTS, OUTPUTS)
+    image = torch.arange(8.0).reshape(1, 2, 2, 2)  # value 4 c + 2 h + w
+    conv = torch.nn.Conv2d(1, 1, 5, stride=2, padding=2, bias=False)
+    torch.nn.init.ones_(conv.weight)
+    line = conv(torch.eye(8)[0].expand(8, 8)[None, None])[0, 0, 2]
+    momentum = norm.momentum
+    assert momentum is not None
+    return {
+        "batch norm's running average keeps": f"{1 - momentum:g}",
+        "batch norm's epsilon": f"{norm.eps:g}",
+        "batch norm's running variance": variance_kind(norm.running_var.item(), 1 - momentum, 1.0),  # type: ignore[union-attr]
+        "leaky ReLU's slope": leaky(
+            lambda x: torch.nn.functional.leaky_relu(torch.tensor(x)).item()
+        ),
+        "Adam's epsilon": f"{adam.defaults['eps']:g}",
+        "Adam's epsilon stands": epsilon_place(moved, 1e-8),
+        "RMSProp keeps": f"{rms.defaults['alpha']:g}",
+        "RMSProp's epsilon stands": root_place(-rms_weight.item(), 1e-8, 0.99, 1e-3),
+        "dense kernel": layout(tuple(dense.weight.shape), DENSE),
+        "convolution kernel": layout(
+            tuple(torch.nn.Conv2d(3, 4, (5, 6)).weight.shape), CONVOLUTION
+        ),
+        "transposed kernel": layout(
+            tuple(torch.nn.ConvTranspose2d(3, 4, (5, 6)).weight.shape), CONVOLUTION
+        ),
+        "dense initial weights": initial_kind(dense.weight.detach().numpy()),
+        "flattened image": flatten_order(image.flatten().tolist()),
+        "padding of a kernel of 5 at stride 2": padding(line.tolist()),
+    }
+
+
+def flatten_order(values: list[float]) -> str:
+    """The order of axes in a flattened 2x2x2 image whose pixels are 4 c + 2 h + w."""
+    steps = {4: "C", 2: "H", 1: "W"}
+    return " ".join(steps[int(abs(values[stride] - values[0]))] for stride in (4, 2, 1))
+
+
+def padding(line: list[float]) -> str:
+    """Zeros before and after, from where a 1 in the first of 8 pixels is seen by a kernel of ones.
+
+    With 2 before, the first window starts at -2 and the second, at 0, still sees pixel 0; with 1
+    before, the second starts at 1 and no longer does.
+    """
+    return "2 and 2" if line[1] else "1 and 2"
+
+
+def tensorflow() -> dict[str, str]:
+    import tensorflow as tf
+
+    # Kernels have no default layout but what the operations accept.
+    convolved = tf.nn.conv2d(tf.zeros((1, 8, 8, 3)), tf.zeros((5, 6, 3, 4)), 1, "SAME")
+    assert convolved.shape[-1] == 4
+    grown = tf.nn.conv2d_transpose(
+        tf.zeros((1, 8, 8, 3)), tf.zeros((5, 6, 4, 3)), (1, 16, 16, 4), 2, "SAME"
+    )
+    assert grown.shape[-1] == 4
+    pixels = tf.reshape(tf.constant([[0, 1], [2, 3]]), (1, 2, 2, 1))  # 2 h + w
+    image = tf.concat([pixels, pixels + 4], axis=-1)
+    line = tf.reshape(tf.one_hot(0, 8), (1, 1, 8, 1)) * tf.ones((1, 8, 1, 1))
+    line = tf.nn.conv2d(line, tf.ones((5, 5, 1, 1)), 2, "SAME")[0, 2, :, 0]
+    _, _, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+        x=tf.reshape(tf.constant([0.0, 1.0, 2.0, 6.0]), (4, 1, 1, 1)),
+        scale=[1.0],
+        offset=[0.0],
+        mean=[0.0],
+        variance=[1.0],
+        exponential_avg_factor=0.5,
+    )
+    weight, m, v = (tf.Variable([0.0]) for _ in range(3))
+    tf.raw_ops.ResourceApplyAdam(
+        var=weight.handle,
+        m=m.handle,
+        v=v.handle,
+        beta1_power=0.9,
+        beta2_power=0.999,
+        lr=1.0,
+        beta1=0.9,
+        beta2=0.999,
+        epsilon=1e-8,
+        grad=[1e-8],
+    )
+    rms_weight, square, momentum = (tf.Variable([0.0]) for _ in range(3))
+    tf.raw_ops.ResourceApplyRMSProp(
+        var=rms_weight.handle,
+        ms=square.handle,
+        mom=momentum.handle,
+        lr=1.0,
+        rho=0.99,
+        momentum=0.0,
+        epsilon=1e-8,
+        grad=[1e-3],
+    )
+    return {
+        "batch norm's running average keeps": NONE,
+        "batch norm's epsilon": NONE,
+        "batch norm's running variance": variance_kind(float(variance[0]), 0.5, 1.0),
+        "leaky ReLU's slope": leaky(lambda x: float(tf.nn.leaky_relu(x))),
+        "Adam's epsilon": NONE,
+        "Adam's epsilon stands": epsilon_place(-float(weight[0]), 1e-8),
+        "RMSProp keeps": NONE,
+        "RMSProp's epsilon stands": root_place(-float(rms_weight[0]), 1e-8, 0.99, 1e-3),
+        "dense kernel": NONE,
+        "convolution kernel": "H W I O",
+        "transposed kernel": "H W O I",
+        "dense initial weights": NONE,
+        "flattened image": flatten_order([float(x) for x in tf.reshape(image, (-1,))]),
+        "padding of a kernel of 5 at stride 2": padding([float(x) for x in line]),
+    }
+
+
+def keras() -> dict[str, str]:
+    import numpy as np
+
+    import keras  # isort: skip
+    from keras import layers
+
+    def built(layer: Any, *shape: int) -> Any:
+        layer.build((None, *shape))
+        return layer
+
+    norm = built(layers.BatchNormalization(), 1)
+    norm(np.array([[0.0], [1.0], [2.0], [6.0]], "float32"), training=True)
+
+    def stepped(optimizer: Any, gradient: float) -> float:
+        weight = keras.Variable([0.0])
+        optimizer.apply([keras.ops.convert_to_tensor([gradient])], [weight])
+        return -float(weight[0])
+
+    adam, rms = keras.optimizers.Adam(1.0), keras.optimizers.RMSprop(1.0)
+    dense = built(layers.Dense(OUTPUTS), INPUTS)
+    image = np.arange(8.0).reshape(1, 2, 2, 2).transpose(0, 2, 3, 1)
+    line = np.zeros((1, 8, 8, 1), "float32")
+    line[:, :, 0] = 1
+    conv = layers.Conv2D(1, 5, 2, "same", kernel_initializer="ones")
+    conv_shape = built(layers.Conv2D(4, (5, 6)), 8, 8, 3).kernel.shape
+    transposed_shape = built(layers.Conv2DTranspose(4, (5, 6)), 8, 8, 3).kernel.shape
+    return {
+        "batch norm's running average keeps": f"{norm.momentum:g}",
+        "batch norm's epsilon": f"{norm.epsilon:g}",
+        "batch norm's running variance": variance_kind(
+            float(norm.moving_variance[0]), norm.momentum, 1.0
+        ),
+        "leaky ReLU's slope": leaky(
+            lambda x: float(layers.LeakyReLU()(keras.ops.convert_to_tensor(x)))
+        ),
+        "Adam's epsilon": f"{adam.epsilon:g}",
+        "Adam's epsilon stands": epsilon_place(stepped(adam, 1e-7), 1e-7),
+        "RMSProp keeps": f"{rms.rho:g}",
+        "RMSProp's epsilon stands": root_place(stepped(rms, 1e-3), rms.epsilon, rms.rho, 1e-3),
+        "dense kernel": layout(dense.kernel.shape, DENSE),
+        "convolution kernel": layout(conv_shape, CONVOLUTION),
+        "transposed kernel": layout(transposed_shape, CONVOLUTION),
+        "dense initial weights": initial_kind(keras.ops.convert_to_numpy(dense.kernel)),
+        "flattened image": flatten_order(
+            np.asarray(keras.ops.convert_to_numpy(layers.Flatten()(image)))[0].tolist()
+        ),
+        "padding of a kernel of 5 at stride 2": padding(
+            np.asarray(keras.ops.convert_to_numpy(conv(line)))[0, 2, :, 0].tolist()
+        ),
+    }
+
+
+def chainer() -> dict[str, str]:
+    from common.bridges import chainer_compat  # noqa: F401  # isort: skip
+    import numpy as np
+
+    import chainer  # isort: skip
+    import chainer.functions as F
+    import chainer.links as L
+
+    norm = L.BatchNormalization(1)
+    norm(np.array([[0.0], [1.0], [2.0], [6.0]], "f"))
+
+    def stepped(optimizer: Any, gradient: float) -> float:
+        link = chainer.Chain()
+        with link.init_scope():
+            link.weight = chainer.Parameter(np.zeros(1, "f"))
+        link.weight.grad = np.full(1, gradient, "f")
+        optimizer.setup(link).update()
+        return -link.weight.array.item()
+
+    adam, rms = chainer.optimizers.Adam(alpha=1), chainer.optimizers.RMSprop(lr=1)
+    dense = L.Linear(INPUTS, OUTPUTS)
+    image = np.arange(8, dtype="f").reshape(1, 2, 2, 2)
+    line = np.zeros((1, 1, 8, 8), "f")
+    line[..., 0] = 1
+    conv = L.Convolution2D(1, 1, 5, 2, 2, nobias=True, initialW=1)
+    return {
+        "batch norm's running average keeps": f"{norm.decay:g}",
+        "batch norm's epsilon": f"{norm.eps:g}",
+        "batch norm's running variance": variance_kind(norm.avg_var.item(), norm.decay, 1.0),
+        "leaky ReLU's slope": leaky(lambda x: F.leaky_relu(np.array([x], "f")).array.item()),
+        "Adam's epsilon": f"{adam.eps:g}",
+        "Adam's epsilon stands": epsilon_place(stepped(adam, 1e-8), 1e-8),
+        "RMSProp keeps": f"{rms.alpha:g}",
+        "RMSProp's epsilon stands": root_place(stepped(rms, 1e-3), rms.eps, rms.alpha, 1e-3),
+        "dense kernel": layout(dense.W.shape, DENSE),
+        "convolution kernel": layout(L.Convolution2D(3, 4, (5, 6)).W.shape, CONVOLUTION),
+        "transposed kernel": layout(L.Deconvolution2D(3, 4, (5, 6)).W.shape, CONVOLUTION),
+        "dense initial weights": initial_kind(dense.W.array),
+        "flattened image": flatten_order(F.flatten(image).array.tolist()),
+        "padding of a kernel of 5 at stride 2": padding(conv(line).array[0, 0, 2].tolist()),
+    }
+
+
+if __name__ == "__main__":
+    probes = {f.__name__: f for f in (pytorch, tensorflow, keras, chainer)}
+    print(json.dumps(probes[sys.argv[1]]()))

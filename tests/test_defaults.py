@@ -1,0 +1,40 @@
+"""Every cell of docs/defaults.md is what the installed framework does."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from scripts import FRAMEWORKS, ROOT, chosen_players, environment
+
+COLUMNS = {"pytorch": "PyTorch", "tensorflow": "TensorFlow", "keras": "Keras", "chainer": "Chainer"}
+
+
+def documented(column: str) -> dict[str, str]:
+    """A column of the table, by row."""
+    lines = (ROOT / "docs" / "defaults.md").read_text(encoding="utf-8").splitlines()
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in lines
+        if line.startswith("|") and not line.startswith("| ---")
+    ]
+    index = rows[0].index(column)
+    return {row[0]: row[index] for row in rows[1:]}
+
+
+@pytest.mark.parametrize("framework", [f for f in FRAMEWORKS if f in chosen_players()])
+def test_the_table_is_true(framework: str) -> None:
+    done = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("defaults_probe.py")), framework],
+        cwd=ROOT,
+        env=environment(framework),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert json.loads(done.stdout.splitlines()[-1]) == documented(COLUMNS[framework])
