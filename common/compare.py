@@ -158,7 +158,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     Raises:
         UserError: an unknown model or framework, none that is installed, or a folder in use.
     """
-    parser = Parser(prog="python -m common.compare", description=__doc__.splitlines()[0])
+    parser = Parser(
+        prog="python -m common.compare",
+        description="Play a model in every framework from one start, and lay the results side by side.",
+    )
     parser.add_argument("model", help="such as dcgan")
     parser.add_argument("--dataset", default="newts", metavar="NAME", help="default: newts")
     parser.add_argument("--data-dir", metavar="DIR", help="as the scripts'")

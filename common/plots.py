@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -79,7 +80,8 @@ def comparison(
     names = list(next(iter(losses.values())))
     figure = Figure(figsize=(12, 9.5), layout="constrained")
     figure.suptitle(title)
-    upper, middle, lower = figure.subfigures(3, 1, height_ratios=[4, 3.6, 1.4])
+    parts: Any = figure.subfigures(3, 1, height_ratios=[4, 3.6, 1.4])
+    upper, middle, lower = parts
     styles = ("-", "--", "-.", ":")
     for axes, name in zip(upper.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         for index, (run, values) in enumerate(losses.items()):

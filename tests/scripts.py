@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import importlib.util
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
+from typing import TypeVar
 
 ROOT = Path(__file__).resolve().parents[1]
 FRAMEWORKS = ("pytorch", "tensorflow", "keras", "chainer")
 BACKENDS = ("tensorflow", "torch", "jax")  # of Keras
 # One player per framework, and Keras again on each other backend.
 PLAYERS = ("pytorch", "tensorflow", "keras", "chainer", "keras-torch", "keras-jax")
-PACKAGES = {"pytorch": "torch", "tensorflow": "tensorflow", "keras": "keras", "chainer": "chainer"}
+
+Result = TypeVar("Result")
 
 
 def chosen_players() -> tuple[str, ...]:
@@ -32,12 +35,25 @@ def chosen_players() -> tuple[str, ...]:
 
 
 def environment(player: str = "", **more: str) -> dict[str, str]:
-    """The environment of a player's process: `keras-jax` sets Keras' backend."""
-    names = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "JAX_PLATFORMS": "cpu", **more}
+    """The environment of a player's process: `keras-jax` sets Keras' backend.
+
+    Each process has one thread for its arithmetic, since two run side by side.
+    """
+    names = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "JAX_PLATFORMS": "cpu"}
+    for threads in ("OMP", "OPENBLAS", "MKL"):
+        names[f"{threads}_NUM_THREADS"] = "1"
+    names |= {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", **more}
     names.pop("KERAS_BACKEND", None)
     if player.startswith("keras"):
         names["KERAS_BACKEND"] = player.partition("-")[2] or "tensorflow"
     return names
+
+
+def side_by_side(function: Callable[[str], Result], players: Sequence[str]) -> dict[str, Result]:
+    """Call a function for each player, two at a time; the results by player."""
+    slowest_first = players[::-1]
+    with ThreadPoolExecutor(2) as pool:
+        return dict(zip(slowest_first, pool.map(function, slowest_first), strict=True))
 
 
 def load_script(framework: str, model: str) -> ModuleType:
@@ -68,8 +84,3 @@ def run_script(
         check=False,
         timeout=600,
     )
-
-
-def version(player: str) -> str:
-    """The installed version of a player's package."""
-    return importlib.metadata.version(PACKAGES[player.partition("-")[0]])

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scripts import ROOT, chosen_players, environment
+from scripts import ROOT, chosen_players, environment, side_by_side
 
 HEIGHT, WIDTH, CHANNELS, LATENT = 32, 16, 3, 100
 BATCH, STEPS = 4, 20
@@ -98,8 +98,8 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> Answers:
     """What every player makes of the score, by player."""
     folder = tmp_path_factory.mktemp("equality")
     np.savez(folder / "score.npz", allow_pickle=False, **make_score())
-    found = {}
-    for player in PLAYERS:
+
+    def play(player: str) -> dict[str, np.ndarray]:
         answer = folder / f"{player}.npz"
         run = subprocess.run(
             [
@@ -116,9 +116,11 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> Answers:
             check=False,
         )
         assert run.returncode == 0, f"{player}:\n{run.stderr[-3000:]}"
-        found[player] = dict(np.load(answer))
+        found = dict(np.load(answer))
         answer.unlink()
-    return found
+        return found
+
+    return side_by_side(play, PLAYERS)
 
 
 def relative_error(a: np.ndarray, b: np.ndarray) -> float:

@@ -20,7 +20,7 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
-from scripts import chosen_players, environment
+from scripts import chosen_players, environment, side_by_side
 
 PLAYERS = chosen_players()
 SMALL = [
@@ -85,7 +85,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def training(root: Path) -> dict[str, dict[str, Answer]]:
     """The answers to TRAINING, by player."""
-    return {player: play(player, root / player, TRAINING) for player in PLAYERS}
+    return side_by_side(lambda player: play(player, root / player, TRAINING), PLAYERS)
 
 
 @pytest.fixture(scope="session")
@@ -125,7 +125,7 @@ def exchange(root: Path, training: dict[str, dict[str, Answer]]) -> dict[str, di
         *["--image-size", "32", "--steps", "0", "--out", "bad-size"],
         *["--init-from", str(bad / "whole.safetensors")],
     ]
-    return {player: play(player, root / player, commands) for player in PLAYERS}
+    return side_by_side(lambda player: play(player, root / player, commands), PLAYERS)
 
 
 def rows(folder: Path) -> list[dict[str, str]]:

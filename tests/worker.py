@@ -140,9 +140,9 @@ class TensorFlow(PyTorch):
 
         return Descent()
 
-    def adam(self, network: Any) -> Any:
+    def adam(self, network: Any, epsilon: float = 1e-8) -> Any:
         return script.Adam(
-            network.trainable_variables, LEARNING_RATE, beta1=0.5, beta2=0.999, epsilon=1e-8
+            network.trainable_variables, LEARNING_RATE, beta1=0.5, beta2=0.999, epsilon=epsilon
         )
 
 
@@ -176,8 +176,8 @@ class Keras(PyTorch):
 
         return keras.optimizers.SGD(rate)
 
-    def adam(self, network: Any) -> Any:
-        return script.Adam(LEARNING_RATE, beta_1=0.5, beta_2=0.999, epsilon=1e-8)
+    def adam(self, network: Any, epsilon: float = 1e-8) -> Any:
+        return script.Adam(LEARNING_RATE, beta_1=0.5, beta_2=0.999, epsilon=epsilon)
 
     def stepper(self, g: Any, d: Any, g_optimizer: Any, d_optimizer: Any) -> Any:
         players = script.players(g, d, g_optimizer, d_optimizer)
@@ -209,8 +209,8 @@ class Chainer(PyTorch):
 
         return chainer.optimizers.SGD(rate).setup(network)
 
-    def adam(self, network: Any) -> Any:
-        return script.Adam(LEARNING_RATE, beta1=0.5, beta2=0.999, eps=1e-8).setup(network)
+    def adam(self, network: Any, epsilon: float = 1e-8) -> Any:
+        return script.Adam(LEARNING_RATE, beta1=0.5, beta2=0.999, eps=epsilon).setup(network)
 
 
 def play(score: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
