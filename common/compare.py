@@ -160,7 +160,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """
     parser = Parser(
         prog="python -m common.compare",
-        description="Play a model in every framework from one start, and lay the results side by side.",
+        description="Play a model in every framework from one start; results side by side.",
     )
     parser.add_argument("model", help="such as dcgan")
     parser.add_argument("--dataset", default="newts", metavar="NAME", help="default: newts")
