@@ -2,9 +2,11 @@
 
 Paper: Radford, Metz, Chintala (2015), https://arxiv.org/abs/1511.06434
 Run:   python chainer/dcgan.py --dataset cifar10
-Departures from the paper: kernels of 5 with symmetric padding; the widths of the layers below;
-latent noise is uniform, as there. No convolution before a batch norm has a bias, which the norm
-would take away again; left in, its gradient is rounding noise that Adam blows up to full steps.
+Departures from the paper: kernels of 5 padded alike on all sides, and the widths of the layers. No
+convolution before a batch norm has a bias: the norm takes it away again, so its gradient is nothing
+but rounding, which Adam blows up to full steps.
+The discriminator has batch norm, as in the paper; the exercise that lists it without learns to draw
+a single picture.
 """
 
 import sys
