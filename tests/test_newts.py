@@ -14,7 +14,7 @@ def drawn() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def largest_part(mask: np.ndarray) -> int:
-    """Pixels in the largest connected part: a flood from the pixel that is deepest inside."""
+    """Pixels in the largest connected part: each part is flooded from its first pixel."""
     best, left = 0, mask.copy()
     while left.any():
         reached = np.zeros_like(left)
@@ -32,6 +32,23 @@ def largest_part(mask: np.ndarray) -> int:
         best = max(best, int(reached.sum()))
         left &= ~reached
     return best
+
+
+def widened(masks: np.ndarray, times: int) -> np.ndarray:
+    """Masks (N, H, W) with this many more pixels on every side."""
+    for _ in range(times):
+        grown = masks.copy()
+        grown[:, 1:] |= masks[:, :-1]
+        grown[:, :-1] |= masks[:, 1:]
+        grown[:, :, 1:] |= masks[:, :, :-1]
+        grown[:, :, :-1] |= masks[:, :, 1:]
+        masks = grown
+    return masks
+
+
+def mean_where(values: np.ndarray, where: np.ndarray) -> np.ndarray:
+    """Each picture's mean over the pixels that a mask marks, (N, H, W) -> (N,)."""
+    return (values * where).sum(axis=(1, 2)) / where.sum(axis=(1, 2))
 
 
 def test_shapes_and_types(drawn: tuple[np.ndarray, ...]) -> None:
@@ -79,9 +96,36 @@ def test_colours_are_those_of_the_class(drawn: tuple[np.ndarray, ...]) -> None:
         assert share[own].min() > 0.08
         assert share[~own].max() < 0.08
     grey = images.mean(axis=-1)
-    inside = (grey * newt).sum(axis=(1, 2)) / area
-    outside = (grey * ~newt).sum(axis=(1, 2)) / (~newt).sum(axis=(1, 2))
-    assert (inside < outside).all()
+    assert (mean_where(grey, newt) < mean_where(grey, ~newt)).all()
+
+
+def test_eyes_are_seen_where_there_is_room() -> None:
+    """The iris is the only pale yellow: neither marking, ground nor stripe passes for it."""
+    images, _, masks = newts.draw(np.arange(40), 128)
+    red, green, blue = np.moveaxis(images.astype(int), -1, 0)
+    pale = (red > 170) & (green > 150) & (blue > 80) & (red > green) & (green > blue + 40)
+    assert (pale & (masks > 0)).sum(axis=(1, 2)).min() >= 4
+
+
+def test_ground_varies_and_is_textured_and_shaded(drawn: tuple[np.ndarray, ...]) -> None:
+    images, _, masks = drawn
+    newt = masks > 0
+    near, far = widened(newt, 1) & ~newt, ~widened(newt, 8)
+    grey = images.mean(axis=-1)
+    assert (mean_where(grey, near) < 0.8 * mean_where(grey, far)).all()  # the shadow
+    assert min(picture[ground].std() for picture, ground in zip(grey, far, strict=True)) > 6
+    colours = np.stack([mean_where(images[..., channel], far) for channel in range(3)])
+    assert (colours.std(axis=1) > 12).all()  # one kind of ground alone gives 6 to 9
+
+
+def test_edges_are_smooth() -> None:
+    """On the outline a pixel is the mean of the sixteen that it is at four times the size."""
+    images, _, _ = newts.draw(np.arange(40), 64)
+    fine_images, _, fine_masks = newts.draw(np.arange(40), 256)
+    means = fine_images.reshape(40, 64, 4, 64, 4, 3).mean(axis=(2, 4))
+    cover = (fine_masks > 0).reshape(40, 64, 4, 64, 4).mean(axis=(2, 4))
+    outline = (cover > 0.2) & (cover < 0.8)
+    assert np.abs(means - images)[outline].mean() < 9  # hard edges give 18
 
 
 def test_the_same_newt_at_another_size(drawn: tuple[np.ndarray, ...]) -> None:
@@ -100,6 +144,29 @@ def test_poses_vary(drawn: tuple[np.ndarray, ...]) -> None:
     newt = drawn[2] > 0
     overlap = (newt[:-1] & newt[1:]).sum(axis=(1, 2)) / (newt[:-1] | newt[1:]).sum(axis=(1, 2))
     assert overlap.mean() < 0.5
+
+
+def test_newts_are_long_and_bent(drawn: tuple[np.ndarray, ...]) -> None:
+    """The middle line of the newt spans the picture and is no straight line."""
+    rows, arches = np.arange(64), []
+    for newt in drawn[2] > 0:
+        columns = np.flatnonzero(newt.any(axis=0))
+        assert np.ptp(columns) > 0.7 * 64  # tailless ones span 0.55 to 0.7
+        middle = rows @ newt[:, columns] / newt[:, columns].sum(axis=0)
+        arches.append(np.polyfit(columns / 32 - 1, middle / 32 - 1, 2)[0])
+    assert np.std(arches) > 0.1  # straight spines give 0.05
+
+
+def test_loading_gives_what_is_drawn() -> None:
+    data, some = newts.load(16), 100
+    for split, first in ((data.train, 0), (data.test, newts.TRAIN_SIZE)):
+        images, labels, masks = newts.draw(np.arange(first, first + some), 16)
+        assert split.masks is not None
+        assert (split.images[:some] == images).all()
+        assert (split.labels[:some] == labels).all()
+        assert (split.masks[:some] == masks).all()
+        assert len(split.images) == len(split.labels) == len(split.masks)
+        assert abs(split.labels.mean() - 0.5) < 0.08  # three and a half standard errors of 512
 
 
 def test_splits_are_apart() -> None:
