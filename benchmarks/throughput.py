@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import importlib.metadata
 import importlib.util
 import json
 import os
@@ -22,25 +21,11 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = {
-    "pytorch": ("torch",),
-    "tensorflow": ("tensorflow", "tensorflow-cpu"),
-    "keras": ("keras",),
-    "chainer": ("chainer",),
-}
+sys.path.insert(0, str(ROOT))
+
+from common.frameworks import PACKAGES, find_version
+
 GAUGE = 2048  # side of the matrices
-
-
-def installed(framework: str) -> bool:
-    """Whether one of a framework's packages is there."""
-    for package in PACKAGES[framework]:
-        try:
-            importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-        return True
-    return False
-
 
 # In the child: one framework.
 
@@ -48,7 +33,7 @@ def installed(framework: str) -> bool:
 def load_script(framework, model):
     """The script as a module under a name of its own."""
     folder = ROOT / framework
-    sys.path[:0] = [str(folder), str(ROOT)]
+    sys.path.insert(0, str(folder))
     spec = importlib.util.spec_from_file_location(f"{framework}_{model}", folder / f"{model}.py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
@@ -217,7 +202,7 @@ def main():
     print("| " + " | ".join(heads) + " |\n|" + " --- |" * len(heads))
     reference = None
     for framework in options.frameworks.split(","):
-        if not installed(framework):
+        if not find_version(framework):
             print(f"{framework} is not installed and is left out", file=sys.stderr)
             continue
         print(f"measuring {framework} ...", file=sys.stderr)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import importlib.metadata
 import io
 import os
 import subprocess
@@ -23,17 +22,11 @@ from common import plots
 from common.errors import UserError, warn
 from common.files import disk_errors, write_text
 from common.flags import Parser, launch
+from common.frameworks import PACKAGES, find_version
 from common.metrics import Table
 from common.run_folder import RunFolder
 
 ROOT = Path(__file__).resolve().parents[1]
-# Framework by folder: the packages, of which one must be there.
-PACKAGES = {
-    "pytorch": ("torch",),
-    "tensorflow": ("tensorflow", "tensorflow-cpu"),
-    "keras": ("keras",),
-    "chainer": ("chainer",),
-}
 NOT_LOSSES = ("step", "images_per_second", "diversity")
 
 
@@ -68,16 +61,6 @@ class Played:
         """Median images a second, without the first row, in which functions are compiled."""
         rates = self.columns["images_per_second"]
         return float(np.median(rates[1:] or rates))
-
-
-def find_version(framework: str) -> str | None:
-    """The installed version of a framework, or None."""
-    for package in PACKAGES[framework]:
-        try:
-            return importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return None
 
 
 def play(framework: str, model: str, out: Path, arguments: list[str]) -> tuple[float, float]:
@@ -142,8 +125,8 @@ def table(played: list[Played]) -> list[dict[str, str]]:
             {
                 "framework": one.framework,
                 "version": one.version,
-                "losses apart, step 1": f"{max(a[0] for a in apart):.1e}",
-                "losses apart, largest": f"{max(a.max() for a in apart):.1e}",
+                "losses apart, step 1": f"{max(a[0] for a in apart):.1g}",
+                "losses apart, largest": f"{max(a.max() for a in apart):.1g}",
                 "images/s": f"{one.speed:.0f}",
                 "memory MiB": f"{one.memory:.0f}",
                 "start-up s": f"{one.start_up:.1f}",
