@@ -22,6 +22,7 @@ import chainer.functions as F
 import chainer.links as L
 
 from common.flags import Settings, launch
+from common.pictures import Samples
 from common.run import Run, uniform_noise
 
 from optimizers import Adam
@@ -168,13 +169,13 @@ def main():
         bridge,
         networks={"generator": generator, "discriminator": discriminator},
         optimizers={"generator": generator_optimizer, "discriminator": discriminator_optimizer},
-        draw=draw,
+        pictures=Samples(draw),
     )
     if config.generate:
         run.generate()
         return
-    for step, batch, _ in run.steps():
-        images = device.send(batch)
+    for step, batch in run.steps():
+        images = device.send(batch.images)
         noise = uniform_noise(run.random, 2, config.batch_size, config.latent_dim)
         losses = train_step(
             generator,

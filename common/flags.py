@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
 
 from common.errors import UserError
+from common.tasks import TASKS
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,9 @@ class Settings:
     size_multiple: ClassVar[int] = 1  # what the sides of images must be a multiple of
     pixel_range: ClassVar[tuple[float, float]] = (-1, 1)  # of the images that networks see
 
-    dataset: Annotated[str, "newts, cifar10, mnist, fashion_mnist, imori or folder:PATH"] = "newts"
+    dataset: Annotated[
+        str, "newts, digits, cifar10, mnist, fashion_mnist, imori or folder:PATH"
+    ] = "newts"
     data_dir: Annotated[
         str | None, "where data sets lie or are downloaded to (default: $QUARTET_DATA or the cache)"
     ] = None
@@ -44,28 +47,34 @@ class Settings:
     checkpoint_every: Annotated[int, "steps between two checkpoints", 1] = 200
     resume: Annotated[bool, "go on from the run folder's last checkpoint"] = False
     init_from: Annotated[str | None, "start from the weights in FILE, of any framework"] = None
-    generate: Annotated[int | None, "no training: draw N pictures from --from FILE", 1] = None
+    generate: Annotated[
+        int | None, "no training: draw N pictures (64 without N) from --from FILE", 1
+    ] = None
     from_: Annotated[str | None, "checkpoint for --generate, of any framework"] = None
 
     @classmethod
     def architecture(cls) -> list[str]:
         """The fields that a model adds to the shared ones: they belong to the checkpoint."""
-        shared = {field.name for field in dataclasses.fields(Settings)}
-        return [field.name for field in dataclasses.fields(cls) if field.name not in shared]
+        others = {field.name for field in dataclasses.fields(Settings)} | set(ALONE)
+        return [field.name for field in dataclasses.fields(cls) if field.name not in others]
 
 
 ConfigType = TypeVar("ConfigType", bound=Settings)
 
-CHOICES = {"device": ("auto", "cpu", "gpu")}
+CHOICES = {"device": ("auto", "cpu", "gpu"), "task": TASKS}
 METAVARS = {
     "dataset": "NAME",
     "data_dir": "DIR",
     "out": "DIR",
     "init_from": "FILE",
     "from_": "FILE",
+    "class_": "NAME",
+    "input": "PATH",
 }
 # What a run is, besides its architecture: fixed when it goes on.
 IDENTITY = ("dataset", "image_size", "batch_size", "seed")
+# What belongs to one command alone, not to the run or its checkpoint.
+ALONE = ("resume", "out", "init_from", "generate", "from_", "class_", "input")
 
 
 class Parser(argparse.ArgumentParser):
@@ -127,6 +136,7 @@ def _parser(config: type[Settings], script: Path, description: str) -> argparse.
             help=text.replace("%", "%%"),
             metavar=METAVARS.get(flag.name, "N" if flag.type in (int, float) else None),
             choices=CHOICES.get(flag.name),
+            **({"nargs": "?", "const": 64} if flag.name == "generate" else {}),
             default=argparse.SUPPRESS,
         )
     return parser

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +23,37 @@ def to_bytes(images: np.ndarray, low: float, high: float) -> np.ndarray:
     return np.clip(np.rint(levels), 0, 255).astype(np.uint8)
 
 
+@dataclass(frozen=True)
+class Pixels:
+    """Between the images of data sets and those of networks.
+
+    Attributes:
+        channels_first: whether the framework has N C H W instead of N H W C.
+        low: value of black; of a channel's level 0.
+        high: value of white; of level 255.
+    """
+
+    channels_first: bool
+    low: float
+    high: float
+
+    def to_network(self, images: np.ndarray) -> np.ndarray:
+        """`uint8` images (..., H, W, C) to `float32` in the framework's layout."""
+        if self.channels_first:
+            images = np.moveaxis(images, -1, -3)
+        return to_floats(np.ascontiguousarray(images), self.low, self.high)
+
+    def from_network(self, images: np.ndarray) -> np.ndarray:
+        """The inverse of `to_network`; values beyond the range are cut off."""
+        if self.channels_first:
+            images = np.moveaxis(images, -3, -1)
+        return to_bytes(images, self.low, self.high)
+
+
 def grid(images: np.ndarray, columns: int | None = None, border: int = 2) -> np.ndarray:
     """Lay `uint8` images (N, H, W, C) out as one picture, row by row, on a white ground.
+
+    Images of less than 32 pixels a side are shown enlarged, each pixel as a square.
 
     Args:
         images: at least one image.
@@ -30,8 +61,11 @@ def grid(images: np.ndarray, columns: int | None = None, border: int = 2) -> np.
         border: white pixels between and around the images.
 
     Returns:
-        `uint8`, shape (rows * (H + border) + border, columns * (W + border) + border, C).
+        `uint8`, (rows * (H + border) + border, columns * (W + border) + border, C), with H and
+        W as shown.
     """
+    zoom = max(1, 32 // images.shape[1])
+    images = images.repeat(zoom, axis=1).repeat(zoom, axis=2)
     count, height, width, channels = images.shape
     columns = columns or math.ceil(math.sqrt(count))
     rows = math.ceil(count / columns)
@@ -45,6 +79,39 @@ def grid(images: np.ndarray, columns: int | None = None, border: int = 2) -> np.
         x = border + index % columns * (width + border)
         sheet[y : y + height, x : x + width] = image
     return sheet
+
+
+def rows_over_rows(upper: np.ndarray, lower: np.ndarray, columns: int) -> np.ndarray:
+    """A picture of two sets of `uint8` images (N, H, W, C), each row over its counterpart."""
+    count = len(upper)
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    blank = np.full((2, rows, columns, *upper.shape[1:]), 255, np.uint8)
+    for sheet, images in zip(blank, (upper, lower), strict=True):
+        sheet.reshape(-1, *upper.shape[1:])[:count] = images
+    return grid(blank.swapaxes(0, 1).reshape(-1, *upper.shape[1:]), columns)
+
+
+def beside(*sets: np.ndarray, columns: int = 2) -> np.ndarray:
+    """A picture of sets of `uint8` images (N, H, W, C): counterparts side by side."""
+    joined = np.stack(sets, 1).reshape(-1, *sets[0].shape[1:])
+    return grid(joined, len(sets) * min(columns, len(sets[0])))
+
+
+def label_rows(sheet: np.ndarray, names: Sequence[str], border: int = 2) -> np.ndarray:
+    """A grid (H, W, C) with a name left of each of its rows, `uint8`."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    height = (len(sheet) - border) // len(names)
+    font = ImageFont.load_default(max(10, min(16, height - 4)))
+    width = max(round(font.getlength(name)) for name in names) + 8
+    margin = Image.new("L", (width, len(sheet)), 255)
+    pen = ImageDraw.Draw(margin)
+    for row, name in enumerate(names):
+        middle = border + row * height + (height - border) / 2
+        pen.text((width - 4, middle), name, 0, font, anchor="rm")
+    text = np.repeat(np.asarray(margin)[..., np.newaxis], sheet.shape[-1], axis=-1)
+    return np.concatenate([text, sheet], axis=1)
 
 
 def save(path: Path, picture: np.ndarray) -> None:

@@ -19,16 +19,18 @@ import numpy as np
 from tqdm import tqdm
 
 from common import checkpoint, datasets, events, flags, images, metrics, plots
-from common.batches import Batches
+from common.batches import Batch, Batches, stack
 from common.checkpoint import Checkpoint
 from common.errors import UserError, warn
 from common.files import write_text
+from common.images import Pixels
+from common.pictures import Pictures, portions
 from common.run_folder import RunFolder
 
-SAMPLES = 64  # images in a sample grid
 PACKAGES = ("numpy", "torch", "tensorflow", "tensorflow-cpu", "keras", "jax", "chainer", "cupy")
 
-Draw = Callable[[int, np.random.Generator], np.ndarray]
+# The losses of a batch of test images, `float32` in the framework's layout.
+Evaluate = Callable[[np.ndarray, np.random.Generator], dict[str, Any]]
 
 
 def uniform_noise(random: np.random.Generator, *shape: int) -> np.ndarray:
@@ -48,6 +50,9 @@ class Run:
     Attributes:
         config: the `Config`, filled from the flags.
         image_shape: (H, W, C) of the images that the networks see.
+        class_names: of the data set, one per label.
+        dataset: the data, read when it is needed.
+        pixels: between the data set's images and the networks'.
         random: the one source of chance in training: batch order, augmentation and noise.
 
     Raises:
@@ -68,6 +73,8 @@ class Run:
         self.step = 0
         self._weights: tuple[Path, Checkpoint] | None = None  # to start from, and their file
         self.image_shape: tuple[int, int, int]
+        self.class_names: tuple[str, ...]
+        self._dataset: datasets.Dataset | None = None
         self._state: Checkpoint | None = None  # of optimisers and batches, to go on from
         earlier: dict[str, Any] = {}
         weights: Checkpoint | None = None
@@ -89,6 +96,7 @@ class Run:
             assert weights is not None
             self.folder.check_writable()
             self.image_shape = tuple(weights.metadata["image_shape"])
+            self.class_names = tuple(weights.metadata["class_names"])
             return
         if not self.config.resume:
             self.folder.check_free()
@@ -106,24 +114,41 @@ class Run:
         checkpoint.check_model(path, weights, self.model)
         self._weights = path, weights
 
+    @property
+    def dataset(self) -> datasets.Dataset:
+        if self._dataset is None:
+            config = self.config
+            # What is drawn from a checkpoint has the size that its networks were made for.
+            size = self.image_shape[0] if config.generate else config.image_size
+            task = getattr(config, "task", None)
+            self._dataset = datasets.load(
+                config.dataset, config.data_dir, size, config.size_multiple, task
+            )
+            if config.generate and self._dataset.image_shape != self.image_shape:
+                raise UserError(
+                    f"--dataset {config.dataset}: its images are {self._dataset.image_shape} "
+                    f"(height, width, channels), the checkpoint's are {self.image_shape}"
+                )
+        return self._dataset
+
     def _open_data(self) -> None:
         config = self.config
-        self.dataset = datasets.load(
-            config.dataset, config.data_dir, config.image_size, config.size_multiple
-        )
         self.image_shape = self.dataset.image_shape
+        self.class_names = self.dataset.class_names
         self.random = np.random.default_rng(config.seed)
-        self.batches = Batches(self.dataset, config.batch_size, self.random)
+        task = getattr(config, "task", None)
+        self.batches = Batches(self.dataset, config.batch_size, self.random, task)
         self._fingerprint = self.dataset.fingerprint()
-        # Real images to measure the samples' diversity against: always the same ones.
-        choose = np.random.default_rng(0).choice
-        count = len(self.dataset.test)
-        self._real = self.dataset.test.images[choose(count, min(SAMPLES, count), replace=False)]
 
     # The networks join.
 
     def connect(
-        self, bridge: Any, networks: dict[str, Any], optimizers: dict[str, Any], draw: Draw
+        self,
+        bridge: Any,
+        networks: dict[str, Any],
+        optimizers: dict[str, Any],
+        pictures: Pictures,
+        evaluate: Evaluate | None = None,
     ) -> None:
         """Give the run what it saves and draws; load the weights that the flags ask for.
 
@@ -131,8 +156,9 @@ class Run:
             bridge: the framework's module in `common.bridges`.
             networks: by the name that their checkpoint keys begin with.
             optimizers: by name; `--resume` restores their state.
-            draw: makes so many images, `float32` in the model's `pixel_range` and the framework's
-                layout, from the source of random numbers that it is given.
+            pictures: what samples are; see `common.pictures`.
+            evaluate: the losses of test images, without an update; a finished run prints them,
+                averaged over the test split.
 
         Raises:
             UserError: a tensor of the checkpoint does not fit, or the data set has changed.
@@ -140,7 +166,9 @@ class Run:
         self._bridge = bridge
         self._networks = networks
         self._optimizers = optimizers
-        self._draw = draw
+        self._pictures = pictures
+        self._evaluate = evaluate
+        self.pixels = Pixels(bridge.CHANNELS_FIRST, *self.config.pixel_range)
         if self._weights:
             path, weights = self._weights
             checkpoint.check_fit(path, weights.arrays, self._arrays())
@@ -170,11 +198,10 @@ class Run:
 
     # Training.
 
-    def steps(self) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-        """Yield each step's number, images and labels.
+    def steps(self, batches: int = 1) -> Iterator[tuple[int, Batch]]:
+        """Yield each step's number and its `Batch`.
 
-        Images are `float32` in the model's `pixel_range` and the framework's layout; labels are
-        `int64`.
+        With more than one of `batches` a step, their arrays are stacked along a new first axis.
 
         Opens the run folder, keeps it up to date, and closes it after the last step. Ctrl-C (or
         SIGTERM) ends the run after the step at hand, with everything saved.
@@ -183,6 +210,7 @@ class Run:
             UserError: the folder cannot be written, or a loss is no longer finite.
         """
         config = self.config
+        self._images_per_step = batches * config.batch_size
         self._open()
         self._bar = tqdm(
             total=config.steps,
@@ -193,8 +221,8 @@ class Run:
         )
         with self._bar, _stop_signals() as stopped:
             while self.step < config.steps and not stopped:
-                batch, labels = self.batches.next()
-                yield self.step + 1, self._to_network(batch), labels
+                drawn = [self.batches.next() for _ in range(batches)]
+                yield self.step + 1, self._to_network(drawn[0] if batches == 1 else stack(drawn))
                 self.step += 1
                 self._bar.update()
                 if self.step % config.checkpoint_every == 0 and self.step < config.steps:
@@ -239,8 +267,8 @@ class Run:
         row = self._read_losses(step)
         seconds = time.perf_counter() - self._clock
         self._bar.set_postfix({name: f"{value:.3f}" for name, value in row.items()}, refresh=False)
-        row["images_per_second"] = round(rows * self.config.batch_size / seconds, 2)
-        row["diversity"] = self._sample(step) if sampled else None
+        row["images_per_second"] = round(rows * self._images_per_step / seconds, 2)
+        row |= self._sample(step) if sampled else dict.fromkeys(self._pictures.figures)
         self._table.append({"step": step, **row})
         for name, value in row.items():
             if value is not None:
@@ -261,15 +289,20 @@ class Run:
                     )
         return rows[-1]
 
-    def _sample(self, step: int) -> float:
-        """Draw the sample grid, from the same noise each time; return its diversity."""
-        drawn = self._pictures(SAMPLES, np.random.default_rng((self.config.seed, 1)))
-        picture = images.grid(drawn)
+    def _sample(self, step: int) -> dict[str, float]:
+        """Draw the picture of a step; return the figures that come with it."""
+        picture, figures = self._pictures.draw(self)
         path = self.folder.samples / f"{step:06d}.png"
         images.save(path, picture)
         self._board.add_image("samples", picture, step, dataformats="HWC")
-        value = metrics.diversity(drawn, self._real)
-        tqdm.write(f"step {step}: {path}, diversity {value:.2f}", file=sys.stderr)
+        told = "".join(f", {name} {value:.2f}" for name, value in figures.items())
+        tqdm.write(f"step {step}: {path}{told}", file=sys.stderr)
+        if "diversity" in figures:
+            self._watch(step, figures["diversity"])
+        return figures
+
+    def _watch(self, step: int, value: float) -> None:
+        """Warn once when the samples become all alike."""
         collapsed = step > 0 and value < metrics.COLLAPSED
         if collapsed and not self._collapsed:
             warn(
@@ -277,7 +310,6 @@ class Run:
                 "draws one picture (it has hardly begun, or its modes have collapsed)"
             )
         self._collapsed = collapsed
-        return value
 
     def _save(self) -> None:
         """Write the checkpoint; never one that follows a loss that is not finite."""
@@ -297,7 +329,12 @@ class Run:
         self.folder.save(
             Checkpoint(
                 arrays,
-                about | {"image_shape": self.image_shape, "config": self._settings()},
+                about
+                | {
+                    "image_shape": self.image_shape,
+                    "class_names": self.class_names,
+                    "config": self._settings(),
+                },
             ),
             Checkpoint(
                 {"batches.order": order, **_joined(state)},
@@ -308,7 +345,7 @@ class Run:
         self._clock = time.perf_counter()  # saving does not count as training
 
     def _finish(self) -> None:
-        """Save all, draw the curves and the animation, and say where they are."""
+        """Save all, draw the curves and the last pictures, and say where they are."""
         if self.step != self._saved:
             self._save()
         self._board.close()
@@ -324,8 +361,29 @@ class Run:
                 "animation": self.folder.animation,
                 "curves": self.folder.losses,
             } | made
+        figures = {}
+        if self.step == self.config.steps > 0:
+            made = self._pictures.finish(self) | made
+            figures = self._test()
         for name, path in made.items():
             print(f"{name + ':':12}{path}")
+        for name, value in figures.items():
+            print(f"test {name}: {value:.5g}")
+
+    def _test(self) -> dict[str, float]:
+        """The losses of the test split, also written to evaluation.json."""
+        if self._evaluate is None:
+            return {}
+        test = self.dataset.test
+        random = np.random.default_rng((self.config.seed, 2))
+        sums: dict[str, float] = {}
+        for part in portions(len(test)):
+            pictures = self.pixels.to_network(test.images[part])
+            for name, value in self._evaluate(pictures, random).items():
+                sums[name] = sums.get(name, 0.0) + float(value) * len(pictures)
+        figures = {name: value / len(test) for name, value in sums.items()}
+        write_text(self.folder.evaluation, json.dumps(figures, indent=2) + "\n")
+        return figures
 
     # Pictures without training.
 
@@ -336,41 +394,29 @@ class Run:
             UserError: the picture cannot be written.
         """
         assert self.config.generate is not None
-        random = np.random.default_rng(self.config.seed)
-        left = self.config.generate
-        drawn = []
-        with tqdm(total=left, unit="image", delay=2) as bar:
-            while left:
-                count = min(left, SAMPLES)
-                drawn.append(self._pictures(count, random))
-                left -= count
-                bar.update(count)
+        picture = self._pictures.generate(self, self.config.generate)
         try:
             self.folder.make(self.folder.path)
-            images.save(self.folder.generated, images.grid(np.concatenate(drawn)))
+            images.save(self.folder.generated, picture)
         except UserError:
             self.folder.undo()
             raise
         print(f"picture:    {self.folder.generated}")
 
-    def _pictures(self, count: int, random: np.random.Generator) -> np.ndarray:
-        drawn = np.asarray(self._draw(count, random))
-        if self._bridge.CHANNELS_FIRST:
-            drawn = drawn.transpose(0, 2, 3, 1)
-        return images.to_bytes(drawn, *self.config.pixel_range)
-
-    def _to_network(self, batch: np.ndarray) -> np.ndarray:
-        if self._bridge.CHANNELS_FIRST:
-            batch = batch.transpose(0, 3, 1, 2)
-        return images.to_floats(np.ascontiguousarray(batch), *self.config.pixel_range)
+    def _to_network(self, batch: Batch) -> Batch:
+        sources = batch.sources
+        return Batch(
+            self.pixels.to_network(batch.images),
+            batch.labels,
+            None if sources is None else self.pixels.to_network(sources),
+        )
 
     # What config.json tells.
 
     def _settings(self) -> dict[str, Any]:
         """The config as a checkpoint holds it: without what belongs to one command alone."""
-        alone = ("resume", "out", "init_from", "generate", "from_")
         settings = dataclasses.asdict(self.config)
-        return {name: value for name, value in settings.items() if name not in alone}
+        return {name: value for name, value in settings.items() if name not in flags.ALONE}
 
     def _describe(self) -> str:
         about = {

@@ -33,6 +33,7 @@ class RunFolder:
         self.checkpoint = path / "checkpoint.safetensors"
         self.tensorboard = path / "tensorboard"
         self.generated = path / "generated.png"
+        self.evaluation = path / "evaluation.json"
         # What was there before, so that a start that fails leaves it alone.
         self._before = set(path.iterdir()) if path.is_dir() else set()
         self._missing = [folder for folder in (path, *path.parents) if not folder.exists()]

@@ -25,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from common.bridges import keras as bridge
 from common.flags import Settings, launch
+from common.pictures import Samples
 from common.run import Run, uniform_noise
 
 from layers import BatchNormalization
@@ -199,14 +200,14 @@ def main():
         bridge,
         networks={"generator": generator, "discriminator": discriminator},
         optimizers={"generator": generator_optimizer, "discriminator": discriminator_optimizer},
-        draw=draw,
+        pictures=Samples(draw),
     )
     if config.generate:
         run.generate()
         return
-    for step, images, _ in run.steps():
+    for step, batch in run.steps():
         noise = uniform_noise(run.random, 2, config.batch_size, config.latent_dim)
-        losses = train_step(generator_player, discriminator_player, images, noise)
+        losses = train_step(generator_player, discriminator_player, batch.images, noise)
         run.log(step, losses)
 
 

@@ -22,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from common.bridges import pytorch as bridge
 from common.flags import Settings, launch
+from common.pictures import Samples
 from common.run import Run, uniform_noise
 
 
@@ -168,13 +169,13 @@ def main():
         bridge,
         networks={"generator": generator, "discriminator": discriminator},
         optimizers={"generator": generator_optimizer, "discriminator": discriminator_optimizer},
-        draw=draw,
+        pictures=Samples(draw),
     )
     if config.generate:
         run.generate()
         return
-    for step, batch, _ in run.steps():
-        images = torch.from_numpy(batch).to(device)
+    for step, batch in run.steps():
+        images = torch.from_numpy(batch.images).to(device)
         noise = uniform_noise(run.random, 2, config.batch_size, config.latent_dim)
         losses = train_step(
             generator,

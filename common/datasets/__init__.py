@@ -10,6 +10,7 @@ import difflib
 import os
 from pathlib import Path
 
+from common import tasks
 from common.datasets import sizes
 from common.datasets.dataset import Dataset, Split
 from common.errors import UserError
@@ -17,7 +18,7 @@ from common.errors import UserError
 __all__ = ["NAMES", "Dataset", "Split", "default_data_dir", "load"]
 
 # The side in pixels of each data set's images, where the user asks for none.
-OWN_SIZES = {"newts": 64, "cifar10": 32, "mnist": 28, "fashion_mnist": 28, "imori": 64}
+OWN_SIZES = {"newts": 64, "digits": 8, "cifar10": 32, "mnist": 28, "fashion_mnist": 28, "imori": 64}
 FOLDER = "folder:"
 FOLDER_SIZE = 64
 NAMES = tuple(OWN_SIZES)
@@ -38,6 +39,7 @@ def load(
     data_dir: str | Path | None = None,
     image_size: int | None = None,
     multiple: int = 1,
+    task: str | None = None,
 ) -> Dataset:
     """Load a data set, downloading it where needed.
 
@@ -47,6 +49,8 @@ def load(
         image_size: side of the images in pixels; None takes the data set's own.
         multiple: what the model needs the side to be a multiple of. Without `image_size`, or with
             one that says the same, smaller images are padded with zeros; else they are resized.
+        task: what the model translates from (see `common.tasks`); with `pairs`, the folder holds
+            `source/` and `target/`.
 
     Raises:
         UserError: the name or size is not known, or the data cannot be found, fetched or read.
@@ -60,11 +64,28 @@ def load(
         )
     size = sizes.choose(own, image_size, multiple)
     try:
-        return _load(name, data_dir, size, multiple)
+        if task == "pairs":
+            dataset = _load_pairs(name, size)
+        else:
+            dataset = _load(name, data_dir, size, multiple)
     except MemoryError:
         raise UserError(
             f"--image-size {size}: {name}'s images do not fit into memory; choose a smaller one"
         ) from None
+    if task:
+        tasks.check(task, dataset)
+    return dataset
+
+
+def _load_pairs(name: str, size: int) -> Dataset:
+    from common.datasets import pairs
+
+    if not name.startswith(FOLDER):
+        raise UserError(
+            f"--task pairs: --dataset {name} has no pairs; give folder:PATH with source/ and "
+            "target/ in it"
+        )
+    return pairs.load(name.removeprefix(FOLDER), size)
 
 
 def _load(name: str, data_dir: str | Path | None, size: int, multiple: int) -> Dataset:
@@ -76,6 +97,10 @@ def _load(name: str, data_dir: str | Path | None, size: int, multiple: int) -> D
         from common.datasets import newts
 
         return newts.load(size)
+    if name == "digits":
+        from common.datasets import digits
+
+        return sizes.fit(digits.load(), size, multiple)
     where = default_data_dir() if data_dir is None else Path(data_dir).expanduser()
     where = where.absolute()  # for messages that say where to put a file
     if name == "imori":

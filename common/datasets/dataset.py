@@ -16,14 +16,25 @@ class Split:
         images: `uint8`, shape (N, H, W, C), C is 1 (grey) or 3 (RGB), values 0 to 255.
         labels: `int64`, shape (N,), indices into the data set's `class_names`.
         masks: `uint8`, shape (N, H, W), a class index per pixel (0 is ground), or None.
+        sources: `uint8`, shape (N, H, W, 3), the other half of each pair, or None.
     """
 
     images: np.ndarray
     labels: np.ndarray
     masks: np.ndarray | None = None
+    sources: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def take(self, indices: np.ndarray | slice) -> Split:
+        """The part that the indices name."""
+        return Split(
+            *(
+                None if array is None else array[indices]
+                for array in (self.images, self.labels, self.masks, self.sources)
+            )  # type: ignore[arg-type]
+        )
 
 
 @dataclass(frozen=True)

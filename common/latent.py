@@ -1,0 +1,96 @@
+"""Maps of a latent space of two dimensions, drawn with matplotlib."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from common.files import replacing
+
+WALK = 17  # images on a walk from (-2, -2) to (2, 2)
+SIDE = 21  # images on a side of the grid from -4 to 4
+# Paul Tol's muted scheme, which colour-blind people can tell apart, and a mark for each colour.
+# https://sronpersonalpages.nl/~pault/
+COLOURS = (
+    "#332288", "#88CCEE", "#44AA99", "#117733", "#999933",
+    "#DDCC77", "#CC6677", "#882255", "#AA4499", "#888888",
+)  # fmt: skip
+MARKS = "osD^v<>PX*"
+
+
+def scatter(
+    path: Path, title: str, codes: np.ndarray, labels: np.ndarray, class_names: tuple[str, ...]
+) -> None:
+    """Draw images as points in latent space, coloured and marked by class.
+
+    Args:
+        path: the PNG file to write.
+        title: stands above the points.
+        codes: latent vectors, shape (N, 2).
+        labels: shape (N,), indices into `class_names`.
+        class_names: for the legend.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    figure, axes = _figure(title, 8, 7)
+    for label, name in enumerate(class_names):
+        points = codes[labels == label]
+        colour, mark = COLOURS[label % len(COLOURS)], MARKS[label % len(MARKS)]
+        axes.scatter(*points.T, s=14, color=colour, marker=mark, alpha=0.7, lw=0, label=name)
+    axes.set(xlabel="first latent dimension", ylabel="second latent dimension", aspect="equal")
+    axes.grid(alpha=0.3)
+    axes.legend(title="class", markerscale=2, loc="center left", bbox_to_anchor=(1, 0.5))
+    _write(path, figure)
+
+
+def walk(path: Path, title: str, drawn: np.ndarray) -> None:
+    """Draw images (`WALK`, H, W, C), decoded along the line from (-2, -2) to (2, 2), in a row.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    figure, axes = _figure(f"{title}: a walk from (-2, -2) to (2, 2)", 12, 1.5)
+    edges = 2 + 2 / (WALK - 1)  # the first image's middle is at -2
+    height = 2 * edges / WALK
+    axes.imshow(np.concatenate(drawn, axis=1), extent=(-edges, edges, 0, height), **_grey(drawn))
+    axes.set(xlabel="both latent dimensions", yticks=[], xticks=np.linspace(-2, 2, 9))
+    _write(path, figure)
+
+
+def manifold(path: Path, title: str, drawn: np.ndarray) -> None:
+    """Draw images (`SIDE` * `SIDE`, H, W, C), decoded over the square from -4 to 4, as a map.
+
+    The first row has the largest second coordinate, as on any map.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    figure, axes = _figure(f"{title}: decoded over the latent space", 9, 9)
+    edges = 4 + 4 / (SIDE - 1)
+    rows = [np.concatenate(drawn[start : start + SIDE], 1) for start in range(0, SIDE**2, SIDE)]
+    sheet = np.concatenate(rows)
+    axes.imshow(sheet, extent=(-edges, edges, -edges, edges), **_grey(drawn))
+    axes.set(xlabel="first latent dimension", ylabel="second latent dimension")
+    _write(path, figure)
+
+
+def _figure(title: str, width: float, height: float) -> tuple[Any, Any]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.subplots()
+    axes.set_title(title)
+    return figure, axes
+
+
+def _grey(drawn: np.ndarray) -> dict[str, Any]:
+    """How matplotlib is to show images with one channel or three."""
+    return {"cmap": "gray", "vmin": 0, "vmax": 255} if drawn.shape[-1] == 1 else {}
+
+
+def _write(path: Path, figure: Any) -> None:
+    with replacing(path) as aside:
+        figure.savefig(aside, dpi=110)
