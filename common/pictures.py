@@ -42,7 +42,7 @@ class Pictures:
         """The `uint8` picture that `--generate` asks for."""
         raise NotImplementedError
 
-    def finish(self, run: Run) -> dict[str, Path]:  # noqa: ARG002
+    def finish(self, run: Run) -> dict[str, Path]:
         """Pictures that a finished run leaves besides, by name."""
         return {}
 
@@ -179,8 +179,8 @@ class LatentSpace(Reconstructions):
     def generate(self, run: Run, count: int) -> np.ndarray:
         """A grid of `count` images decoded from standard normal latent vectors."""
         shape = (count, run.config.latent_dim)  # type: ignore[attr-defined]
-        noise = np.random.default_rng(run.config.seed).standard_normal(shape, np.float32)
-        return images.grid(self._images(run, noise))
+        vectors = np.random.default_rng(run.config.seed).standard_normal(shape, np.float32)
+        return images.grid(self._images(run, vectors))
 
     def finish(self, run: Run) -> dict[str, Path]:
         """The test split in latent space, a walk through it, and a grid over it."""

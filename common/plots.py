@@ -28,7 +28,9 @@ def losses(path: Path, title: str, columns: dict[str, list[float]]) -> None:
     """
     from matplotlib.figure import Figure
 
-    names = [name for name in columns if name.endswith(("loss", "divergence", "wasserstein"))]
+    names = [
+        name for name in columns if name.endswith(("loss", "divergence", "elbo", "wasserstein"))
+    ]
     sampled = [
         (step, value)
         for step, value in zip(columns["step"], columns.get("diversity", []), strict=False)

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from common import checkpoint, datasets, events, flags, images, metrics, plots
+from common import checkpoint, datasets, events, flags, images, metrics, pca, plots
 from common.batches import Batch, Batches, stack
 from common.checkpoint import Checkpoint
 from common.errors import UserError, warn
@@ -36,6 +36,11 @@ Evaluate = Callable[[np.ndarray, np.random.Generator], dict[str, Any]]
 def uniform_noise(random: np.random.Generator, *shape: int) -> np.ndarray:
     """Latent noise: `float32` of the given shape, uniform on [-1, 1)."""
     return random.random(shape, np.float32) * np.float32(2) - np.float32(1)
+
+
+def normal_noise(random: np.random.Generator, *shape: int) -> np.ndarray:
+    """Latent noise: `float32` of the given shape, standard normal."""
+    return random.standard_normal(shape, np.float32)
 
 
 class Run:
@@ -116,6 +121,7 @@ class Run:
 
     @property
     def dataset(self) -> datasets.Dataset:
+        """The data set that the flags name."""
         if self._dataset is None:
             config = self.config
             # What is drawn from a checkpoint has the size that its networks were made for.
@@ -149,6 +155,7 @@ class Run:
         optimizers: dict[str, Any],
         pictures: Pictures,
         evaluate: Evaluate | None = None,
+        pca_components: int | None = None,
     ) -> None:
         """Give the run what it saves and draws; load the weights that the flags ask for.
 
@@ -159,6 +166,7 @@ class Run:
             pictures: what samples are; see `common.pictures`.
             evaluate: the losses of test images, without an update; a finished run prints them,
                 averaged over the test split.
+            pca_components: if given, they are set beside the test error of PCA with so many.
 
         Raises:
             UserError: a tensor of the checkpoint does not fit, or the data set has changed.
@@ -168,6 +176,7 @@ class Run:
         self._optimizers = optimizers
         self._pictures = pictures
         self._evaluate = evaluate
+        self._pca_components = pca_components
         self.pixels = Pixels(bridge.CHANNELS_FIRST, *self.config.pixel_range)
         if self._weights:
             path, weights = self._weights
@@ -368,7 +377,7 @@ class Run:
         for name, path in made.items():
             print(f"{name + ':':12}{path}")
         for name, value in figures.items():
-            print(f"test {name}: {value:.5g}")
+            print(f"{name}: {value:.5g}")
 
     def _test(self) -> dict[str, float]:
         """The losses of the test split, also written to evaluation.json."""
@@ -381,7 +390,11 @@ class Run:
             pictures = self.pixels.to_network(test.images[part])
             for name, value in self._evaluate(pictures, random).items():
                 sums[name] = sums.get(name, 0.0) + float(value) * len(pictures)
-        figures = {name: value / len(test) for name, value in sums.items()}
+        figures = {f"test {name}": value / len(test) for name, value in sums.items()}
+        if self._pca_components:
+            error = pca.test_error(self.dataset, self._pca_components, *self.config.pixel_range)
+            figures[f"test error of PCA with {self._pca_components} components"] = error
+            figures["times that of PCA"] = figures["test reconstruction_loss"] / error
         write_text(self.folder.evaluation, json.dumps(figures, indent=2) + "\n")
         return figures
 

@@ -1,4 +1,4 @@
-"""Keras' Adam, with epsilon where the paper has it."""
+"""Keras' Adam and RMSProp, with epsilon where the others have it."""
 
 import keras
 from keras import ops
@@ -20,3 +20,16 @@ class Adam(keras.optimizers.Adam):
         m_hat = m / (1 - ops.power(self.beta_1, step))
         v_hat = v / (1 - ops.power(self.beta_2, step))
         self.assign_sub(variable, learning_rate * m_hat / (ops.sqrt(v_hat) + self.epsilon))
+
+
+class RMSProp(keras.optimizers.RMSprop):
+    """RMSProp (Tieleman, Hinton 2012), with epsilon outside the root.
+
+    Keras has it inside, which for small gradients makes much smaller steps.
+    """
+
+    def update_step(self, gradient, variable, learning_rate):
+        square = self._velocities[self._get_variable_index(variable)]
+        self.assign(square, self.rho * square + (1 - self.rho) * ops.square(gradient))
+        step = learning_rate * gradient / (ops.sqrt(square) + self.epsilon)
+        self.assign_sub(variable, step)

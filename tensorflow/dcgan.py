@@ -26,7 +26,7 @@ from common.flags import Settings, launch
 from common.pictures import Samples
 from common.run import Run, uniform_noise
 
-from layers import BatchNorm, Conv2D, Conv2DTranspose, Dense
+from layers import BatchNorm, Conv2D, Conv2DTranspose, Dense, normal
 from optimizers import Adam
 
 
@@ -52,9 +52,9 @@ class Generator(tf.Module):
         super().__init__()
         height, width, channels = image_shape
         self.base = (256, height // 16, width // 16)
-        upsample = {"kernel_size": 5, "stride": 2, "padding": 2}
+        upsample = {"kernel_size": 5, "stride": 2, "padding": 2, "initial": normal}
         norm = {"epsilon": 1e-5, "momentum": 0.9}
-        self.dense = Dense(latent_dim, 256 * self.base[1] * self.base[2])
+        self.dense = Dense(latent_dim, 256 * self.base[1] * self.base[2], initial=normal)
         self.norm1 = BatchNorm(256, **norm)
         self.deconv1 = Conv2DTranspose(256, 512, **upsample, use_bias=False)
         self.norm2 = BatchNorm(512, **norm)
@@ -81,7 +81,7 @@ class Discriminator(tf.Module):
         super().__init__()
         height, width, channels = image_shape
         # The same zeros on both sides, where "SAME" of TensorFlow and Keras has (1, 2).
-        downsample = {"kernel_size": 5, "stride": 2, "padding": 2}
+        downsample = {"kernel_size": 5, "stride": 2, "padding": 2, "initial": normal}
         norm = {"epsilon": 1e-5, "momentum": 0.9}
         self.conv1 = Conv2D(channels, 32, **downsample)
         self.conv2 = Conv2D(32, 64, **downsample, use_bias=False)
@@ -90,7 +90,7 @@ class Discriminator(tf.Module):
         self.norm3 = BatchNorm(128, **norm)
         self.conv4 = Conv2D(128, 256, **downsample, use_bias=False)
         self.norm4 = BatchNorm(256, **norm)
-        self.dense = Dense(256 * (height // 16) * (width // 16), 1)
+        self.dense = Dense(256 * (height // 16) * (width // 16), 1, initial=normal)
 
     def __call__(self, x, training):
         x = tf.nn.leaky_relu(self.conv1(x), 0.2)  # (N, 8h, 8w, 32)

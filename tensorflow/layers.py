@@ -1,18 +1,31 @@
 """Dense, convolution, transposed convolution and batch norm over `tf.Variable` and `tf.nn`.
 
 TensorFlow has no layers without Keras, so the scripts of this folder share these. They are built
-at once (no lazy shapes) and start with N(0, 0.02) kernels, as DCGAN's paper has it.
+at once (no lazy shapes); biases start at 0.
 """
 
+import math
+
 import tensorflow as tf
+
+
+def normal(shape):
+    """Initial weights of the DCGAN family: N(0, 0.02)."""
+    return tf.random.normal(shape, 0.0, 0.02)
+
+
+def glorot_uniform(shape):
+    """Initial weights uniform within sqrt(6 / (fan in + fan out)), Glorot and Bengio (2010)."""
+    limit = math.sqrt(6 / (math.prod(shape[:-2]) * (shape[-2] + shape[-1])))
+    return tf.random.uniform(shape, -limit, limit)
 
 
 class Dense(tf.Module):
     """Fully connected, with bias: (N, inputs) -> (N, outputs)."""
 
-    def __init__(self, inputs, outputs):
+    def __init__(self, inputs, outputs, initial):
         super().__init__()
-        self.kernel = tf.Variable(tf.random.normal((inputs, outputs), 0.0, 0.02))
+        self.kernel = tf.Variable(initial((inputs, outputs)))
         self.bias = tf.Variable(tf.zeros(outputs))
 
     def __call__(self, x):
@@ -26,10 +39,9 @@ class Conv2D(tf.Module):
     `tf.nn.conv2d` takes explicit padding too, but is then many times slower on a CPU.
     """
 
-    def __init__(self, inputs, outputs, kernel_size, stride, padding, use_bias=True):
+    def __init__(self, inputs, outputs, kernel_size, stride, padding, initial, use_bias=True):
         super().__init__()
-        shape = (kernel_size, kernel_size, inputs, outputs)
-        self.kernel = tf.Variable(tf.random.normal(shape, 0.0, 0.02))
+        self.kernel = tf.Variable(initial((kernel_size, kernel_size, inputs, outputs)))
         self.bias = tf.Variable(tf.zeros(outputs)) if use_bias else None
         self.stride = stride
         self.padding = [(0, 0), (padding, padding), (padding, padding), (0, 0)]
@@ -45,10 +57,9 @@ class Conv2DTranspose(tf.Module):
     It is the gradient of the `Conv2D` of the same padding, hence the order of its kernel's axes.
     """
 
-    def __init__(self, inputs, outputs, kernel_size, stride, padding, use_bias=True):
+    def __init__(self, inputs, outputs, kernel_size, stride, padding, initial, use_bias=True):
         super().__init__()
-        shape = (kernel_size, kernel_size, outputs, inputs)
-        self.kernel = tf.Variable(tf.random.normal(shape, 0.0, 0.02))
+        self.kernel = tf.Variable(initial((kernel_size, kernel_size, outputs, inputs)))
         self.bias = tf.Variable(tf.zeros(outputs)) if use_bias else None
         self.stride = stride
         self.outputs = outputs

@@ -1,4 +1,4 @@
-"""Adam over `tf.Variable`: TensorFlow has no optimiser of its own without Keras."""
+"""Adam and RMSProp over `tf.Variable`: TensorFlow has no optimisers of its own without Keras."""
 
 import tensorflow as tf
 
@@ -44,3 +44,25 @@ class Adam(tf.Module):
                 epsilon=self.epsilon * tf.sqrt(1 - beta2_power),
                 grad=gradient,
             )
+
+
+class RMSProp(tf.Module):
+    """RMSProp (Tieleman, Hinton 2012), with epsilon outside the root.
+
+    TensorFlow's kernel has it inside, which for small gradients makes much smaller steps.
+    """
+
+    def __init__(self, variables, learning_rate, smoothing, epsilon):
+        super().__init__()
+        self.targets = list(variables)
+        self.learning_rate = learning_rate
+        self.smoothing = smoothing
+        self.epsilon = epsilon
+        self.squares = [tf.Variable(tf.zeros_like(v), trainable=False) for v in self.targets]
+
+    def apply(self, gradients):
+        """Update every variable by its gradient, given in the same order."""
+        for variable, square, gradient in zip(self.targets, self.squares, gradients, strict=True):
+            square.assign(self.smoothing * square + (1 - self.smoothing) * tf.square(gradient))
+            step = self.learning_rate * gradient / (tf.sqrt(square) + self.epsilon)
+            variable.assign_sub(step)

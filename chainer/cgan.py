@@ -1,0 +1,211 @@
+"""Conditional GAN: a generator learns to draw images of the class that it is told, in Chainer.
+
+Paper: Mirza, Osindero (2014), https://arxiv.org/abs/1411.1784
+Run:   python chainer/cgan.py --dataset cifar10
+Departures from the paper: the networks are DCGAN's (see dcgan.py). The generator is told the class
+as a one-hot vector beside its noise, the discriminator as a plane of ones among planes of zeros, a
+plane per class, beside the image's channels.
+"""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from common.bridges import chainer as bridge  # isort: skip  (it mends Chainer for NumPy 2)
+import chainer
+import chainer.functions as F
+import chainer.links as L
+
+from common.flags import Settings, launch
+from common.pictures import ClassSamples
+from common.run import Run, uniform_noise
+
+from optimizers import Adam
+
+
+@dataclass(frozen=True)
+class Config(Settings):
+    """The settings of this model; every line is a flag."""
+
+    size_multiple = 16  # both networks halve or double the image four times
+
+    steps: Annotated[int, "training steps; 0 writes the initial checkpoint and stops", 0] = 1000
+    batch_size: Annotated[int, "images per step", 2] = 64
+    learning_rate: Annotated[float, "step size of Adam", 0] = 2e-4
+    latent_dim: Annotated[int, "numbers that an image is drawn from", 1] = 100
+    class_: Annotated[str | None, "with --generate: the one class to draw"] = None
+
+
+# N batch, Z latent, K classes, C channels, H height, W width, h = H / 16, w = W / 16
+
+
+class Generator(chainer.Chain):
+    """Latent vector and class to image: (N, Z), (N,) -> (N, C, H, W) in [-1, 1]."""
+
+    def __init__(self, image_shape, latent_dim, classes):
+        super().__init__()
+        height, width, channels = image_shape
+        self.base = (256, height // 16, width // 16)
+        normal = chainer.initializers.Normal(0.02)
+        upsample = {"ksize": 5, "stride": 2, "pad": 2, "initialW": normal}
+        norm = {"eps": 1e-5, "decay": 0.9, "initial_gamma": around_one}
+        self.classes = classes
+        sizes = [(height // s, width // s) for s in (8, 4, 2, 1)]
+        with self.init_scope():
+            size = 256 * self.base[1] * self.base[2]
+            self.dense = L.Linear(latent_dim + classes, size, initialW=normal)
+            self.norm1 = L.BatchNormalization(256, **norm)
+            self.deconv1 = L.Deconvolution2D(256, 512, **upsample, outsize=sizes[0], nobias=True)
+            self.norm2 = L.BatchNormalization(512, **norm)
+            self.deconv2 = L.Deconvolution2D(512, 256, **upsample, outsize=sizes[1], nobias=True)
+            self.norm3 = L.BatchNormalization(256, **norm)
+            self.deconv3 = L.Deconvolution2D(256, 128, **upsample, outsize=sizes[2], nobias=True)
+            self.norm4 = L.BatchNormalization(128, **norm)
+            self.deconv4 = L.Deconvolution2D(128, channels, **upsample, outsize=sizes[3])
+
+    def forward(self, z, labels):
+        z = F.concat([z, one_hot(labels, self.classes)], 1)  # (N, Z + K)
+        x = F.reshape(self.dense(z), (-1, *self.base))  # (N, 256, h, w)
+        x = F.relu(self.norm1(x))
+        x = F.relu(self.norm2(self.deconv1(x)))  # (N, 512, 2h, 2w)
+        x = F.relu(self.norm3(self.deconv2(x)))  # (N, 256, 4h, 4w)
+        x = F.relu(self.norm4(self.deconv3(x)))  # (N, 128, 8h, 8w)
+        return F.tanh(self.deconv4(x))  # (N, C, H, W)
+
+
+class Discriminator(chainer.Chain):
+    """Image and class to the logit of its being real: (N, C, H, W), (N,) -> (N, 1)."""
+
+    def __init__(self, image_shape, classes):
+        super().__init__()
+        height, width, channels = image_shape
+        normal = chainer.initializers.Normal(0.02)
+        # The same zeros on both sides, where "SAME" of TensorFlow and Keras has (1, 2).
+        downsample = {"ksize": 5, "stride": 2, "pad": 2, "initialW": normal}
+        norm = {"eps": 1e-5, "decay": 0.9, "initial_gamma": around_one}
+        self.classes = classes
+        with self.init_scope():
+            self.conv1 = L.Convolution2D(channels + classes, 32, **downsample)
+            self.conv2 = L.Convolution2D(32, 64, **downsample, nobias=True)
+            self.norm2 = L.BatchNormalization(64, **norm)
+            self.conv3 = L.Convolution2D(64, 128, **downsample, nobias=True)
+            self.norm3 = L.BatchNormalization(128, **norm)
+            self.conv4 = L.Convolution2D(128, 256, **downsample, nobias=True)
+            self.norm4 = L.BatchNormalization(256, **norm)
+            self.dense = L.Linear(256 * (height // 16) * (width // 16), 1, initialW=normal)
+
+    def forward(self, x, labels):
+        planes = one_hot(labels, self.classes)[:, :, None, None]  # (N, K, 1, 1)
+        planes = F.broadcast_to(planes, (*planes.shape[:2], *x.shape[2:]))
+        x = F.concat([x, planes], 1)  # (N, C + K, H, W)
+        x = F.leaky_relu(self.conv1(x), 0.2)  # (N, 32, 8h, 8w)
+        x = F.leaky_relu(self.norm2(self.conv2(x)), 0.2)  # (N, 64, 4h, 4w)
+        x = F.leaky_relu(self.norm3(self.conv3(x)), 0.2)  # (N, 128, 2h, 2w)
+        x = F.leaky_relu(self.norm4(self.conv4(x)), 0.2)  # (N, 256, h, w)
+        return self.dense(x)  # (N, 1); L.Linear flattens
+
+
+def one_hot(labels, classes):
+    """Class indices to vectors: (N,) -> (N, K)."""
+    xp = chainer.backend.get_array_module(labels)
+    return xp.eye(classes, dtype=xp.float32)[labels]
+
+
+def around_one(array):
+    """The paper's initial scales of batch norm: N(1, 0.02)."""
+    chainer.initializers.Normal(0.02)(array)
+    array += 1
+
+
+def discriminator_loss(real_logits, fake_logits):
+    """-log D(x) - log(1 - D(G(z))): real is 1, fake is 0."""
+    xp = chainer.backend.get_array_module(real_logits)
+    real = F.sigmoid_cross_entropy(real_logits, xp.ones(real_logits.shape, "i"))
+    fake = F.sigmoid_cross_entropy(fake_logits, xp.zeros(fake_logits.shape, "i"))
+    return real + fake
+
+
+def generator_loss(fake_logits):
+    """-log D(G(z)): the non-saturating loss."""
+    xp = chainer.backend.get_array_module(fake_logits)
+    return F.sigmoid_cross_entropy(fake_logits, xp.ones(fake_logits.shape, "i"))
+
+
+def train_step(
+    generator, discriminator, generator_optimizer, discriminator_optimizer, images, labels, noise
+):
+    """Update D on real and fake images of the same classes, then G; noise is (2, N, Z)."""
+    with chainer.no_backprop_mode():
+        fakes = generator(noise[0], labels)
+    # Real and fake images pass apart, so that batch norm never mixes their statistics.
+    real_logits = discriminator(images, labels)
+    d_loss = discriminator_loss(real_logits, discriminator(fakes, labels))
+    discriminator.cleargrads()
+    d_loss.backward()
+    discriminator_optimizer.update()
+
+    fake_logits = discriminator(generator(noise[1], labels), labels)
+    g_loss = generator_loss(fake_logits)
+    generator.cleargrads()
+    g_loss.backward()
+    generator_optimizer.update()
+    return {"discriminator_loss": d_loss.array, "generator_loss": g_loss.array}
+
+
+def sample(generator, noise, labels):
+    """Draw an image of each class, with the running averages of batch norm."""
+    with chainer.no_backprop_mode(), chainer.using_config("train", False):
+        return generator(noise, labels)
+
+
+def main():
+    """Train, or draw from a checkpoint, as the command line says."""
+    run = Run(Config, __file__, __doc__)
+    config = run.config
+    bridge.set_seed(config.seed)
+    device = bridge.find_device(config.device)
+    classes = len(run.class_names)
+    generator = Generator(run.image_shape, config.latent_dim, classes)
+    discriminator = Discriminator(run.image_shape, classes)
+    generator.to_device(device)
+    discriminator.to_device(device)
+    adam = {"alpha": config.learning_rate, "beta1": 0.5, "beta2": 0.999, "eps": 1e-8}
+    generator_optimizer = Adam(**adam).setup(generator)
+    discriminator_optimizer = Adam(**adam).setup(discriminator)
+
+    def draw(labels, noise):
+        images = sample(generator, device.send(noise), device.send(labels))
+        return chainer.get_device("@numpy").send(images.array)
+
+    def make_noise(random, count):
+        return uniform_noise(random, count, config.latent_dim)
+
+    run.connect(
+        bridge,
+        networks={"generator": generator, "discriminator": discriminator},
+        optimizers={"generator": generator_optimizer, "discriminator": discriminator_optimizer},
+        pictures=ClassSamples(draw, make_noise),
+    )
+    if config.generate:
+        run.generate()
+        return
+    for step, batch in run.steps():
+        images = device.send(batch.images)
+        noise = uniform_noise(run.random, 2, config.batch_size, config.latent_dim)
+        losses = train_step(
+            generator,
+            discriminator,
+            generator_optimizer,
+            discriminator_optimizer,
+            images,
+            device.send(batch.labels),
+            device.send(noise),
+        )
+        run.log(step, losses)
+
+
+if __name__ == "__main__":
+    launch(main)

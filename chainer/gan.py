@@ -1,0 +1,162 @@
+"""GAN: a generator and a discriminator, fully connected, learn to draw images, in Chainer.
+
+Paper: Goodfellow and others (2014), https://arxiv.org/abs/1406.2661
+Run:   python chainer/gan.py --dataset mnist
+Departures from the paper: leaky ReLU in place of maxout, no dropout, and Adam.
+"""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from common.bridges import chainer as bridge  # isort: skip  (it mends Chainer for NumPy 2)
+import chainer
+import chainer.functions as F
+import chainer.links as L
+
+from common.flags import Settings, launch
+from common.pictures import Samples
+from common.run import Run, uniform_noise
+
+from optimizers import Adam
+
+
+@dataclass(frozen=True)
+class Config(Settings):
+    """The settings of this model; every line is a flag."""
+
+    pixel_range = (0, 1)  # of a sigmoid
+
+    steps: Annotated[int, "training steps; 0 writes the initial checkpoint and stops", 0] = 3000
+    batch_size: Annotated[int, "images per step", 2] = 64
+    learning_rate: Annotated[float, "step size of Adam", 0] = 2e-4
+    latent_dim: Annotated[int, "numbers that an image is drawn from", 1] = 100
+
+
+# N batch, Z latent, C channels, H height, W width
+
+
+class Generator(chainer.Chain):
+    """Latent vector to image: (N, Z) -> (N, C, H, W) in [0, 1]."""
+
+    def __init__(self, image_shape, latent_dim):
+        super().__init__()
+        height, width, channels = image_shape
+        self.shape = (channels, height, width)
+        glorot = {"initialW": chainer.initializers.GlorotUniform()}
+        with self.init_scope():
+            self.dense1 = L.Linear(latent_dim, 128, **glorot)
+            self.dense2 = L.Linear(128, 256, **glorot)
+            self.dense3 = L.Linear(256, 512, **glorot)
+            self.dense4 = L.Linear(512, channels * height * width, **glorot)
+
+    def forward(self, z):
+        x = F.leaky_relu(self.dense1(z), 0.2)  # (N, 128)
+        x = F.leaky_relu(self.dense2(x), 0.2)  # (N, 256)
+        x = F.leaky_relu(self.dense3(x), 0.2)  # (N, 512)
+        x = F.sigmoid(self.dense4(x))  # (N, C * H * W)
+        return F.reshape(x, (-1, *self.shape))  # (N, C, H, W)
+
+
+class Discriminator(chainer.Chain):
+    """Image to the logit of its being real: (N, C, H, W) -> (N, 1)."""
+
+    def __init__(self, image_shape):
+        super().__init__()
+        height, width, channels = image_shape
+        glorot = {"initialW": chainer.initializers.GlorotUniform()}
+        with self.init_scope():
+            self.dense1 = L.Linear(channels * height * width, 512, **glorot)
+            self.dense2 = L.Linear(512, 256, **glorot)
+            self.dense3 = L.Linear(256, 1, **glorot)
+
+    def forward(self, x):
+        x = F.leaky_relu(self.dense1(x), 0.2)  # (N, 512); L.Linear flattens
+        x = F.leaky_relu(self.dense2(x), 0.2)  # (N, 256)
+        return self.dense3(x)  # (N, 1); no sigmoid, for the losses are from logits
+
+
+def discriminator_loss(real_logits, fake_logits):
+    """-log D(x) - log(1 - D(G(z))): real is 1, fake is 0."""
+    xp = chainer.backend.get_array_module(real_logits)
+    real = F.sigmoid_cross_entropy(real_logits, xp.ones(real_logits.shape, "i"))
+    fake = F.sigmoid_cross_entropy(fake_logits, xp.zeros(fake_logits.shape, "i"))
+    return real + fake
+
+
+def generator_loss(fake_logits):
+    """-log D(G(z)): the non-saturating loss."""
+    xp = chainer.backend.get_array_module(fake_logits)
+    return F.sigmoid_cross_entropy(fake_logits, xp.ones(fake_logits.shape, "i"))
+
+
+def train_step(
+    generator, discriminator, generator_optimizer, discriminator_optimizer, images, noise
+):
+    """Update D on real and fake images, then G on fresh noise; noise is (2, N, Z)."""
+    with chainer.no_backprop_mode():
+        fakes = generator(noise[0])
+    d_loss = discriminator_loss(discriminator(images), discriminator(fakes))
+    discriminator.cleargrads()
+    d_loss.backward()
+    discriminator_optimizer.update()
+
+    g_loss = generator_loss(discriminator(generator(noise[1])))
+    generator.cleargrads()
+    g_loss.backward()
+    generator_optimizer.update()
+    return {"discriminator_loss": d_loss.array, "generator_loss": g_loss.array}
+
+
+def sample(generator, noise):
+    """Draw an image from each latent vector."""
+    with chainer.no_backprop_mode():
+        return generator(noise)
+
+
+def main():
+    """Train, or draw from a checkpoint, as the command line says."""
+    run = Run(Config, __file__, __doc__)
+    config = run.config
+    bridge.set_seed(config.seed)
+    device = bridge.find_device(config.device)
+    generator = Generator(run.image_shape, config.latent_dim)
+    discriminator = Discriminator(run.image_shape)
+    generator.to_device(device)
+    discriminator.to_device(device)
+    adam = {"alpha": config.learning_rate, "beta1": 0.5, "beta2": 0.999, "eps": 1e-8}
+    generator_optimizer = Adam(**adam).setup(generator)
+    discriminator_optimizer = Adam(**adam).setup(discriminator)
+
+    def draw(count, random):
+        noise = uniform_noise(random, count, config.latent_dim)
+        return chainer.get_device("@numpy").send(sample(generator, device.send(noise)).array)
+
+    run.connect(
+        bridge,
+        networks={"generator": generator, "discriminator": discriminator},
+        optimizers={"generator": generator_optimizer, "discriminator": discriminator_optimizer},
+        pictures=Samples(draw),
+    )
+    if config.generate:
+        run.generate()
+        return
+    for step, batch in run.steps():
+        images = device.send(batch.images)
+        noise = uniform_noise(run.random, 2, config.batch_size, config.latent_dim)
+        losses = train_step(
+            generator,
+            discriminator,
+            generator_optimizer,
+            discriminator_optimizer,
+            images,
+            device.send(noise),
+        )
+        run.log(step, losses)
+
+
+if __name__ == "__main__":
+    launch(main)

@@ -1,0 +1,198 @@
+"""WGAN: a critic that estimates the Wasserstein distance teaches a generator, in Chainer.
+
+Paper: Arjovsky, Chintala, Bottou (2017), https://arxiv.org/abs/1701.07875
+Run:   python chainer/wgan.py --dataset cifar10
+Departures from the paper: kernels of 5 padded alike on all sides, and the widths of the layers. No
+convolution before a batch norm has a bias, which the norm would take away again.
+"""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from common.bridges import chainer as bridge  # isort: skip  (it mends Chainer for NumPy 2)
+import chainer
+import chainer.functions as F
+import chainer.links as L
+
+from common.flags import Settings, launch
+from common.pictures import Samples
+from common.run import Run, uniform_noise
+
+
+@dataclass(frozen=True)
+class Config(Settings):
+    """The settings of this model; every line is a flag."""
+
+    size_multiple = 16  # both networks halve or double the image four times
+
+    steps: Annotated[int, "training steps; 0 writes the initial checkpoint and stops", 0] = 1000
+    batch_size: Annotated[int, "images per step", 2] = 64
+    learning_rate: Annotated[float, "step size of RMSProp", 0] = 5e-5
+    latent_dim: Annotated[int, "numbers that an image is drawn from", 1] = 100
+
+
+CRITIC_UPDATES = 5  # per update of the generator
+CLIP = 0.01  # the critic's weights stay within [-CLIP, CLIP]: that bounds its slope
+
+# N batch, Z latent, C channels, H height, W width, h = H / 16, w = W / 16
+
+
+class Generator(chainer.Chain):
+    """Latent vector to image: (N, Z) -> (N, C, H, W) in [-1, 1]."""
+
+    def __init__(self, image_shape, latent_dim):
+        super().__init__()
+        height, width, channels = image_shape
+        self.base = (256, height // 16, width // 16)
+        normal = chainer.initializers.Normal(0.02)
+        upsample = {"ksize": 5, "stride": 2, "pad": 2, "initialW": normal}
+        norm = {"eps": 1e-5, "decay": 0.9, "initial_gamma": around_one}
+        sizes = [(height // s, width // s) for s in (8, 4, 2, 1)]
+        with self.init_scope():
+            self.dense = L.Linear(latent_dim, 256 * self.base[1] * self.base[2], initialW=normal)
+            self.norm1 = L.BatchNormalization(256, **norm)
+            self.deconv1 = L.Deconvolution2D(256, 512, **upsample, outsize=sizes[0], nobias=True)
+            self.norm2 = L.BatchNormalization(512, **norm)
+            self.deconv2 = L.Deconvolution2D(512, 256, **upsample, outsize=sizes[1], nobias=True)
+            self.norm3 = L.BatchNormalization(256, **norm)
+            self.deconv3 = L.Deconvolution2D(256, 128, **upsample, outsize=sizes[2], nobias=True)
+            self.norm4 = L.BatchNormalization(128, **norm)
+            self.deconv4 = L.Deconvolution2D(128, channels, **upsample, outsize=sizes[3])
+
+    def forward(self, z):
+        x = F.reshape(self.dense(z), (-1, *self.base))  # (N, 256, h, w)
+        x = F.relu(self.norm1(x))
+        x = F.relu(self.norm2(self.deconv1(x)))  # (N, 512, 2h, 2w)
+        x = F.relu(self.norm3(self.deconv2(x)))  # (N, 256, 4h, 4w)
+        x = F.relu(self.norm4(self.deconv3(x)))  # (N, 128, 8h, 8w)
+        return F.tanh(self.deconv4(x))  # (N, C, H, W)
+
+
+class Critic(chainer.Chain):
+    """Image to its score, no probability: (N, C, H, W) -> (N, 1)."""
+
+    def __init__(self, image_shape):
+        super().__init__()
+        height, width, channels = image_shape
+        normal = chainer.initializers.Normal(0.02)
+        # The same zeros on both sides, where "SAME" of TensorFlow and Keras has (1, 2).
+        downsample = {"ksize": 5, "stride": 2, "pad": 2, "initialW": normal}
+        norm = {"eps": 1e-5, "decay": 0.9, "initial_gamma": around_one}
+        with self.init_scope():
+            self.conv1 = L.Convolution2D(channels, 32, **downsample)
+            self.conv2 = L.Convolution2D(32, 64, **downsample, nobias=True)
+            self.norm2 = L.BatchNormalization(64, **norm)
+            self.conv3 = L.Convolution2D(64, 128, **downsample, nobias=True)
+            self.norm3 = L.BatchNormalization(128, **norm)
+            self.conv4 = L.Convolution2D(128, 256, **downsample, nobias=True)
+            self.norm4 = L.BatchNormalization(256, **norm)
+            self.dense = L.Linear(256 * (height // 16) * (width // 16), 1, initialW=normal)
+
+    def forward(self, x):
+        x = F.leaky_relu(self.conv1(x), 0.2)  # (N, 32, 8h, 8w)
+        x = F.leaky_relu(self.norm2(self.conv2(x)), 0.2)  # (N, 64, 4h, 4w)
+        x = F.leaky_relu(self.norm3(self.conv3(x)), 0.2)  # (N, 128, 2h, 2w)
+        x = F.leaky_relu(self.norm4(self.conv4(x)), 0.2)  # (N, 256, h, w)
+        return self.dense(x)  # (N, 1); L.Linear flattens
+
+
+def around_one(array):
+    """The paper's initial scales of batch norm: N(1, 0.02)."""
+    chainer.initializers.Normal(0.02)(array)
+    array += 1
+
+
+def critic_loss(real_scores, fake_scores):
+    """Mean f(G(z)) - mean f(x): minus the estimated distance, which the critic maximises."""
+    return F.mean(fake_scores) - F.mean(real_scores)
+
+
+def generator_loss(fake_scores):
+    """-mean f(G(z))."""
+    return -F.mean(fake_scores)
+
+
+def critic_step(generator, critic, critic_optimizer, images, noise):
+    """Update the critic on real and fake images, then clip its weights; noise is (N, Z)."""
+    with chainer.no_backprop_mode():
+        fakes = generator(noise)
+    # Real and fake images pass apart, so that batch norm never mixes their statistics.
+    loss = critic_loss(critic(images), critic(fakes))
+    critic.cleargrads()
+    loss.backward()
+    critic_optimizer.update()
+    for parameter in critic.params():  # not the running averages of batch norm
+        parameter.array.clip(-CLIP, CLIP, out=parameter.array)
+    return loss.array
+
+
+def generator_step(generator, critic, generator_optimizer, noise):
+    """Update the generator on what the critic says of it; noise is (N, Z)."""
+    loss = generator_loss(critic(generator(noise)))
+    generator.cleargrads()
+    loss.backward()
+    generator_optimizer.update()
+    return loss.array
+
+
+def train_step(generator, critic, generator_optimizer, critic_optimizer, images, noise):
+    """Update the critic on each batch, then the generator; noise is (batches + 1, N, Z)."""
+    for batch, z in zip(images, noise[:-1], strict=True):
+        c_loss = critic_step(generator, critic, critic_optimizer, batch, z)
+    g_loss = generator_step(generator, critic, generator_optimizer, noise[-1])
+    return {"critic_loss": c_loss, "generator_loss": g_loss, "wasserstein": -c_loss}
+
+
+def sample(generator, noise):
+    """Draw an image from each latent vector, with the running averages of batch norm."""
+    with chainer.no_backprop_mode(), chainer.using_config("train", False):
+        return generator(noise)
+
+
+def main():
+    """Train, or draw from a checkpoint, as the command line says."""
+    run = Run(Config, __file__, __doc__)
+    config = run.config
+    bridge.set_seed(config.seed)
+    device = bridge.find_device(config.device)
+    generator = Generator(run.image_shape, config.latent_dim)
+    critic = Critic(run.image_shape)
+    generator.to_device(device)
+    critic.to_device(device)
+    rmsprop = {"lr": config.learning_rate, "alpha": 0.99, "eps": 1e-8}
+    generator_optimizer = chainer.optimizers.RMSprop(**rmsprop).setup(generator)
+    critic_optimizer = chainer.optimizers.RMSprop(**rmsprop).setup(critic)
+
+    def draw(count, random):
+        noise = uniform_noise(random, count, config.latent_dim)
+        return chainer.get_device("@numpy").send(sample(generator, device.send(noise)).array)
+
+    run.connect(
+        bridge,
+        networks={"generator": generator, "critic": critic},
+        optimizers={"generator": generator_optimizer, "critic": critic_optimizer},
+        pictures=Samples(draw),
+    )
+    if config.generate:
+        run.generate()
+        return
+    for step, batch in run.steps(batches=CRITIC_UPDATES):
+        images = device.send(batch.images)
+        noise = uniform_noise(run.random, CRITIC_UPDATES + 1, config.batch_size, config.latent_dim)
+        losses = train_step(
+            generator,
+            critic,
+            generator_optimizer,
+            critic_optimizer,
+            images,
+            device.send(noise),
+        )
+        run.log(step, losses)
+
+
+if __name__ == "__main__":
+    launch(main)

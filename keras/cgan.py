@@ -1,0 +1,201 @@
+"""Conditional GAN: a generator learns to draw images of the class that it is told, in Keras.
+
+Paper: Mirza, Osindero (2014), https://arxiv.org/abs/1411.1784
+Run:   python keras/cgan.py --dataset cifar10
+Departures from the paper: the networks are DCGAN's (see dcgan.py). The generator is told the class
+as a one-hot vector beside its noise, the discriminator as a plane of ones among planes of zeros, a
+plane per class, beside the image's channels.
+"""
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")  # torch and jax do as well
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras
+from keras import layers, ops
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from common.bridges import keras as bridge
+from common.flags import Settings, launch
+from common.pictures import ClassSamples
+from common.run import Run, uniform_noise
+
+from layers import BatchNormalization
+from optimizers import Adam
+from players import Player
+
+
+@dataclass(frozen=True)
+class Config(Settings):
+    """The settings of this model; every line is a flag."""
+
+    size_multiple = 16  # both networks halve or double the image four times
+
+    steps: Annotated[int, "training steps; 0 writes the initial checkpoint and stops", 0] = 1000
+    batch_size: Annotated[int, "images per step", 2] = 64
+    learning_rate: Annotated[float, "step size of Adam", 0] = 2e-4
+    latent_dim: Annotated[int, "numbers that an image is drawn from", 1] = 100
+    class_: Annotated[str | None, "with --generate: the one class to draw"] = None
+
+
+# N batch, Z latent, K classes, C channels, H height, W width, h = H / 16, w = W / 16
+
+
+class Generator(keras.Model):
+    """Latent vector and class to image: (N, Z), (N,) -> (N, H, W, C) in [-1, 1]."""
+
+    def __init__(self, image_shape, latent_dim, classes):
+        height, width, channels = image_shape
+        base = (256, height // 16, width // 16)
+        normal, norm = initial_settings()
+        upsample = {"kernel_size": 5, "strides": 2, "padding": "valid", **normal}
+        crop = ((2, 1), (2, 1))  # "valid" makes three rows and columns more than twice the size
+        z, label = keras.Input((latent_dim,)), keras.Input((), dtype="int32")
+        told = layers.Concatenate()([z, ops.one_hot(label, classes)])  # (N, Z + K)
+        x = layers.Dense(256 * base[1] * base[2], **normal, name="dense")(told)
+        x = layers.Permute((2, 3, 1))(layers.Reshape(base)(x))  # (N, h, w, 256)
+        x = layers.ReLU()(BatchNormalization(**norm, name="norm1")(x))
+        x = layers.Conv2DTranspose(512, **upsample, use_bias=False, name="deconv1")(x)
+        x = layers.Cropping2D(crop)(x)  # (N, 2h, 2w, 512)
+        x = layers.ReLU()(BatchNormalization(**norm, name="norm2")(x))
+        x = layers.Conv2DTranspose(256, **upsample, use_bias=False, name="deconv2")(x)
+        x = layers.Cropping2D(crop)(x)  # (N, 4h, 4w, 256)
+        x = layers.ReLU()(BatchNormalization(**norm, name="norm3")(x))
+        x = layers.Conv2DTranspose(128, **upsample, use_bias=False, name="deconv3")(x)
+        x = layers.Cropping2D(crop)(x)  # (N, 8h, 8w, 128)
+        x = layers.ReLU()(BatchNormalization(**norm, name="norm4")(x))
+        x = layers.Conv2DTranspose(channels, **upsample, name="deconv4")(x)
+        x = layers.Cropping2D(crop)(x)  # (N, H, W, C)
+        super().__init__([z, label], layers.Activation("tanh")(x))
+
+
+class Discriminator(keras.Model):
+    """Image and class to the logit of its being real: (N, H, W, C), (N,) -> (N, 1)."""
+
+    def __init__(self, image_shape, classes):
+        normal, norm = initial_settings()
+        downsample = {"kernel_size": 5, "strides": 2, "padding": "valid", **normal}
+        pad = ((2, 1), (2, 1))  # as padding by 2; "same" would pad by 1 before and 2 after
+        height, width, _ = image_shape
+        image, label = keras.Input(image_shape), keras.Input((), dtype="int32")
+        planes = layers.RepeatVector(height * width)(ops.one_hot(label, classes))
+        planes = layers.Reshape((height, width, classes))(planes)  # (N, H, W, K)
+        x = layers.Concatenate()([image, planes])  # (N, H, W, C + K)
+        x = layers.ZeroPadding2D(pad)(x)
+        x = layers.Conv2D(32, **downsample, name="conv1")(x)  # (N, 8h, 8w, 32)
+        x = layers.ZeroPadding2D(pad)(layers.LeakyReLU(negative_slope=0.2)(x))
+        x = layers.Conv2D(64, **downsample, use_bias=False, name="conv2")(x)  # (N, 4h, 4w, 64)
+        x = BatchNormalization(**norm, name="norm2")(x)
+        x = layers.ZeroPadding2D(pad)(layers.LeakyReLU(negative_slope=0.2)(x))
+        x = layers.Conv2D(128, **downsample, use_bias=False, name="conv3")(x)  # (N, 2h, 2w, 128)
+        x = BatchNormalization(**norm, name="norm3")(x)
+        x = layers.ZeroPadding2D(pad)(layers.LeakyReLU(negative_slope=0.2)(x))
+        x = layers.Conv2D(256, **downsample, use_bias=False, name="conv4")(x)  # (N, h, w, 256)
+        x = BatchNormalization(**norm, name="norm4")(x)
+        x = layers.LeakyReLU(negative_slope=0.2)(x)
+        # (N, 256, h, w): the order that others flatten in
+        x = layers.Flatten()(layers.Permute((3, 1, 2))(x))
+        super().__init__([image, label], layers.Dense(1, **normal, name="dense")(x))  # (N, 1)
+
+
+def initial_settings():
+    """The paper's initial weights: N(0, 0.02); scales of batch norm N(1, 0.02); biases 0."""
+    # Without a generator of seeds, each use of an initialiser would give the same numbers again.
+    seed = keras.random.SeedGenerator()
+    normal = {"kernel_initializer": keras.initializers.RandomNormal(0.0, 0.02, seed)}
+    scales = {"gamma_initializer": keras.initializers.RandomNormal(1.0, 0.02, seed)}
+    return normal, {"epsilon": 1e-5, "momentum": 0.9, **scales}
+
+
+def discriminator_loss(real_logits, fake_logits):
+    """-log D(x) - log(1 - D(G(z))): real is 1, fake is 0."""
+    cross_entropy = keras.losses.BinaryCrossentropy(from_logits=True)
+    real = cross_entropy(ops.ones_like(real_logits), real_logits)
+    fake = cross_entropy(ops.zeros_like(fake_logits), fake_logits)
+    return real + fake
+
+
+def generator_loss(fake_logits):
+    """-log D(G(z)): the non-saturating loss."""
+    cross_entropy = keras.losses.BinaryCrossentropy(from_logits=True)
+    return cross_entropy(ops.ones_like(fake_logits), fake_logits)
+
+
+def players(generator, discriminator, generator_optimizer, discriminator_optimizer):
+    """Both players as compiled models: D sees (images, labels, noise), G sees (noise, labels)."""
+    real, label = (keras.Input(like.shape[1:], dtype=like.dtype) for like in discriminator.inputs)
+    z = keras.Input(generator.inputs[0].shape[1:])
+    fakes = generator([z, label])
+    # Real and fake images pass apart, so that batch norm never mixes their statistics. Keras plays
+    # outputs from the last name to the first: real before fake, as the running averages need it.
+    fake_logits = discriminator([ops.stop_gradient(fakes), label])
+    logits = {"fake_logits": fake_logits, "real_logits": discriminator([real, label])}
+    discriminator_player = Player(discriminator, discriminator_loss, [real, label, z], logits)
+    logits = {"fake_logits": discriminator([fakes, label])}
+    generator_player = Player(generator, generator_loss, [z, label], logits)
+    # Built before compiled: with --resume the optimisers' state is set before the first step.
+    discriminator_optimizer.build(discriminator.trainable_variables)
+    generator_optimizer.build(generator.trainable_variables)
+    discriminator_player.compile(discriminator_optimizer, jit_compile=bridge.JIT_COMPILE)
+    generator_player.compile(generator_optimizer, jit_compile=bridge.JIT_COMPILE)
+    return generator_player, discriminator_player
+
+
+def train_step(generator_player, discriminator_player, images, labels, noise):
+    """Update D on real and fake images of the same classes, then G; noise is (2, N, Z)."""
+    d_loss = discriminator_player.train_on_batch([images, labels, noise[0]])
+    g_loss = generator_player.train_on_batch([noise[1], labels])
+    return {"discriminator_loss": d_loss, "generator_loss": g_loss}
+
+
+def sample(generator, noise, labels):
+    """Draw an image of each class, with the running averages of batch norm."""
+    return generator.predict_on_batch([noise, labels])
+
+
+def main():
+    """Train, or draw from a checkpoint, as the command line says."""
+    run = Run(Config, __file__, __doc__)
+    config = run.config
+    bridge.set_seed(config.seed)
+    bridge.find_device(config.device)
+    classes = len(run.class_names)
+    generator = Generator(run.image_shape, config.latent_dim, classes)
+    discriminator = Discriminator(run.image_shape, classes)
+    adam = {"learning_rate": config.learning_rate, "beta_1": 0.5, "beta_2": 0.999, "epsilon": 1e-8}
+    generator_optimizer, discriminator_optimizer = Adam(**adam), Adam(**adam)
+    generator_player, discriminator_player = players(
+        generator, discriminator, generator_optimizer, discriminator_optimizer
+    )
+
+    def draw(labels, noise):
+        return sample(generator, noise, labels)
+
+    def make_noise(random, count):
+        return uniform_noise(random, count, config.latent_dim)
+
+    run.connect(
+        bridge,
+        networks={"generator": generator, "discriminator": discriminator},
+        optimizers={"generator": generator_optimizer, "discriminator": discriminator_optimizer},
+        pictures=ClassSamples(draw, make_noise),
+    )
+    if config.generate:
+        run.generate()
+        return
+    for step, batch in run.steps():
+        noise = uniform_noise(run.random, 2, config.batch_size, config.latent_dim)
+        losses = train_step(
+            generator_player, discriminator_player, batch.images, batch.labels, noise
+        )
+        run.log(step, losses)
+
+
+if __name__ == "__main__":
+    launch(main)

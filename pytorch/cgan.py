@@ -1,0 +1,204 @@
+"""Conditional GAN: a generator learns to draw images of the class that it is told, in PyTorch.
+
+Paper: Mirza, Osindero (2014), https://arxiv.org/abs/1411.1784
+Run:   python pytorch/cgan.py --dataset cifar10
+Departures from the paper: the networks are DCGAN's (see dcgan.py). The generator is told the class
+as a one-hot vector beside its noise, the discriminator as a plane of ones among planes of zeros, a
+plane per class, beside the image's channels.
+"""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from common.bridges import pytorch as bridge
+from common.flags import Settings, launch
+from common.pictures import ClassSamples
+from common.run import Run, uniform_noise
+
+
+@dataclass(frozen=True)
+class Config(Settings):
+    """The settings of this model; every line is a flag."""
+
+    size_multiple = 16  # both networks halve or double the image four times
+
+    steps: Annotated[int, "training steps; 0 writes the initial checkpoint and stops", 0] = 1000
+    batch_size: Annotated[int, "images per step", 2] = 64
+    learning_rate: Annotated[float, "step size of Adam", 0] = 2e-4
+    latent_dim: Annotated[int, "numbers that an image is drawn from", 1] = 100
+    class_: Annotated[str | None, "with --generate: the one class to draw"] = None
+
+
+# N batch, Z latent, K classes, C channels, H height, W width, h = H / 16, w = W / 16
+
+
+class Generator(nn.Module):
+    """Latent vector and class to image: (N, Z), (N,) -> (N, C, H, W) in [-1, 1]."""
+
+    def __init__(self, image_shape, latent_dim, classes):
+        super().__init__()
+        height, width, channels = image_shape
+        self.base = (256, height // 16, width // 16)
+        upsample = {"kernel_size": 5, "stride": 2, "padding": 2, "output_padding": 1}
+        norm = {"eps": 1e-5, "momentum": 0.1}  # the running average keeps 1 - 0.1
+        self.classes = classes
+        self.dense = nn.Linear(latent_dim + classes, 256 * self.base[1] * self.base[2])
+        self.norm1 = nn.BatchNorm2d(256, **norm)
+        self.deconv1 = nn.ConvTranspose2d(256, 512, **upsample, bias=False)
+        self.norm2 = nn.BatchNorm2d(512, **norm)
+        self.deconv2 = nn.ConvTranspose2d(512, 256, **upsample, bias=False)
+        self.norm3 = nn.BatchNorm2d(256, **norm)
+        self.deconv3 = nn.ConvTranspose2d(256, 128, **upsample, bias=False)
+        self.norm4 = nn.BatchNorm2d(128, **norm)
+        self.deconv4 = nn.ConvTranspose2d(128, channels, **upsample)
+        self.apply(initialize)
+
+    def forward(self, z, labels):
+        z = torch.cat([z, F.one_hot(labels, self.classes)], 1)  # (N, Z + K)
+        x = self.dense(z).view(-1, *self.base)  # (N, 256, h, w)
+        x = F.relu(self.norm1(x))
+        x = F.relu(self.norm2(self.deconv1(x)))  # (N, 512, 2h, 2w)
+        x = F.relu(self.norm3(self.deconv2(x)))  # (N, 256, 4h, 4w)
+        x = F.relu(self.norm4(self.deconv3(x)))  # (N, 128, 8h, 8w)
+        return torch.tanh(self.deconv4(x))  # (N, C, H, W)
+
+
+class Discriminator(nn.Module):
+    """Image and class to the logit of its being real: (N, C, H, W), (N,) -> (N, 1)."""
+
+    def __init__(self, image_shape, classes):
+        super().__init__()
+        height, width, channels = image_shape
+        # The same zeros on both sides, where "SAME" of TensorFlow and Keras has (1, 2).
+        downsample = {"kernel_size": 5, "stride": 2, "padding": 2}
+        norm = {"eps": 1e-5, "momentum": 0.1}
+        self.classes = classes
+        self.conv1 = nn.Conv2d(channels + classes, 32, **downsample)
+        self.conv2 = nn.Conv2d(32, 64, **downsample, bias=False)
+        self.norm2 = nn.BatchNorm2d(64, **norm)
+        self.conv3 = nn.Conv2d(64, 128, **downsample, bias=False)
+        self.norm3 = nn.BatchNorm2d(128, **norm)
+        self.conv4 = nn.Conv2d(128, 256, **downsample, bias=False)
+        self.norm4 = nn.BatchNorm2d(256, **norm)
+        self.dense = nn.Linear(256 * (height // 16) * (width // 16), 1)
+        self.apply(initialize)
+
+    def forward(self, x, labels):
+        planes = F.one_hot(labels, self.classes)[:, :, None, None]  # (N, K, 1, 1)
+        x = torch.cat([x, planes.expand(-1, -1, *x.shape[2:])], 1)  # (N, C + K, H, W)
+        x = F.leaky_relu(self.conv1(x), 0.2)  # (N, 32, 8h, 8w)
+        x = F.leaky_relu(self.norm2(self.conv2(x)), 0.2)  # (N, 64, 4h, 4w)
+        x = F.leaky_relu(self.norm3(self.conv3(x)), 0.2)  # (N, 128, 2h, 2w)
+        x = F.leaky_relu(self.norm4(self.conv4(x)), 0.2)  # (N, 256, h, w)
+        return self.dense(x.flatten(1))  # (N, 1)
+
+
+def initialize(layer):
+    """The paper's initial weights: N(0, 0.02); scales of batch norm N(1, 0.02); biases 0."""
+    if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+        nn.init.normal_(layer.weight, 0.0, 0.02)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
+    elif isinstance(layer, nn.BatchNorm2d):
+        nn.init.normal_(layer.weight, 1.0, 0.02)
+
+
+def discriminator_loss(real_logits, fake_logits):
+    """-log D(x) - log(1 - D(G(z))): real is 1, fake is 0."""
+    real = F.binary_cross_entropy_with_logits(real_logits, torch.ones_like(real_logits))
+    fake = F.binary_cross_entropy_with_logits(fake_logits, torch.zeros_like(fake_logits))
+    return real + fake
+
+
+def generator_loss(fake_logits):
+    """-log D(G(z)): the non-saturating loss."""
+    return F.binary_cross_entropy_with_logits(fake_logits, torch.ones_like(fake_logits))
+
+
+def train_step(
+    generator, discriminator, generator_optimizer, discriminator_optimizer, images, labels, noise
+):
+    """Update D on real and fake images of the same classes, then G; noise is (2, N, Z)."""
+    with torch.no_grad():
+        fakes = generator(noise[0], labels)
+    # Real and fake images pass apart, so that batch norm never mixes their statistics.
+    real_logits = discriminator(images, labels)
+    d_loss = discriminator_loss(real_logits, discriminator(fakes, labels))
+    discriminator_optimizer.zero_grad()
+    d_loss.backward()
+    discriminator_optimizer.step()
+
+    discriminator.requires_grad_(False)
+    fake_logits = discriminator(generator(noise[1], labels), labels)
+    g_loss = generator_loss(fake_logits)
+    generator_optimizer.zero_grad()
+    g_loss.backward()
+    generator_optimizer.step()
+    discriminator.requires_grad_(True)
+    return {"discriminator_loss": d_loss.detach(), "generator_loss": g_loss.detach()}
+
+
+@torch.no_grad()
+def sample(generator, noise, labels):
+    """Draw an image of each class, with the running averages of batch norm."""
+    generator.eval()
+    images = generator(noise, labels)
+    generator.train()
+    return images
+
+
+def main():
+    """Train, or draw from a checkpoint, as the command line says."""
+    run = Run(Config, __file__, __doc__)
+    config = run.config
+    bridge.set_seed(config.seed)
+    device = bridge.find_device(config.device)
+    classes = len(run.class_names)
+    generator = Generator(run.image_shape, config.latent_dim, classes).to(device)
+    discriminator = Discriminator(run.image_shape, classes).to(device)
+    adam = {"lr": config.learning_rate, "betas": (0.5, 0.999), "eps": 1e-8}
+    generator_optimizer = torch.optim.Adam(generator.parameters(), **adam)
+    discriminator_optimizer = torch.optim.Adam(discriminator.parameters(), **adam)
+
+    def draw(labels, noise):
+        noise = torch.from_numpy(noise).to(device)
+        return sample(generator, noise, torch.from_numpy(labels).to(device)).cpu().numpy()
+
+    def make_noise(random, count):
+        return uniform_noise(random, count, config.latent_dim)
+
+    run.connect(
+        bridge,
+        networks={"generator": generator, "discriminator": discriminator},
+        optimizers={"generator": generator_optimizer, "discriminator": discriminator_optimizer},
+        pictures=ClassSamples(draw, make_noise),
+    )
+    if config.generate:
+        run.generate()
+        return
+    for step, batch in run.steps():
+        images = torch.from_numpy(batch.images).to(device)
+        labels = torch.from_numpy(batch.labels).to(device)
+        noise = uniform_noise(run.random, 2, config.batch_size, config.latent_dim)
+        losses = train_step(
+            generator,
+            discriminator,
+            generator_optimizer,
+            discriminator_optimizer,
+            images,
+            labels,
+            torch.from_numpy(noise).to(device),
+        )
+        run.log(step, losses)
+
+
+if __name__ == "__main__":
+    launch(main)

@@ -1,0 +1,136 @@
+"""ConvAE: convolutions learn to compress an image and to restore it, in PyTorch.
+
+Paper: Masci and others (2011), https://doi.org/10.1007/978-3-642-21735-7_7
+Run:   python pytorch/convae.py --dataset cifar10
+Departures from the paper: ReLU in place of tanh, and the decoder has weights of its own.
+"""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from common.bridges import pytorch as bridge
+from common.flags import Settings, launch
+from common.pictures import Reconstructions
+from common.run import Run
+
+
+@dataclass(frozen=True)
+class Config(Settings):
+    """The settings of this model; every line is a flag."""
+
+    size_multiple = 4  # the image is halved and doubled twice
+
+    steps: Annotated[int, "training steps; 0 writes the initial checkpoint and stops", 0] = 1000
+    batch_size: Annotated[int, "images per step", 1] = 64
+    learning_rate: Annotated[float, "step size of Adam", 0] = 1e-3
+
+
+# N batch, C channels, H height, W width
+
+
+class Encoder(nn.Module):
+    """Image to code: (N, C, H, W) -> (N, 16, H / 4, W / 4)."""
+
+    def __init__(self, image_shape):
+        super().__init__()
+        _, _, channels = image_shape
+        self.conv1 = nn.Conv2d(channels, 32, kernel_size=3, stride=1, padding=1)
+        self.conv2 = nn.Conv2d(32, 16, kernel_size=3, stride=1, padding=1)
+        self.apply(initialize)
+
+    def forward(self, x):
+        x = F.max_pool2d(F.relu(self.conv1(x)), 2)  # (N, 32, H / 2, W / 2)
+        return F.max_pool2d(F.relu(self.conv2(x)), 2)  # (N, 16, H / 4, W / 4)
+
+
+class Decoder(nn.Module):
+    """Code to image: (N, 16, H / 4, W / 4) -> (N, C, H, W), about [-1, 1]."""
+
+    def __init__(self, image_shape):
+        super().__init__()
+        _, _, channels = image_shape
+        self.deconv1 = nn.ConvTranspose2d(16, 32, kernel_size=2, stride=2)
+        self.deconv2 = nn.ConvTranspose2d(32, channels, kernel_size=2, stride=2)
+        self.apply(initialize)
+
+    def forward(self, z):
+        x = F.relu(self.deconv1(z))  # (N, 32, H / 2, W / 2)
+        return self.deconv2(x)  # (N, C, H, W)
+
+
+def initialize(layer):
+    """Glorot's uniform initial weights, biases 0."""
+    if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+        nn.init.xavier_uniform_(layer.weight)
+        nn.init.zeros_(layer.bias)
+
+
+def reconstruction_loss(images, reconstructions):
+    """Mean squared error."""
+    return F.mse_loss(reconstructions, images)
+
+
+def train_step(encoder, decoder, optimizer, images):
+    """Update both networks on a batch of images."""
+    loss = reconstruction_loss(images, decoder(encoder(images)))
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return {"reconstruction_loss": loss.detach()}
+
+
+@torch.no_grad()
+def evaluate(encoder, decoder, images):
+    """The loss of images, without an update."""
+    return {"reconstruction_loss": reconstruction_loss(images, decoder(encoder(images)))}
+
+
+@torch.no_grad()
+def reconstruct(encoder, decoder, images):
+    """Compress images and restore them."""
+    return decoder(encoder(images))
+
+
+def main():
+    """Train, or restore test images from a checkpoint, as the command line says."""
+    run = Run(Config, __file__, __doc__)
+    config = run.config
+    bridge.set_seed(config.seed)
+    device = bridge.find_device(config.device)
+    encoder = Encoder(run.image_shape).to(device)
+    decoder = Decoder(run.image_shape).to(device)
+    adam = {"lr": config.learning_rate, "betas": (0.9, 0.999), "eps": 1e-8}
+    optimizer = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], **adam)
+
+    def restore(images):
+        return reconstruct(encoder, decoder, torch.from_numpy(images).to(device)).cpu().numpy()
+
+    def test(images, _):
+        return evaluate(encoder, decoder, torch.from_numpy(images).to(device))
+
+    run.connect(
+        bridge,
+        networks={"encoder": encoder, "decoder": decoder},
+        optimizers={"autoencoder": optimizer},
+        pictures=Reconstructions(restore),
+        evaluate=test,
+    )
+    if config.generate:
+        run.generate()
+        return
+    for step, batch in run.steps():
+        images = torch.from_numpy(batch.images).to(device)
+        losses = train_step(encoder, decoder, optimizer, images)
+        run.log(step, losses)
+
+
+if __name__ == "__main__":
+    launch(main)

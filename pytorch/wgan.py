@@ -1,0 +1,203 @@
+"""WGAN: a critic that estimates the Wasserstein distance teaches a generator, in PyTorch.
+
+Paper: Arjovsky, Chintala, Bottou (2017), https://arxiv.org/abs/1701.07875
+Run:   python pytorch/wgan.py --dataset cifar10
+Departures from the paper: kernels of 5 padded alike on all sides, and the widths of the layers. No
+convolution before a batch norm has a bias, which the norm would take away again.
+"""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from common.bridges import pytorch as bridge
+from common.flags import Settings, launch
+from common.pictures import Samples
+from common.run import Run, uniform_noise
+
+
+@dataclass(frozen=True)
+class Config(Settings):
+    """The settings of this model; every line is a flag."""
+
+    size_multiple = 16  # both networks halve or double the image four times
+
+    steps: Annotated[int, "training steps; 0 writes the initial checkpoint and stops", 0] = 1000
+    batch_size: Annotated[int, "images per step", 2] = 64
+    learning_rate: Annotated[float, "step size of RMSProp", 0] = 5e-5
+    latent_dim: Annotated[int, "numbers that an image is drawn from", 1] = 100
+
+
+CRITIC_UPDATES = 5  # per update of the generator
+CLIP = 0.01  # the critic's weights stay within [-CLIP, CLIP]: that bounds its slope
+
+# N batch, Z latent, C channels, H height, W width, h = H / 16, w = W / 16
+
+
+class Generator(nn.Module):
+    """Latent vector to image: (N, Z) -> (N, C, H, W) in [-1, 1]."""
+
+    def __init__(self, image_shape, latent_dim):
+        super().__init__()
+        height, width, channels = image_shape
+        self.base = (256, height // 16, width // 16)
+        upsample = {"kernel_size": 5, "stride": 2, "padding": 2, "output_padding": 1}
+        norm = {"eps": 1e-5, "momentum": 0.1}  # the running average keeps 1 - 0.1
+        self.dense = nn.Linear(latent_dim, 256 * self.base[1] * self.base[2])
+        self.norm1 = nn.BatchNorm2d(256, **norm)
+        self.deconv1 = nn.ConvTranspose2d(256, 512, **upsample, bias=False)
+        self.norm2 = nn.BatchNorm2d(512, **norm)
+        self.deconv2 = nn.ConvTranspose2d(512, 256, **upsample, bias=False)
+        self.norm3 = nn.BatchNorm2d(256, **norm)
+        self.deconv3 = nn.ConvTranspose2d(256, 128, **upsample, bias=False)
+        self.norm4 = nn.BatchNorm2d(128, **norm)
+        self.deconv4 = nn.ConvTranspose2d(128, channels, **upsample)
+        self.apply(initialize)
+
+    def forward(self, z):
+        x = self.dense(z).view(-1, *self.base)  # (N, 256, h, w)
+        x = F.relu(self.norm1(x))
+        x = F.relu(self.norm2(self.deconv1(x)))  # (N, 512, 2h, 2w)
+        x = F.relu(self.norm3(self.deconv2(x)))  # (N, 256, 4h, 4w)
+        x = F.relu(self.norm4(self.deconv3(x)))  # (N, 128, 8h, 8w)
+        return torch.tanh(self.deconv4(x))  # (N, C, H, W)
+
+
+class Critic(nn.Module):
+    """Image to its score, no probability: (N, C, H, W) -> (N, 1)."""
+
+    def __init__(self, image_shape):
+        super().__init__()
+        height, width, channels = image_shape
+        # The same zeros on both sides, where "SAME" of TensorFlow and Keras has (1, 2).
+        downsample = {"kernel_size": 5, "stride": 2, "padding": 2}
+        norm = {"eps": 1e-5, "momentum": 0.1}
+        self.conv1 = nn.Conv2d(channels, 32, **downsample)
+        self.conv2 = nn.Conv2d(32, 64, **downsample, bias=False)
+        self.norm2 = nn.BatchNorm2d(64, **norm)
+        self.conv3 = nn.Conv2d(64, 128, **downsample, bias=False)
+        self.norm3 = nn.BatchNorm2d(128, **norm)
+        self.conv4 = nn.Conv2d(128, 256, **downsample, bias=False)
+        self.norm4 = nn.BatchNorm2d(256, **norm)
+        self.dense = nn.Linear(256 * (height // 16) * (width // 16), 1)
+        self.apply(initialize)
+
+    def forward(self, x):
+        x = F.leaky_relu(self.conv1(x), 0.2)  # (N, 32, 8h, 8w)
+        x = F.leaky_relu(self.norm2(self.conv2(x)), 0.2)  # (N, 64, 4h, 4w)
+        x = F.leaky_relu(self.norm3(self.conv3(x)), 0.2)  # (N, 128, 2h, 2w)
+        x = F.leaky_relu(self.norm4(self.conv4(x)), 0.2)  # (N, 256, h, w)
+        return self.dense(x.flatten(1))  # (N, 1)
+
+
+def initialize(layer):
+    """The paper's initial weights: N(0, 0.02); scales of batch norm N(1, 0.02); biases 0."""
+    if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+        nn.init.normal_(layer.weight, 0.0, 0.02)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
+    elif isinstance(layer, nn.BatchNorm2d):
+        nn.init.normal_(layer.weight, 1.0, 0.02)
+
+
+def critic_loss(real_scores, fake_scores):
+    """Mean f(G(z)) - mean f(x): minus the estimated distance, which the critic maximises."""
+    return fake_scores.mean() - real_scores.mean()
+
+
+def generator_loss(fake_scores):
+    """-mean f(G(z))."""
+    return -fake_scores.mean()
+
+
+def critic_step(generator, critic, critic_optimizer, images, noise):
+    """Update the critic on real and fake images, then clip its weights; noise is (N, Z)."""
+    with torch.no_grad():
+        fakes = generator(noise)
+    # Real and fake images pass apart, so that batch norm never mixes their statistics.
+    loss = critic_loss(critic(images), critic(fakes))
+    critic_optimizer.zero_grad()
+    loss.backward()
+    critic_optimizer.step()
+    with torch.no_grad():
+        for parameter in critic.parameters():  # not the running averages of batch norm
+            parameter.clamp_(-CLIP, CLIP)
+    return loss.detach()
+
+
+def generator_step(generator, critic, generator_optimizer, noise):
+    """Update the generator on what the critic says of it; noise is (N, Z)."""
+    critic.requires_grad_(False)
+    loss = generator_loss(critic(generator(noise)))
+    generator_optimizer.zero_grad()
+    loss.backward()
+    generator_optimizer.step()
+    critic.requires_grad_(True)
+    return loss.detach()
+
+
+def train_step(generator, critic, generator_optimizer, critic_optimizer, images, noise):
+    """Update the critic on each batch, then the generator; noise is (batches + 1, N, Z)."""
+    for batch, z in zip(images, noise[:-1], strict=True):
+        c_loss = critic_step(generator, critic, critic_optimizer, batch, z)
+    g_loss = generator_step(generator, critic, generator_optimizer, noise[-1])
+    return {"critic_loss": c_loss, "generator_loss": g_loss, "wasserstein": -c_loss}
+
+
+@torch.no_grad()
+def sample(generator, noise):
+    """Draw an image from each latent vector, with the running averages of batch norm."""
+    generator.eval()
+    images = generator(noise)
+    generator.train()
+    return images
+
+
+def main():
+    """Train, or draw from a checkpoint, as the command line says."""
+    run = Run(Config, __file__, __doc__)
+    config = run.config
+    bridge.set_seed(config.seed)
+    device = bridge.find_device(config.device)
+    generator = Generator(run.image_shape, config.latent_dim).to(device)
+    critic = Critic(run.image_shape).to(device)
+    rmsprop = {"lr": config.learning_rate, "alpha": 0.99, "eps": 1e-8}
+    generator_optimizer = torch.optim.RMSprop(generator.parameters(), **rmsprop)
+    critic_optimizer = torch.optim.RMSprop(critic.parameters(), **rmsprop)
+
+    def draw(count, random):
+        noise = uniform_noise(random, count, config.latent_dim)
+        return sample(generator, torch.from_numpy(noise).to(device)).cpu().numpy()
+
+    run.connect(
+        bridge,
+        networks={"generator": generator, "critic": critic},
+        optimizers={"generator": generator_optimizer, "critic": critic_optimizer},
+        pictures=Samples(draw),
+    )
+    if config.generate:
+        run.generate()
+        return
+    for step, batch in run.steps(batches=CRITIC_UPDATES):
+        images = torch.from_numpy(batch.images).to(device)
+        noise = uniform_noise(run.random, CRITIC_UPDATES + 1, config.batch_size, config.latent_dim)
+        losses = train_step(
+            generator,
+            critic,
+            generator_optimizer,
+            critic_optimizer,
+            images,
+            torch.from_numpy(noise).to(device),
+        )
+        run.log(step, losses)
+
+
+if __name__ == "__main__":
+    launch(main)

@@ -1,0 +1,191 @@
+"""WGAN: a critic that estimates the Wasserstein distance teaches a generator, in TensorFlow.
+
+Paper: Arjovsky, Chintala, Bottou (2017), https://arxiv.org/abs/1701.07875
+Run:   python tensorflow/wgan.py --dataset cifar10
+Departures from the paper: kernels of 5 padded alike on all sides, and the widths of the layers. No
+convolution before a batch norm has a bias, which the norm would take away again.
+"""
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before the import: only errors
+
+import tensorflow as tf
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from common.bridges import tensorflow as bridge
+from common.flags import Settings, launch
+from common.pictures import Samples
+from common.run import Run, uniform_noise
+
+from layers import BatchNorm, Conv2D, Conv2DTranspose, Dense, normal
+from optimizers import RMSProp
+
+
+@dataclass(frozen=True)
+class Config(Settings):
+    """The settings of this model; every line is a flag."""
+
+    size_multiple = 16  # both networks halve or double the image four times
+
+    steps: Annotated[int, "training steps; 0 writes the initial checkpoint and stops", 0] = 1000
+    batch_size: Annotated[int, "images per step", 2] = 64
+    learning_rate: Annotated[float, "step size of RMSProp", 0] = 5e-5
+    latent_dim: Annotated[int, "numbers that an image is drawn from", 1] = 100
+
+
+CRITIC_UPDATES = 5  # per update of the generator
+CLIP = 0.01  # the critic's weights stay within [-CLIP, CLIP]: that bounds its slope
+
+# N batch, Z latent, C channels, H height, W width, h = H / 16, w = W / 16
+
+
+class Generator(tf.Module):
+    """Latent vector to image: (N, Z) -> (N, H, W, C) in [-1, 1]."""
+
+    def __init__(self, image_shape, latent_dim):
+        super().__init__()
+        height, width, channels = image_shape
+        self.base = (256, height // 16, width // 16)
+        upsample = {"kernel_size": 5, "stride": 2, "padding": 2, "initial": normal}
+        norm = {"epsilon": 1e-5, "momentum": 0.9}
+        self.dense = Dense(latent_dim, 256 * self.base[1] * self.base[2], initial=normal)
+        self.norm1 = BatchNorm(256, **norm)
+        self.deconv1 = Conv2DTranspose(256, 512, **upsample, use_bias=False)
+        self.norm2 = BatchNorm(512, **norm)
+        self.deconv2 = Conv2DTranspose(512, 256, **upsample, use_bias=False)
+        self.norm3 = BatchNorm(256, **norm)
+        self.deconv3 = Conv2DTranspose(256, 128, **upsample, use_bias=False)
+        self.norm4 = BatchNorm(128, **norm)
+        self.deconv4 = Conv2DTranspose(128, channels, **upsample)
+
+    def __call__(self, z, training):
+        x = tf.reshape(self.dense(z), (-1, *self.base))  # (N, 256, h, w)
+        x = tf.transpose(x, (0, 2, 3, 1))  # (N, h, w, 256)
+        x = tf.nn.relu(self.norm1(x, training))
+        x = tf.nn.relu(self.norm2(self.deconv1(x), training))  # (N, 2h, 2w, 512)
+        x = tf.nn.relu(self.norm3(self.deconv2(x), training))  # (N, 4h, 4w, 256)
+        x = tf.nn.relu(self.norm4(self.deconv3(x), training))  # (N, 8h, 8w, 128)
+        return tf.tanh(self.deconv4(x))  # (N, H, W, C)
+
+
+class Critic(tf.Module):
+    """Image to its score, no probability: (N, H, W, C) -> (N, 1)."""
+
+    def __init__(self, image_shape):
+        super().__init__()
+        height, width, channels = image_shape
+        # The same zeros on both sides, where "SAME" of TensorFlow and Keras has (1, 2).
+        downsample = {"kernel_size": 5, "stride": 2, "padding": 2, "initial": normal}
+        norm = {"epsilon": 1e-5, "momentum": 0.9}
+        self.conv1 = Conv2D(channels, 32, **downsample)
+        self.conv2 = Conv2D(32, 64, **downsample, use_bias=False)
+        self.norm2 = BatchNorm(64, **norm)
+        self.conv3 = Conv2D(64, 128, **downsample, use_bias=False)
+        self.norm3 = BatchNorm(128, **norm)
+        self.conv4 = Conv2D(128, 256, **downsample, use_bias=False)
+        self.norm4 = BatchNorm(256, **norm)
+        self.dense = Dense(256 * (height // 16) * (width // 16), 1, initial=normal)
+
+    def __call__(self, x, training):
+        x = tf.nn.leaky_relu(self.conv1(x), 0.2)  # (N, 8h, 8w, 32)
+        x = tf.nn.leaky_relu(self.norm2(self.conv2(x), training), 0.2)  # (N, 4h, 4w, 64)
+        x = tf.nn.leaky_relu(self.norm3(self.conv3(x), training), 0.2)  # (N, 2h, 2w, 128)
+        x = tf.nn.leaky_relu(self.norm4(self.conv4(x), training), 0.2)  # (N, h, w, 256)
+        x = tf.transpose(x, (0, 3, 1, 2))  # (N, 256, h, w): the order that others flatten in
+        return self.dense(tf.reshape(x, (tf.shape(x)[0], -1)))  # (N, 1)
+
+
+def critic_loss(real_scores, fake_scores):
+    """Mean f(G(z)) - mean f(x): minus the estimated distance, which the critic maximises."""
+    return tf.reduce_mean(fake_scores) - tf.reduce_mean(real_scores)
+
+
+def generator_loss(fake_scores):
+    """-mean f(G(z))."""
+    return -tf.reduce_mean(fake_scores)
+
+
+@tf.function
+def critic_step(generator, critic, critic_optimizer, images, noise):
+    """Update the critic on real and fake images, then clip its weights; noise is (N, Z)."""
+    fakes = generator(noise, training=True)
+    with tf.GradientTape() as tape:
+        # Real and fake images pass apart, so that batch norm never mixes their statistics.
+        real_scores = critic(images, training=True)
+        loss = critic_loss(real_scores, critic(fakes, training=True))
+    critic_optimizer.apply(tape.gradient(loss, critic.trainable_variables))
+    for variable in critic.trainable_variables:  # not the running averages of batch norm
+        variable.assign(tf.clip_by_value(variable, -CLIP, CLIP))
+    return loss
+
+
+@tf.function
+def generator_step(generator, critic, generator_optimizer, noise):
+    """Update the generator on what the critic says of it; noise is (N, Z)."""
+    with tf.GradientTape() as tape:
+        loss = generator_loss(critic(generator(noise, training=True), training=True))
+    generator_optimizer.apply(tape.gradient(loss, generator.trainable_variables))
+    return loss
+
+
+def train_step(generator, critic, generator_optimizer, critic_optimizer, images, noise):
+    """Update the critic on each batch, then the generator; noise is (batches + 1, N, Z)."""
+    for batch, z in zip(images, noise[:-1], strict=True):
+        c_loss = critic_step(generator, critic, critic_optimizer, batch, z)
+    g_loss = generator_step(generator, critic, generator_optimizer, noise[-1])
+    return {"critic_loss": c_loss, "generator_loss": g_loss, "wasserstein": -c_loss}
+
+
+@tf.function
+def sample(generator, noise):
+    """Draw an image from each latent vector, with the running averages of batch norm."""
+    return generator(noise, training=False)
+
+
+def main():
+    """Train, or draw from a checkpoint, as the command line says."""
+    run = Run(Config, __file__, __doc__)
+    config = run.config
+    bridge.set_seed(config.seed)
+    bridge.find_device(config.device)
+    generator = Generator(run.image_shape, config.latent_dim)
+    critic = Critic(run.image_shape)
+    rmsprop = {"learning_rate": config.learning_rate, "smoothing": 0.99, "epsilon": 1e-8}
+    generator_optimizer = RMSProp(generator.trainable_variables, **rmsprop)
+    critic_optimizer = RMSProp(critic.trainable_variables, **rmsprop)
+
+    def draw(count, random):
+        noise = uniform_noise(random, count, config.latent_dim)
+        return sample(generator, tf.constant(noise)).numpy()
+
+    run.connect(
+        bridge,
+        networks={"generator": generator, "critic": critic},
+        optimizers={"generator": generator_optimizer, "critic": critic_optimizer},
+        pictures=Samples(draw),
+    )
+    if config.generate:
+        run.generate()
+        return
+    for step, batch in run.steps(batches=CRITIC_UPDATES):
+        images = tf.constant(batch.images)
+        noise = uniform_noise(run.random, CRITIC_UPDATES + 1, config.batch_size, config.latent_dim)
+        losses = train_step(
+            generator,
+            critic,
+            generator_optimizer,
+            critic_optimizer,
+            images,
+            tf.constant(noise),
+        )
+        run.log(step, losses)
+
+
+if __name__ == "__main__":
+    launch(main)
