@@ -154,6 +154,11 @@ def _check(config: Settings) -> None:
         raise UserError("--learning-rate 0.0: must be above 0")
     if (config.generate is None) != (config.from_ is None):
         raise UserError("--generate N and --from FILE go together: give both or neither")
+    for name in ("class_", "input"):
+        if getattr(config, name, None) is not None and config.generate is None:
+            raise UserError(
+                f"--{name.rstrip('_')} belongs to --generate and --from FILE: give both"
+            )
     exclusive = [
         option
         for option, given in (

@@ -76,8 +76,8 @@ def join(encoder, decoder, optimizer):
     """Both networks as one compiled model: image to reconstruction."""
     image = keras.Input(encoder.input_shape[1:])
     autoencoder = keras.Model(image, decoder(encoder(image)))
-    # On PyTorch, Keras finds the gradients to clear by the weights' paths, such as dense1/kernel. Two
-    # networks may share a path: as attributes, each is cleared, and no gradient adds up over steps.
+    # On PyTorch, Keras clears gradients by the paths of weights, such as dense1/kernel, which two
+    # networks may share. As attributes both are cleared; else one's would add up over the steps.
     autoencoder.encoder, autoencoder.decoder = encoder, decoder
     # Built before compiled: with --resume the optimiser's state is set before the first step.
     optimizer.build(autoencoder.trainable_variables)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
@@ -54,6 +56,39 @@ def side_by_side(function: Callable[[str], Result], players: Sequence[str]) -> d
     slowest_first = players[::-1]
     with ThreadPoolExecutor(2) as pool:
         return dict(zip(slowest_first, pool.map(function, slowest_first), strict=True))
+
+
+@dataclass
+class Answer:
+    """What a command line did."""
+
+    folder: Path
+    status: int
+    stdout: str
+    stderr: str
+
+
+def play(player: str, folder: Path, commands: dict[str, list[str]]) -> dict[str, Answer]:
+    """Run command lines, each a model and its arguments, with a player in `folder`."""
+    folder.mkdir(exist_ok=True)
+    (folder / "commands.json").write_text(json.dumps(list(commands.values())))
+    run = subprocess.run(
+        [
+            sys.executable,
+            str(Path(__file__).with_name("driver.py")),
+            player.partition("-")[0],
+            "commands.json",
+            "answers.json",
+        ],
+        cwd=folder,
+        env=environment(player),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, f"{player}:\n{run.stderr[-3000:]}"
+    answers = json.loads((folder / "answers.json").read_text())
+    return {name: Answer(folder, **answer) for name, answer in zip(commands, answers, strict=True)}
 
 
 def load_script(framework: str, model: str) -> ModuleType:

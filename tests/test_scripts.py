@@ -1,4 +1,4 @@
-"""The scripts from the command line: train, resume, generate, exchange checkpoints, refuse.
+"""DCGAN's scripts from the command line: train, resume, generate, exchange checkpoints, refuse.
 
 Each framework runs the same command lines in one process of its own, in a folder of its own.
 """
@@ -9,9 +9,6 @@ import csv
 import itertools
 import json
 import shutil
-import subprocess
-import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +17,7 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
-from scripts import chosen_players, environment, side_by_side
+from scripts import Answer, chosen_players, play, side_by_side
 
 PLAYERS = chosen_players()
 SMALL = [
@@ -44,37 +41,8 @@ TRAINING = {
 }
 
 
-@dataclass
-class Answer:
-    """What a command line did."""
-
-    folder: Path
-    status: int
-    stdout: str
-    stderr: str
-
-
-def play(player: str, folder: Path, commands: dict[str, list[str]]) -> dict[str, Answer]:
-    """Run command lines with a player in `folder`."""
-    folder.mkdir(exist_ok=True)
-    (folder / "commands.json").write_text(json.dumps(list(commands.values())))
-    run = subprocess.run(
-        [
-            sys.executable,
-            str(Path(__file__).with_name("driver.py")),
-            player.partition("-")[0],
-            "commands.json",
-            "answers.json",
-        ],
-        cwd=folder,
-        env=environment(player),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode == 0, f"{player}:\n{run.stderr[-3000:]}"
-    answers = json.loads((folder / "answers.json").read_text())
-    return {name: Answer(folder, **answer) for name, answer in zip(commands, answers, strict=True)}
+def of_dcgan(commands: dict[str, list[str]]) -> dict[str, list[str]]:
+    return {name: ["dcgan", *command] for name, command in commands.items()}
 
 
 @pytest.fixture(scope="session")
@@ -85,7 +53,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def training(root: Path) -> dict[str, dict[str, Answer]]:
     """The answers to TRAINING, by player."""
-    return side_by_side(lambda player: play(player, root / player, TRAINING), PLAYERS)
+    return side_by_side(lambda player: play(player, root / player, of_dcgan(TRAINING)), PLAYERS)
 
 
 @pytest.fixture(scope="session")
@@ -125,7 +93,7 @@ def exchange(root: Path, training: dict[str, dict[str, Answer]]) -> dict[str, di
         *["--image-size", "32", "--steps", "0", "--out", "bad-size"],
         *["--init-from", str(bad / "whole.safetensors")],
     ]
-    return side_by_side(lambda player: play(player, root / player, commands), PLAYERS)
+    return side_by_side(lambda player: play(player, root / player, of_dcgan(commands)), PLAYERS)
 
 
 def rows(folder: Path) -> list[dict[str, str]]:
@@ -293,9 +261,9 @@ def test_every_framework_draws_from_every_checkpoint(
         own = exchange[writer][f"draw {writer}"].folder / f"drawn-{writer}" / "generated.png"
         drawn = answer.folder / f"drawn-{writer}" / "generated.png"
         pictures = [np.asarray(Image.open(path)).astype(int) for path in (own, drawn)]
-        assert pictures[0].shape == pictures[1].shape == (2 * 18 + 2, 3 * 18 + 2, 3)
+        assert pictures[0].shape == pictures[1].shape == (2 * 34 + 2, 3 * 34 + 2, 3)
         assert np.abs(pictures[0] - pictures[1]).max() <= 1, writer
-        assert pictures[0][2:18, 2:18].std() > 0
+        assert pictures[0][2:34, 2:34].std() > 0
 
 
 @pytest.mark.parametrize("player", PLAYERS)
