@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import csv
 import io
+import json
 import os
 import subprocess
 import sys
@@ -83,11 +84,8 @@ def play(framework: str, model: str, out: Path, arguments: list[str]) -> tuple[f
 def compare(options: argparse.Namespace) -> list[Played]:
     """Play all frameworks from the first one's initial weights."""
     out = Path(options.out)
-    shared = ["--dataset", options.dataset, "--seed", str(options.seed)]
-    for name in ("image_size", "batch_size", "data_dir"):
-        value = getattr(options, name)
-        if value is not None:
-            shared += ["--" + name.replace("_", "-"), str(value)]
+    shared = [*options.others, "--seed", str(options.seed)]
+    shared += ["--dataset", options.dataset] if options.dataset else []
     start = RunFolder(out / "start")
     first = options.frameworks[0]
     print(f"start: the initial weights of {first}", file=sys.stderr)
@@ -120,7 +118,10 @@ def table(played: list[Played]) -> list[dict[str, str]]:
     first = played[0]
     rows = []
     for one in played:
-        apart = [np.abs(one.losses[name] - first.losses[name]) for name in first.losses]
+        apart = [
+            np.abs(one.losses[name] - loss) / np.abs(loss).max()
+            for name, loss in first.losses.items()
+        ]
         rows.append(
             {
                 "framework": one.framework,
@@ -144,19 +145,18 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = Parser(
         prog="python -m common.compare",
         description="Play a model in every framework from one start; results side by side.",
+        epilog="Every other flag goes to the scripts: --image-size, --batch-size, --task, …",
+        allow_abbrev=False,
     )
     parser.add_argument("model", help="such as dcgan")
-    parser.add_argument("--dataset", default="newts", metavar="NAME", help="default: newts")
-    parser.add_argument("--data-dir", metavar="DIR", help="as the scripts'")
-    parser.add_argument("--image-size", type=int, metavar="N", help="as the scripts'")
-    parser.add_argument("--batch-size", type=int, metavar="N", help="as the scripts'")
+    parser.add_argument("--dataset", metavar="NAME", help="default: the model's own")
     parser.add_argument("--steps", type=int, default=100, metavar="N", help="default: 100")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
     parser.add_argument(
         "--frameworks", default=",".join(PACKAGES), metavar="A,B", help="default: all installed"
     )
     parser.add_argument("--out", metavar="DIR", help="default: runs/compare-MODEL-DATASET")
-    options = parser.parse_args(arguments)
+    options, options.others = parser.parse_known_args(arguments)
     models = sorted(path.stem for path in (ROOT / "pytorch").glob("*.py"))
     if options.model not in models:
         raise UserError(f"unknown model {options.model!r}; known: {', '.join(models)}")
@@ -173,8 +173,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     options.frameworks = [framework for framework in wanted if find_version(framework)]
     if not options.frameworks:
         raise UserError("none of the frameworks is installed; README.md says how")
-    name = options.dataset.replace(":", "-").replace(os.sep, "-")
-    options.out = options.out or str(Path("runs") / f"compare-{options.model}-{name}")
+    names = [options.model, *([options.dataset] if options.dataset else [])]
+    name = "-".join(names).replace(":", "-").replace(os.sep, "-")
+    options.out = options.out or str(Path("runs") / f"compare-{name}")
     if Path(options.out).exists() and any(Path(options.out).iterdir()):
         raise UserError(f"{options.out} is not empty; choose another folder with --out")
     return options
@@ -193,7 +194,8 @@ def main() -> None:
     writer.writeheader()
     writer.writerows(rows)
     write_text(out / "compare.csv", text.getvalue())
-    title = f"{options.model} on {options.dataset}: one start, {options.steps} steps"
+    data = json.loads(RunFolder(out / "start").config.read_text())["dataset"]["name"]
+    title = f"{options.model} on {data}: one start, {options.steps} steps"
     plots.comparison(
         out / "compare.png",
         title,

@@ -156,9 +156,7 @@ def _check(config: Settings) -> None:
         raise UserError("--generate N and --from FILE go together: give both or neither")
     for name in ("class_", "input"):
         if getattr(config, name, None) is not None and config.generate is None:
-            raise UserError(
-                f"--{name.rstrip('_')} belongs to --generate and --from FILE: give both"
-            )
+            raise UserError(f"--{name.rstrip('_')} needs --generate and --from FILE")
     exclusive = [
         option
         for option, given in (

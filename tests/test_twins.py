@@ -43,6 +43,7 @@ HELD = [
     (["encoder", "decoder", "optimizer"], ["autoencoder"]),
     (["encoder", "decoder"], ["autoencoder"]),
 ]
+SIZES = {"base", "shape", "classes"}  # attributes that are no layers
 CALLS = {"forward", "__call__"}  # the same thing under two names
 INFERENCE_FLAG = {"training"}  # an argument where TensorFlow has no mode
 
@@ -94,7 +95,7 @@ def layer_names(node: ast.AST) -> list[str]:
         if isinstance(child, ast.keyword) and child.arg == "name":
             names.append((child.value.lineno, ast.literal_eval(child.value)))
     return [
-        name for _, name in sorted(names) if re.fullmatch(r"[a-z]+\d*", name) and name != "base"
+        name for _, name in sorted(names) if re.fullmatch(r"[a-z]+\d*", name) and name not in SIZES
     ]
 
 
