@@ -154,6 +154,8 @@ def _check(config: Settings) -> None:
         raise UserError("--learning-rate 0.0: must be above 0")
     if (config.generate is None) != (config.from_ is None):
         raise UserError("--generate N and --from FILE go together: give both or neither")
+    if getattr(config, "input", None) is not None and config.generate is None:
+        raise UserError("--input PATH needs --generate and --from FILE: training takes --dataset")
     exclusive = [
         option
         for option, given in (

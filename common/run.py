@@ -116,6 +116,7 @@ class Run:
 
     @property
     def dataset(self) -> datasets.Dataset:
+        """The data set that the flags name."""
         if self._dataset is None:
             config = self.config
             # What is drawn from a checkpoint has the size that its networks were made for.
@@ -391,11 +392,11 @@ class Run:
         """Draw the pictures that `--generate` asks for.
 
         Raises:
-            UserError: the picture cannot be written.
+            UserError: there is nothing to draw from, or a picture cannot be written.
         """
         assert self.config.generate is not None
-        picture = self._pictures.generate(self, self.config.generate)
         try:
+            picture = self._pictures.generate(self, self.config.generate)
             self.folder.make(self.folder.path)
             images.save(self.folder.generated, picture)
         except UserError:

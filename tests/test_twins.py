@@ -17,7 +17,8 @@ from scripts import FRAMEWORKS, ROOT
 MODELS = sorted(path.stem for path in (ROOT / "pytorch").glob("*.py"))
 HELPERS = {
     "tensorflow": {"layers", "optimizers"},  # what TensorFlow lacks without Keras
-    "keras": {"layers", "optimizers"},  # where Keras counts otherwise than the others
+    # where Keras counts otherwise than the others, and trains one of two networks
+    "keras": {"layers", "optimizers", "players"},
     "chainer": {"optimizers"},
 }
 
@@ -25,11 +26,14 @@ HELPERS = {
 EXTRAS = {
     "pytorch": {"initialize"},  # weights are set after a layer is made
     "chainer": {"around_one"},  # no initialiser with a mean
-    "keras": {"initial_settings", "Player", "players"},  # compile() binds network and optimiser
+    "keras": {"initial_settings", "players"},  # compile() binds network and optimiser
 }
-# Keras' players hold the networks and their optimisers.
+# Arguments that other names stand for: Keras' players hold the networks and their optimisers.
 SIGNATURES = {
-    ("keras", "train_step"): ["generator_player", "discriminator_player", "images", "noise"],
+    ("keras", "train_step"): (
+        ["generator", "discriminator", "generator_optimizer", "discriminator_optimizer"],
+        ["generator_player", "discriminator_player"],
+    ),
 }
 CALLS = {"forward", "__call__"}  # the same thing under two names
 INFERENCE_FLAG = {"training"}  # an argument where TensorFlow has no mode
@@ -101,7 +105,10 @@ def departures(sources: dict[str, str]) -> list[str]:
             if docstring(here) != docstring(there):
                 found.append(f"{framework}: docstring of {name}")
             if isinstance(here, ast.FunctionDef) and isinstance(there, ast.FunctionDef):
-                signature = SIGNATURES.get((framework, name), arguments(here))
+                signature = arguments(here)
+                theirs, ours = SIGNATURES.get((framework, name), ([], []))
+                if signature[: len(theirs)] == theirs:
+                    signature = ours + signature[len(theirs) :]
                 if arguments(there) != signature:
                     found.append(f"{framework}: {name} takes {arguments(there)}, not {signature}")
             elif layer_names(here) != layer_names(there):
