@@ -66,9 +66,9 @@ class Generator(chainer.Chain):
             self.norm4 = L.BatchNormalization(512, **norm)
             self.conv5 = L.Convolution2D(512, 512, **by_two, nobias=True)
             self.norm5 = L.BatchNormalization(512, **norm)
-            # Each of the following has the mirror layer's features among its inputs.
             self.deconv1 = L.Deconvolution2D(512, 512, **by_two, nobias=True)
             self.norm6 = L.BatchNormalization(512, **norm)
+            # From here on the mirror layer's features are among the inputs.
             self.deconv2 = L.Deconvolution2D(512 + 512, 256, **by_two, nobias=True)
             self.norm7 = L.BatchNormalization(256, **norm)
             self.deconv3 = L.Deconvolution2D(256 + 256, 128, **by_two, nobias=True)

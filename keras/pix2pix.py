@@ -75,9 +75,9 @@ class Generator(keras.Model):
         x = layers.Conv2D(512, **by_two, use_bias=False, name="conv5")(x)
         x = BatchNormalization(**norm, name="norm5")(x)  # (N, h, w, 512)
         x = layers.ReLU()(x)
-        # Each of the following has the mirror layer's features among its inputs.
         x = layers.Conv2DTranspose(512, **by_two, use_bias=False, name="deconv1")(x)
         x = layers.Dropout(DROPOUT)(BatchNormalization(**norm, name="norm6")(x))
+        # From here on the mirror layer's features are among the inputs.
         x = layers.ReLU()(layers.Concatenate()([x, down4]))  # (N, 2h, 2w, 512 + 512)
         x = layers.Conv2DTranspose(256, **by_two, use_bias=False, name="deconv2")(x)
         x = layers.Dropout(DROPOUT)(BatchNormalization(**norm, name="norm7")(x))

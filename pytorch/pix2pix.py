@@ -62,9 +62,9 @@ class Generator(nn.Module):
         self.norm4 = nn.BatchNorm2d(512, **norm)
         self.conv5 = nn.Conv2d(512, 512, **by_two, bias=False)
         self.norm5 = nn.BatchNorm2d(512, **norm)
-        # Each of the following has the mirror layer's features among its inputs.
         self.deconv1 = nn.ConvTranspose2d(512, 512, **by_two, bias=False)
         self.norm6 = nn.BatchNorm2d(512, **norm)
+        # From here on the mirror layer's features are among the inputs.
         self.deconv2 = nn.ConvTranspose2d(512 + 512, 256, **by_two, bias=False)
         self.norm7 = nn.BatchNorm2d(256, **norm)
         self.deconv3 = nn.ConvTranspose2d(256 + 256, 128, **by_two, bias=False)

@@ -66,9 +66,9 @@ class Generator(tf.Module):
         self.norm4 = BatchNorm(512, **norm)
         self.conv5 = Conv2D(512, 512, **by_two, use_bias=False)
         self.norm5 = BatchNorm(512, **norm)
-        # Each of the following has the mirror layer's features among its inputs.
         self.deconv1 = Conv2DTranspose(512, 512, **by_two, use_bias=False)
         self.norm6 = BatchNorm(512, **norm)
+        # From here on the mirror layer's features are among the inputs.
         self.deconv2 = Conv2DTranspose(512 + 512, 256, **by_two, use_bias=False)
         self.norm7 = BatchNorm(256, **norm)
         self.deconv3 = Conv2DTranspose(256 + 256, 128, **by_two, use_bias=False)
