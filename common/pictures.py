@@ -224,8 +224,22 @@ class Translations(Pictures):
         return self._rows(run, run.dataset.test.take(_choose(run, 16))), {}
 
     def generate(self, run: Run, count: int) -> np.ndarray:
-        """The first `count` images of the test split."""
-        return self._rows(run, _first(run, count))
+        """The first `count` images of the test split; or what `--input` names, all of it.
+
+        Translations of the latter are also written one by one, to `generated/` in the run folder.
+        """
+        path = run.config.input  # type: ignore[attr-defined]
+        if path is None:
+            return self._rows(run, _first(run, count))
+        task = run.config.task  # type: ignore[attr-defined]
+        named = tasks.read_sources(task, path, run.image_shape[0])
+        sources = np.stack([*named.values()])
+        made = self.translate(run, sources)
+        for name, image in zip(named, made, strict=True):
+            file = run.folder.path / "generated" / f"{name}.png"
+            run.folder.make(file.parent)
+            images.save(file, image)
+        return images.beside(sources, made)
 
     def translate(self, run: Run, sources: np.ndarray) -> np.ndarray:
         """Source images to their translations, both `uint8` (N, H, W, 3)."""

@@ -404,11 +404,11 @@ class Run:
         """Draw the pictures that `--generate` asks for.
 
         Raises:
-            UserError: the picture cannot be written.
+            UserError: there is nothing to draw from, or a picture cannot be written.
         """
         assert self.config.generate is not None
-        picture = self._pictures.generate(self, self.config.generate)
         try:
+            picture = self._pictures.generate(self, self.config.generate)
             self.folder.make(self.folder.path)
             images.save(self.folder.generated, picture)
         except UserError:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
+from common.datasets import folder
 from common.datasets.dataset import Dataset, Split
 from common.errors import UserError
 
@@ -46,6 +49,51 @@ def make_sources(task: str, split: Split) -> np.ndarray:
     return np.repeat((draw_edges(grey) if task == "edges" else grey)[..., np.newaxis], 3, axis=-1)
 
 
+def read_sources(task: str, path: str, size: int) -> dict[str, np.ndarray]:
+    """The sources, `uint8` (size, size, 3), that a picture or a folder of pictures makes, by name.
+
+    For `segmentation` a picture is a mask, for `pairs` the source itself, else a photo that the
+    source is derived from. A name is the path in the folder, without the suffix if no two pictures
+    differ in that alone.
+
+    Args:
+        task: one of `TASKS`.
+        path: what `--input` gives.
+        size: side of the sources in pixels; pictures are cropped to the square in their middle.
+
+    Raises:
+        UserError: there is no such file, or no readable picture.
+    """
+    from PIL import UnidentifiedImageError
+
+    given = Path(path).expanduser()
+    accepted = "give a picture (JPEG, PNG, …) or a folder of pictures"
+    if not path or not (given.is_file() or given.is_dir()):
+        raise UserError(f"--input {path}: there is no such file or folder; {accepted}")
+
+    def read(file: Path) -> np.ndarray:
+        if task == "segmentation":
+            return MASK_COLOURS[folder.read_mask(file, size, MASK_COLOURS)]
+        image = folder.read(file, size)
+        if task == "pairs":
+            return image
+        return make_sources(task, Split(image[np.newaxis], np.zeros(1, np.int64)))[0]
+
+    if given.is_dir():
+        sources = folder.read_all(f"--input {path}", given, read, accepted)
+    else:
+        try:
+            sources = {Path(given.name): read(given)}
+        except UnidentifiedImageError:
+            raise UserError(f"--input {path}: it is not a picture; {accepted}") from None
+        except Exception as error:  # Pillow's decoders raise nearly anything on broken files
+            reason = folder.reason(error)
+            raise UserError(f"--input {path}: cannot be read ({reason}); {accepted}") from None
+    short = [name.with_suffix("") for name in sources]
+    names = short if len(set(short)) == len(short) else list(sources)
+    return {str(name): source for name, source in zip(names, sources.values(), strict=True)}
+
+
 def to_grey(images: np.ndarray) -> np.ndarray:
     """RGB images (N, H, W, 3) to their brightness (N, H, W), both `uint8` (ITU-R BT.601)."""
     weights = np.array([0.299, 0.587, 0.114], np.float32)
@@ -61,6 +109,7 @@ def draw_edges(grey: np.ndarray) -> np.ndarray:
 
     levels = grey.astype(np.float32)
     down, right = (
-        gaussian_filter(levels, (0, 1, 1), order=order) for order in ((0, 1, 0), (0, 0, 1))
+        gaussian_filter(levels, (0, 1, 1), order=order)  # type: ignore[arg-type]
+        for order in ((0, 1, 0), (0, 0, 1))
     )
     return (255 - np.clip(EDGE_CONTRAST * np.hypot(down, right), 0, 255)).astype(np.uint8)

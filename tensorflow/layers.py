@@ -33,7 +33,7 @@ class Dense(tf.Module):
 
 
 class Conv2D(tf.Module):
-    """Convolution with the same zeros on every side: (N, H, W, inputs) -> (N, H/s, W/s, outputs).
+    """Convolution with the same zeros on every side: (N, H, W, inputs) -> (N, h, w, outputs).
 
     "SAME" would pad an even image by 1 before and 2 after, at a stride of 2 and a kernel of 5.
     `tf.nn.conv2d` takes explicit padding too, but is then many times slower on a CPU.

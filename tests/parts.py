@@ -37,7 +37,7 @@ class Part:
         low: value of black.
         seed: of the score; one for which no activation lies on a kink.
         code: shape of what a decoder is given.
-        still: bound on the relative error after five updates of the running averages.
+        constants: of the script, set to other values.
     """
 
     size: tuple[int, int]
@@ -223,6 +223,54 @@ def deep(seed: int, told: int = 0, critic: str = "discriminator") -> Part:
     )
 
 
+def translator() -> Part:
+    height, width = 64, 32
+    h, w = height // 32, width // 32
+    down = (CHANNELS, 64, 128, 256, 512, 512)
+    up = (512, 512, 256, 128, 64, CHANNELS)
+    generator: Shapes = {"conv1.bias": (64,), "deconv5.bias": (CHANNELS,)}
+    drawn: Shapes = {}
+    for layer in (1, 2, 3, 4, 5):
+        generator[f"conv{layer}.weight"] = (down[layer], down[layer - 1], 4, 4)
+        drawn[f"conv{layer}"] = (BATCH, down[layer], 2 ** (5 - layer) * h, 2 ** (5 - layer) * w)
+        if layer > 1:
+            generator |= norm(f"norm{layer}", down[layer])
+            drawn[f"norm{layer}"] = drawn[f"conv{layer}"]
+        joined = up[layer - 1] * (1 if layer == 1 else 2)  # with the mirror layer's features
+        generator[f"deconv{layer}.weight"] = (joined, up[layer], 4, 4)
+        drawn[f"deconv{layer}"] = (BATCH, up[layer], 2**layer * h, 2**layer * w)
+        if layer < 5:
+            generator |= norm(f"norm{layer + 5}", up[layer])
+            drawn[f"norm{layer + 5}"] = drawn[f"deconv{layer}"]
+    widths = (2 * CHANNELS, 64, 128, 256, 512, 1)
+    sizes = (None, (16 * h, 16 * w), (8 * h, 8 * w), (4 * h, 4 * w))
+    sizes += ((4 * h - 1, 4 * w - 1), (4 * h - 2, 4 * w - 2))
+    judge: Shapes = {"conv1.bias": (64,), "conv5.bias": (1,)}
+    judged: Shapes = {}
+    for layer in (1, 2, 3, 4, 5):
+        judge[f"conv{layer}.weight"] = (widths[layer], widths[layer - 1], 4, 4)
+        judged[f"conv{layer}"] = (BATCH, widths[layer], *sizes[layer])
+        if layer in (2, 3, 4):
+            judge |= norm(f"norm{layer}", widths[layer])
+            judged[f"norm{layer}"] = judged[f"conv{layer}"]
+    patches, pictures = (BATCH, 1, 6, 2), (BATCH, CHANNELS, 4, 2)
+    return Part(
+        (height, width),
+        {"generator": "Generator", "discriminator": "Discriminator"},
+        (),
+        {"generator": ("sources",), "discriminator": ("sources", "images")},
+        {"generator": generator, "discriminator": judge},
+        {"generator": drawn, "discriminator": judged},
+        ("sources", "images"),
+        {
+            "discriminator_loss": (patches, patches),
+            "adversarial_loss": (patches,),
+            "reconstruction_loss": (pictures, pictures),
+        },
+        constants={"DROPOUT": 0.0},  # frameworks draw it from sources of their own
+    )
+
+
 MAKERS: dict[str, Callable[[], Part]] = {
     "ae": autoencoder,
     "convae": convolutional_autoencoder,
@@ -230,6 +278,7 @@ MAKERS: dict[str, Callable[[], Part]] = {
     "gan": gan,
     "dcgan": lambda: deep(seed=3),
     "cgan": lambda: deep(seed=0, told=CLASSES),
+    "pix2pix": translator,
     "wgan": lambda: deep(seed=3, critic="critic"),
 }
 PARTS = {model: make() for model, make in MAKERS.items()}

@@ -17,7 +17,8 @@ from scripts import FRAMEWORKS, ROOT
 MODELS = sorted(path.stem for path in (ROOT / "pytorch").glob("*.py"))
 HELPERS = {
     "tensorflow": {"layers", "optimizers"},  # what TensorFlow lacks without Keras
-    "keras": {"layers", "optimizers", "players"},  # where Keras counts otherwise than the others
+    # where Keras counts otherwise than the others, and trains one of two networks
+    "keras": {"layers", "optimizers", "players"},
     "chainer": {"optimizers"},
 }
 

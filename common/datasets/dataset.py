@@ -59,10 +59,12 @@ class Dataset:
     augment: bool = False
 
     def fingerprint(self) -> str:
-        """SHA-256 of both splits' images and labels, as 64 hexadecimal digits."""
+        """SHA-256 of all that both splits hold, as 64 hexadecimal digits."""
         digest = hashlib.sha256()
         for split in (self.train, self.test):
-            for array in (split.images, split.labels):
+            for array in (split.images, split.labels, split.masks, split.sources):
+                if array is None:
+                    continue
                 digest.update(repr((array.shape, array.dtype.str)).encode())
                 digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()

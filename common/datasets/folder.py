@@ -7,11 +7,12 @@ left out.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -22,7 +23,10 @@ from common.errors import UserError, warn
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+Picture = TypeVar("Picture")
+
 TEST_EVERY = 10  # one picture in so many is kept for the test
+EXIF_ORIENTATION = 0x0112  # the tag; from 5 on, rows and columns are exchanged
 # Only formats whose files begin with a mark of their own, and that need no other program.
 FORMATS = (
     "AVIF", "BMP", "DIB", "GIF", "ICO", "JPEG", "JPEG2000", "MPO", "PCX", "PNG", "PPM", "QOI",
@@ -47,61 +51,81 @@ def load(path: str, image_size: int) -> Dataset:
     if not path or not folder.is_dir():
         found = "is a file" if path and folder.is_file() else "there is no such folder"
         raise UserError(f"folder:{path}: {found}; give folder:PATH, PATH a folder of pictures")
-    images, names, others, broken = _read_all(folder, image_size)
-    if not images:
-        count = len(others) + len(broken)
-        example = f", for example {(broken + others)[0]}" if count else ""
-        raise UserError(
-            f"folder:{path}: no readable picture in it ({count} other files{example}); "
-            "put pictures (JPEG, PNG, …) there, loose or in a sub-folder for each class"
-        )
-    _tell(folder, others, "is not a picture", "are not pictures")
-    _tell(folder, broken, "cannot be read", "cannot be read")
-
+    images = read_all(
+        f"folder:{path}",
+        folder,
+        lambda file: read(file, image_size),
+        "put pictures (JPEG, PNG, …) there, loose or in a sub-folder for each class",
+    )
+    names = [file.parts[0] if len(file.parts) > 1 else folder.resolve().name for file in images]
     class_names = tuple(sorted(set(names)))
     labels = np.array([class_names.index(name) for name in names], np.int64)
-    stacked = np.stack(images)
-    indices = np.arange(len(stacked))
+    return split(f"folder:{path}", class_names, Split(np.stack([*images.values()]), labels))
+
+
+def split(name: str, class_names: tuple[str, ...], everything: Split) -> Dataset:
+    """A data set of which every tenth picture is for the test, as `load` says."""
+    indices = np.arange(len(everything))
     test = indices[TEST_EVERY - 1 :: TEST_EVERY] if len(indices) >= TEST_EVERY else indices[-1:]
     train = np.setdiff1d(indices, test) if len(indices) > 1 else indices
+    height, width, channels = everything.images.shape[1:]
     return Dataset(
-        f"folder:{path}",
+        name,
         class_names,
-        Split(stacked[train], labels[train]),
-        Split(stacked[test], labels[test]),
-        (image_size, image_size, 3),
+        everything.take(train),
+        everything.take(test),
+        (height, width, channels),
     )
 
 
-def _read_all(folder: Path, size: int) -> tuple[list[np.ndarray], list[str], list[str], list[str]]:
-    """The images and their classes; the files that are no pictures, and the broken ones."""
+def read_all(
+    title: str, folder: Path, read: Callable[[Path], Picture], hint: str
+) -> dict[Path, Picture]:
+    """The pictures in a folder and all below it, by their paths in it, in order of these.
+
+    What is no picture, or cannot be read, is named in a warning.
+
+    Args:
+        title: the folder as the user gave it.
+        folder: the folder.
+        read: reads a picture; raises as the function `read` does.
+        hint: ends the message if there is nothing to be read.
+
+    Raises:
+        UserError: there is no readable picture.
+    """
     from PIL import UnidentifiedImageError
     from tqdm import tqdm
 
-    images, names, others, broken = [], [], [], []
+    pictures: dict[Path, Picture] = {}
+    others, broken = [], []
     files = list(_walk(folder, broken))
     for file in tqdm(files, desc="reading pictures", unit="file", delay=2, leave=False):
-        parts = file.relative_to(folder).parts
-        relative = os.path.join(*parts)
+        relative = file.relative_to(folder)
         try:
             if file.exists() and not file.is_file():  # a pipe or a device would block
                 raise UnidentifiedImageError
-            image = read(file, size)
+            pictures[relative] = read(file)
         except UnidentifiedImageError:
-            others.append(relative)
+            others.append(str(relative))
         except Exception as error:  # Pillow's decoders raise nearly anything on broken files
-            broken.append(f"{relative} ({_reason(error)})")
-        else:
-            images.append(image)
-            names.append(parts[0] if len(parts) > 1 else folder.resolve().name)
-    return images, names, others, broken
+            broken.append(f"{relative} ({reason(error)})")
+    if not pictures:
+        count = len(others) + len(broken)
+        example = f", for example {(broken + others)[0]}" if count else ""
+        raise UserError(
+            f"{title}: no readable picture in it ({count} other files{example}); {hint}"
+        )
+    _tell(folder, others, "is not a picture", "are not pictures")
+    _tell(folder, broken, "cannot be read", "cannot be read")
+    return pictures
 
 
 def _walk(folder: Path, broken: list[str]) -> Iterator[Path]:
     """All files that are not hidden, in order, following links once; adds to `broken`."""
 
     def refused(error: OSError) -> None:
-        broken.append(f"{os.path.relpath(error.filename, folder)} ({_reason(error)})")
+        broken.append(f"{os.path.relpath(error.filename, folder)} ({reason(error)})")
 
     seen = set()
     for here, folders, files in os.walk(folder, followlinks=True, onerror=refused):
@@ -127,16 +151,63 @@ def read(path: Path, size: int) -> np.ndarray:
     """
     from PIL import Image, ImageOps
 
+    with _opened(path) as picture:
+        # JPEG alone: decode no more than is needed, several times faster with large photos.
+        picture.draft(None, (4 * size, 4 * size))
+        square = middle_square(_to_rgb(ImageOps.exif_transpose(picture)))
+        return np.asarray(square.resize((size, size), Image.Resampling.LANCZOS))
+
+
+def read_mask(path: Path, size: int, colours: np.ndarray) -> np.ndarray:
+    """A picture as a mask of class indices, `uint8` (size, size); cropped as by `read`.
+
+    The values of a palette or grey picture are the indices if they can be. Else each pixel gets
+    the class of the nearest colour.
+
+    Args:
+        path: the file.
+        size: side in pixels; the mask is resized by taking the nearest pixel.
+        colours: of the classes, `uint8` (classes, 3).
+
+    Raises:
+        PIL.UnidentifiedImageError: the file is not a picture.
+        Exception: whatever Pillow raises on a broken one.
+    """
+    from PIL import Image, ImageOps
+
+    with _opened(path) as picture:
+        upright = ImageOps.exif_transpose(picture)
+        if upright.mode not in ("P", "L") or np.asarray(upright).max() >= len(colours):
+            upright = _to_rgb(upright)
+        square = middle_square(upright).resize((size, size), Image.Resampling.NEAREST)
+    if square.mode != "RGB":
+        return np.asarray(square)
+    differences = np.asarray(square)[..., np.newaxis, :].astype(int) - colours
+    return np.square(differences).sum(-1).argmin(-1).astype(np.uint8)
+
+
+def read_size(path: Path) -> tuple[int, int]:
+    """Width and height of a picture in pixels, turned as its EXIF orientation says.
+
+    Raises:
+        PIL.UnidentifiedImageError: the file is not a picture.
+    """
+    with _opened(path) as picture:
+        width, height = picture.size
+        lying = picture.getexif().get(EXIF_ORIENTATION, 1) >= 5
+        return (height, width) if lying else (width, height)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Image]:
+    from PIL import Image
+
     Image.init()  # AVIF is not in every Pillow
     formats = [name for name in FORMATS if name in Image.OPEN]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of odd metadata and of large, but acceptable, sizes
         with Image.open(path, formats=formats) as picture:
-            # JPEG alone: decode no more than is needed, several times faster with large photos.
-            picture.draft(None, (4 * size, 4 * size))
-            upright = ImageOps.exif_transpose(picture)
-            square = middle_square(_to_rgb(upright))
-            return np.asarray(square.resize((size, size), Image.Resampling.LANCZOS))
+            yield picture
 
 
 def _to_rgb(picture: Image) -> Image:
@@ -155,7 +226,8 @@ def _to_rgb(picture: Image) -> Image:
     return picture.convert("RGB")
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
+    """Why a picture cannot be read, in a few words."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return text.split("\n")[0][:60] or type(error).__name__
 

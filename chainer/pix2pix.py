@@ -1,0 +1,227 @@
+"""pix2pix: a U-Net translates one image into another and is judged patch by patch, in Chainer.
+
+Paper: Isola, Zhu, Zhou, Efros (2016), https://arxiv.org/abs/1611.07004
+Run:   python chainer/pix2pix.py --task edges
+Departures from the paper: five levels instead of eight, for images of 64 pixels; batches of 4, with
+batch norm in the innermost level too. No convolution before a batch norm has a bias: the norm takes
+it away again, so its gradient is nothing but rounding, which Adam blows up to full steps.
+The paper keeps dropout and the batch's own statistics when it translates. Here translations have no
+dropout and use the running averages, so that the same source always gives the same picture.
+"""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from common.bridges import chainer as bridge  # isort: skip  (it mends Chainer for NumPy 2)
+import chainer
+import chainer.functions as F
+import chainer.links as L
+
+from common.flags import Settings, launch
+from common.pictures import Translations
+from common.run import Run
+
+from optimizers import Adam
+
+DROPOUT = 0.5  # share of the features dropped in the two innermost levels on the way up
+L1_WEIGHT = 100  # of the reconstruction loss in the generator's
+
+
+@dataclass(frozen=True)
+class Config(Settings):
+    """The settings of this model; every line is a flag."""
+
+    size_multiple = 32  # the U-Net halves the image five times
+
+    steps: Annotated[int, "training steps; 0 writes the initial checkpoint and stops", 0] = 1000
+    batch_size: Annotated[int, "images per step", 2] = 4
+    learning_rate: Annotated[float, "step size of Adam", 0] = 2e-4
+    task: Annotated[str, "segmentation, colorization, edges or pairs"] = "segmentation"
+    input: Annotated[str | None, "picture or folder to translate with --generate"] = None
+
+
+# N batch, C channels, H height, W width, h = H / 32, w = W / 32
+
+
+class Generator(chainer.Chain):
+    """Source to image: (N, C, H, W) -> (N, C, H, W) in [-1, 1]."""
+
+    def __init__(self, image_shape):
+        super().__init__()
+        channels = image_shape[-1]
+        normal = chainer.initializers.Normal(0.02)
+        by_two = {"ksize": 4, "stride": 2, "pad": 1, "initialW": normal}  # half the size, or double
+        norm = {"eps": 1e-5, "decay": 0.9, "initial_gamma": around_one}
+        with self.init_scope():
+            self.conv1 = L.Convolution2D(channels, 64, **by_two)
+            self.conv2 = L.Convolution2D(64, 128, **by_two, nobias=True)
+            self.norm2 = L.BatchNormalization(128, **norm)
+            self.conv3 = L.Convolution2D(128, 256, **by_two, nobias=True)
+            self.norm3 = L.BatchNormalization(256, **norm)
+            self.conv4 = L.Convolution2D(256, 512, **by_two, nobias=True)
+            self.norm4 = L.BatchNormalization(512, **norm)
+            self.conv5 = L.Convolution2D(512, 512, **by_two, nobias=True)
+            self.norm5 = L.BatchNormalization(512, **norm)
+            self.deconv1 = L.Deconvolution2D(512, 512, **by_two, nobias=True)
+            self.norm6 = L.BatchNormalization(512, **norm)
+            # From here on the mirror layer's features are among the inputs.
+            self.deconv2 = L.Deconvolution2D(512 + 512, 256, **by_two, nobias=True)
+            self.norm7 = L.BatchNormalization(256, **norm)
+            self.deconv3 = L.Deconvolution2D(256 + 256, 128, **by_two, nobias=True)
+            self.norm8 = L.BatchNormalization(128, **norm)
+            self.deconv4 = L.Deconvolution2D(128 + 128, 64, **by_two, nobias=True)
+            self.norm9 = L.BatchNormalization(64, **norm)
+            self.deconv5 = L.Deconvolution2D(64 + 64, channels, **by_two)
+
+    def forward(self, sources):
+        down1 = self.conv1(sources)  # (N, 64, 16h, 16w)
+        down2 = self.norm2(self.conv2(F.leaky_relu(down1, 0.2)))  # (N, 128, 8h, 8w)
+        down3 = self.norm3(self.conv3(F.leaky_relu(down2, 0.2)))  # (N, 256, 4h, 4w)
+        down4 = self.norm4(self.conv4(F.leaky_relu(down3, 0.2)))  # (N, 512, 2h, 2w)
+        down5 = self.norm5(self.conv5(F.leaky_relu(down4, 0.2)))  # (N, 512, h, w)
+        x = F.dropout(self.norm6(self.deconv1(F.relu(down5))), DROPOUT)
+        x = F.concat((x, down4), axis=1)  # (N, 512 + 512, 2h, 2w)
+        x = F.dropout(self.norm7(self.deconv2(F.relu(x))), DROPOUT)
+        x = F.concat((x, down3), axis=1)  # (N, 256 + 256, 4h, 4w)
+        x = F.concat((self.norm8(self.deconv3(F.relu(x))), down2), axis=1)  # (N, 256, 8h, 8w)
+        x = F.concat((self.norm9(self.deconv4(F.relu(x))), down1), axis=1)  # (N, 128, 16h, 16w)
+        return F.tanh(self.deconv5(F.relu(x)))  # (N, C, H, W)
+
+
+class Discriminator(chainer.Chain):
+    """Source and image to logits of their being a real pair, one per patch of 70 pixels a side."""
+
+    def __init__(self, image_shape):
+        super().__init__()
+        channels = image_shape[-1]
+        normal = chainer.initializers.Normal(0.02)
+        by_two = {"ksize": 4, "stride": 2, "pad": 1, "initialW": normal}
+        by_one = {"ksize": 4, "stride": 1, "pad": 1, "initialW": normal}  # a row and a column less
+        norm = {"eps": 1e-5, "decay": 0.9, "initial_gamma": around_one}
+        with self.init_scope():
+            self.conv1 = L.Convolution2D(2 * channels, 64, **by_two)
+            self.conv2 = L.Convolution2D(64, 128, **by_two, nobias=True)
+            self.norm2 = L.BatchNormalization(128, **norm)
+            self.conv3 = L.Convolution2D(128, 256, **by_two, nobias=True)
+            self.norm3 = L.BatchNormalization(256, **norm)
+            self.conv4 = L.Convolution2D(256, 512, **by_one, nobias=True)
+            self.norm4 = L.BatchNormalization(512, **norm)
+            self.conv5 = L.Convolution2D(512, 1, **by_one)
+
+    def forward(self, sources, images):
+        x = F.concat((sources, images), axis=1)  # (N, 2C, H, W)
+        x = F.leaky_relu(self.conv1(x), 0.2)  # (N, 64, 16h, 16w)
+        x = F.leaky_relu(self.norm2(self.conv2(x)), 0.2)  # (N, 128, 8h, 8w)
+        x = F.leaky_relu(self.norm3(self.conv3(x)), 0.2)  # (N, 256, 4h, 4w)
+        x = F.leaky_relu(self.norm4(self.conv4(x)), 0.2)  # (N, 512, 4h - 1, 4w - 1)
+        return self.conv5(x)  # (N, 1, 4h - 2, 4w - 2)
+
+
+def around_one(array):
+    """The paper's initial scales of batch norm: N(1, 0.02)."""
+    chainer.initializers.Normal(0.02)(array)
+    array += 1
+
+
+def discriminator_loss(real_logits, fake_logits):
+    """Half of -log D(x, y) - log(1 - D(x, G(x))): real is 1, fake is 0."""
+    xp = chainer.backend.get_array_module(real_logits)
+    real = F.sigmoid_cross_entropy(real_logits, xp.ones(real_logits.shape, "i"))
+    fake = F.sigmoid_cross_entropy(fake_logits, xp.zeros(fake_logits.shape, "i"))
+    return (real + fake) / 2
+
+
+def adversarial_loss(fake_logits):
+    """-log D(x, G(x)): the non-saturating loss."""
+    xp = chainer.backend.get_array_module(fake_logits)
+    return F.sigmoid_cross_entropy(fake_logits, xp.ones(fake_logits.shape, "i"))
+
+
+def reconstruction_loss(fakes, images):
+    """|y - G(x)|, averaged over all pixels."""
+    return F.mean_absolute_error(fakes, images)
+
+
+def generator_loss(fake_logits, fakes, images):
+    """-log D(x, G(x)) + 100 |y - G(x)|, and its two parts."""
+    adversarial = adversarial_loss(fake_logits)
+    reconstruction = reconstruction_loss(fakes, images)
+    return {
+        "adversarial_loss": adversarial,
+        "reconstruction_loss": reconstruction,
+        "generator_loss": adversarial + L1_WEIGHT * reconstruction,
+    }
+
+
+def train_step(
+    generator, discriminator, generator_optimizer, discriminator_optimizer, sources, images
+):
+    """Update D on real and translated images beside their sources, then G."""
+    # G translates once for each update, so that each has a dropout of its own.
+    with chainer.no_backprop_mode():
+        fakes = generator(sources)
+    # Real and fake images pass apart, so that batch norm never mixes their statistics.
+    d_loss = discriminator_loss(discriminator(sources, images), discriminator(sources, fakes))
+    discriminator.cleargrads()
+    d_loss.backward()
+    discriminator_optimizer.update()
+
+    fakes = generator(sources)
+    g_losses = generator_loss(discriminator(sources, fakes), fakes, images)
+    generator.cleargrads()
+    g_losses["generator_loss"].backward()
+    generator_optimizer.update()
+    losses = {"discriminator_loss": d_loss, **g_losses}
+    return {name: loss.array for name, loss in losses.items()}
+
+
+def translate(generator, sources):
+    """Make an image of each source, without dropout, with the running averages of batch norm."""
+    with chainer.no_backprop_mode(), chainer.using_config("train", False):
+        return generator(sources)
+
+
+def main():
+    """Train, or translate with a checkpoint, as the command line says."""
+    run = Run(Config, __file__, __doc__)
+    config = run.config
+    bridge.set_seed(config.seed)
+    device = bridge.find_device(config.device)
+    generator = Generator(run.image_shape)
+    discriminator = Discriminator(run.image_shape)
+    generator.to_device(device)
+    discriminator.to_device(device)
+    adam = {"alpha": config.learning_rate, "beta1": 0.5, "beta2": 0.999, "eps": 1e-8}
+    generator_optimizer = Adam(**adam).setup(generator)
+    discriminator_optimizer = Adam(**adam).setup(discriminator)
+
+    def draw(sources):
+        return chainer.get_device("@numpy").send(translate(generator, device.send(sources)).array)
+
+    run.connect(
+        bridge,
+        networks={"generator": generator, "discriminator": discriminator},
+        optimizers={"generator": generator_optimizer, "discriminator": discriminator_optimizer},
+        pictures=Translations(draw),
+    )
+    if config.generate:
+        run.generate()
+        return
+    for step, batch in run.steps():
+        losses = train_step(
+            generator,
+            discriminator,
+            generator_optimizer,
+            discriminator_optimizer,
+            device.send(batch.sources),
+            device.send(batch.images),
+        )
+        run.log(step, losses)
+
+
+if __name__ == "__main__":
+    launch(main)

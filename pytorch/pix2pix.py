@@ -1,0 +1,228 @@
+"""pix2pix: a U-Net translates one image into another and is judged patch by patch, in PyTorch.
+
+Paper: Isola, Zhu, Zhou, Efros (2016), https://arxiv.org/abs/1611.07004
+Run:   python pytorch/pix2pix.py --task edges
+Departures from the paper: five levels instead of eight, for images of 64 pixels; batches of 4, with
+batch norm in the innermost level too. No convolution before a batch norm has a bias: the norm takes
+it away again, so its gradient is nothing but rounding, which Adam blows up to full steps.
+The paper keeps dropout and the batch's own statistics when it translates. Here translations have no
+dropout and use the running averages, so that the same source always gives the same picture.
+"""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from common.bridges import pytorch as bridge
+from common.flags import Settings, launch
+from common.pictures import Translations
+from common.run import Run
+
+DROPOUT = 0.5  # share of the features dropped in the two innermost levels on the way up
+L1_WEIGHT = 100  # of the reconstruction loss in the generator's
+
+
+@dataclass(frozen=True)
+class Config(Settings):
+    """The settings of this model; every line is a flag."""
+
+    size_multiple = 32  # the U-Net halves the image five times
+
+    steps: Annotated[int, "training steps; 0 writes the initial checkpoint and stops", 0] = 1000
+    batch_size: Annotated[int, "images per step", 2] = 4
+    learning_rate: Annotated[float, "step size of Adam", 0] = 2e-4
+    task: Annotated[str, "segmentation, colorization, edges or pairs"] = "segmentation"
+    input: Annotated[str | None, "picture or folder to translate with --generate"] = None
+
+
+# N batch, C channels, H height, W width, h = H / 32, w = W / 32
+
+
+class Generator(nn.Module):
+    """Source to image: (N, C, H, W) -> (N, C, H, W) in [-1, 1]."""
+
+    def __init__(self, image_shape):
+        super().__init__()
+        channels = image_shape[-1]
+        by_two = {"kernel_size": 4, "stride": 2, "padding": 1}  # half the size, or double
+        norm = {"eps": 1e-5, "momentum": 0.1}  # the running average keeps 1 - 0.1
+        self.conv1 = nn.Conv2d(channels, 64, **by_two)
+        self.conv2 = nn.Conv2d(64, 128, **by_two, bias=False)
+        self.norm2 = nn.BatchNorm2d(128, **norm)
+        self.conv3 = nn.Conv2d(128, 256, **by_two, bias=False)
+        self.norm3 = nn.BatchNorm2d(256, **norm)
+        self.conv4 = nn.Conv2d(256, 512, **by_two, bias=False)
+        self.norm4 = nn.BatchNorm2d(512, **norm)
+        self.conv5 = nn.Conv2d(512, 512, **by_two, bias=False)
+        self.norm5 = nn.BatchNorm2d(512, **norm)
+        self.deconv1 = nn.ConvTranspose2d(512, 512, **by_two, bias=False)
+        self.norm6 = nn.BatchNorm2d(512, **norm)
+        # From here on the mirror layer's features are among the inputs.
+        self.deconv2 = nn.ConvTranspose2d(512 + 512, 256, **by_two, bias=False)
+        self.norm7 = nn.BatchNorm2d(256, **norm)
+        self.deconv3 = nn.ConvTranspose2d(256 + 256, 128, **by_two, bias=False)
+        self.norm8 = nn.BatchNorm2d(128, **norm)
+        self.deconv4 = nn.ConvTranspose2d(128 + 128, 64, **by_two, bias=False)
+        self.norm9 = nn.BatchNorm2d(64, **norm)
+        self.deconv5 = nn.ConvTranspose2d(64 + 64, channels, **by_two)
+        self.apply(initialize)
+
+    def forward(self, sources):
+        down1 = self.conv1(sources)  # (N, 64, 16h, 16w)
+        down2 = self.norm2(self.conv2(F.leaky_relu(down1, 0.2)))  # (N, 128, 8h, 8w)
+        down3 = self.norm3(self.conv3(F.leaky_relu(down2, 0.2)))  # (N, 256, 4h, 4w)
+        down4 = self.norm4(self.conv4(F.leaky_relu(down3, 0.2)))  # (N, 512, 2h, 2w)
+        down5 = self.norm5(self.conv5(F.leaky_relu(down4, 0.2)))  # (N, 512, h, w)
+        x = F.dropout(self.norm6(self.deconv1(F.relu(down5))), DROPOUT, self.training)
+        x = torch.cat((x, down4), dim=1)  # (N, 512 + 512, 2h, 2w)
+        x = F.dropout(self.norm7(self.deconv2(F.relu(x))), DROPOUT, self.training)
+        x = torch.cat((x, down3), dim=1)  # (N, 256 + 256, 4h, 4w)
+        x = torch.cat((self.norm8(self.deconv3(F.relu(x))), down2), dim=1)  # (N, 256, 8h, 8w)
+        x = torch.cat((self.norm9(self.deconv4(F.relu(x))), down1), dim=1)  # (N, 128, 16h, 16w)
+        return torch.tanh(self.deconv5(F.relu(x)))  # (N, C, H, W)
+
+
+class Discriminator(nn.Module):
+    """Source and image to logits of their being a real pair, one per patch of 70 pixels a side."""
+
+    def __init__(self, image_shape):
+        super().__init__()
+        channels = image_shape[-1]
+        by_two = {"kernel_size": 4, "stride": 2, "padding": 1}
+        by_one = {"kernel_size": 4, "stride": 1, "padding": 1}  # a row and a column less
+        norm = {"eps": 1e-5, "momentum": 0.1}
+        self.conv1 = nn.Conv2d(2 * channels, 64, **by_two)
+        self.conv2 = nn.Conv2d(64, 128, **by_two, bias=False)
+        self.norm2 = nn.BatchNorm2d(128, **norm)
+        self.conv3 = nn.Conv2d(128, 256, **by_two, bias=False)
+        self.norm3 = nn.BatchNorm2d(256, **norm)
+        self.conv4 = nn.Conv2d(256, 512, **by_one, bias=False)
+        self.norm4 = nn.BatchNorm2d(512, **norm)
+        self.conv5 = nn.Conv2d(512, 1, **by_one)
+        self.apply(initialize)
+
+    def forward(self, sources, images):
+        x = torch.cat((sources, images), dim=1)  # (N, 2C, H, W)
+        x = F.leaky_relu(self.conv1(x), 0.2)  # (N, 64, 16h, 16w)
+        x = F.leaky_relu(self.norm2(self.conv2(x)), 0.2)  # (N, 128, 8h, 8w)
+        x = F.leaky_relu(self.norm3(self.conv3(x)), 0.2)  # (N, 256, 4h, 4w)
+        x = F.leaky_relu(self.norm4(self.conv4(x)), 0.2)  # (N, 512, 4h - 1, 4w - 1)
+        return self.conv5(x)  # (N, 1, 4h - 2, 4w - 2)
+
+
+def initialize(layer):
+    """The paper's initial weights: N(0, 0.02); scales of batch norm N(1, 0.02); biases 0."""
+    if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+        nn.init.normal_(layer.weight, 0.0, 0.02)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
+    elif isinstance(layer, nn.BatchNorm2d):
+        nn.init.normal_(layer.weight, 1.0, 0.02)
+
+
+def discriminator_loss(real_logits, fake_logits):
+    """Half of -log D(x, y) - log(1 - D(x, G(x))): real is 1, fake is 0."""
+    real = F.binary_cross_entropy_with_logits(real_logits, torch.ones_like(real_logits))
+    fake = F.binary_cross_entropy_with_logits(fake_logits, torch.zeros_like(fake_logits))
+    return (real + fake) / 2
+
+
+def adversarial_loss(fake_logits):
+    """-log D(x, G(x)): the non-saturating loss."""
+    return F.binary_cross_entropy_with_logits(fake_logits, torch.ones_like(fake_logits))
+
+
+def reconstruction_loss(fakes, images):
+    """|y - G(x)|, averaged over all pixels."""
+    return F.l1_loss(fakes, images)
+
+
+def generator_loss(fake_logits, fakes, images):
+    """-log D(x, G(x)) + 100 |y - G(x)|, and its two parts."""
+    adversarial = adversarial_loss(fake_logits)
+    reconstruction = reconstruction_loss(fakes, images)
+    return {
+        "adversarial_loss": adversarial,
+        "reconstruction_loss": reconstruction,
+        "generator_loss": adversarial + L1_WEIGHT * reconstruction,
+    }
+
+
+def train_step(
+    generator, discriminator, generator_optimizer, discriminator_optimizer, sources, images
+):
+    """Update D on real and translated images beside their sources, then G."""
+    # G translates once for each update, so that each has a dropout of its own.
+    with torch.no_grad():
+        fakes = generator(sources)
+    # Real and fake images pass apart, so that batch norm never mixes their statistics.
+    d_loss = discriminator_loss(discriminator(sources, images), discriminator(sources, fakes))
+    discriminator_optimizer.zero_grad()
+    d_loss.backward()
+    discriminator_optimizer.step()
+
+    discriminator.requires_grad_(False)
+    fakes = generator(sources)
+    g_losses = generator_loss(discriminator(sources, fakes), fakes, images)
+    generator_optimizer.zero_grad()
+    g_losses["generator_loss"].backward()
+    generator_optimizer.step()
+    discriminator.requires_grad_(True)
+    losses = {"discriminator_loss": d_loss, **g_losses}
+    return {name: loss.detach() for name, loss in losses.items()}
+
+
+@torch.no_grad()
+def translate(generator, sources):
+    """Make an image of each source, without dropout, with the running averages of batch norm."""
+    generator.eval()
+    images = generator(sources)
+    generator.train()
+    return images
+
+
+def main():
+    """Train, or translate with a checkpoint, as the command line says."""
+    run = Run(Config, __file__, __doc__)
+    config = run.config
+    bridge.set_seed(config.seed)
+    device = bridge.find_device(config.device)
+    generator = Generator(run.image_shape).to(device)
+    discriminator = Discriminator(run.image_shape).to(device)
+    adam = {"lr": config.learning_rate, "betas": (0.5, 0.999), "eps": 1e-8}
+    generator_optimizer = torch.optim.Adam(generator.parameters(), **adam)
+    discriminator_optimizer = torch.optim.Adam(discriminator.parameters(), **adam)
+
+    def draw(sources):
+        return translate(generator, torch.from_numpy(sources).to(device)).cpu().numpy()
+
+    run.connect(
+        bridge,
+        networks={"generator": generator, "discriminator": discriminator},
+        optimizers={"generator": generator_optimizer, "discriminator": discriminator_optimizer},
+        pictures=Translations(draw),
+    )
+    if config.generate:
+        run.generate()
+        return
+    for step, batch in run.steps():
+        losses = train_step(
+            generator,
+            discriminator,
+            generator_optimizer,
+            discriminator_optimizer,
+            torch.from_numpy(batch.sources).to(device),
+            torch.from_numpy(batch.images).to(device),
+        )
+        run.log(step, losses)
+
+
+if __name__ == "__main__":
+    launch(main)

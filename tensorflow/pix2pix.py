@@ -1,0 +1,222 @@
+"""pix2pix: a U-Net translates one image into another and is judged patch by patch, in TensorFlow.
+
+Paper: Isola, Zhu, Zhou, Efros (2016), https://arxiv.org/abs/1611.07004
+Run:   python tensorflow/pix2pix.py --task edges
+Departures from the paper: five levels instead of eight, for images of 64 pixels; batches of 4, with
+batch norm in the innermost level too. No convolution before a batch norm has a bias: the norm takes
+it away again, so its gradient is nothing but rounding, which Adam blows up to full steps.
+The paper keeps dropout and the batch's own statistics when it translates. Here translations have no
+dropout and use the running averages, so that the same source always gives the same picture.
+"""
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before the import: only errors
+
+import tensorflow as tf
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from common.bridges import tensorflow as bridge
+from common.flags import Settings, launch
+from common.pictures import Translations
+from common.run import Run
+
+from layers import BatchNorm, Conv2D, Conv2DTranspose, normal
+from optimizers import Adam
+
+DROPOUT = 0.5  # share of the features dropped in the two innermost levels on the way up
+L1_WEIGHT = 100  # of the reconstruction loss in the generator's
+
+
+@dataclass(frozen=True)
+class Config(Settings):
+    """The settings of this model; every line is a flag."""
+
+    size_multiple = 32  # the U-Net halves the image five times
+
+    steps: Annotated[int, "training steps; 0 writes the initial checkpoint and stops", 0] = 1000
+    batch_size: Annotated[int, "images per step", 2] = 4
+    learning_rate: Annotated[float, "step size of Adam", 0] = 2e-4
+    task: Annotated[str, "segmentation, colorization, edges or pairs"] = "segmentation"
+    input: Annotated[str | None, "picture or folder to translate with --generate"] = None
+
+
+# N batch, C channels, H height, W width, h = H / 32, w = W / 32
+
+
+class Generator(tf.Module):
+    """Source to image: (N, H, W, C) -> (N, H, W, C) in [-1, 1]."""
+
+    def __init__(self, image_shape):
+        super().__init__()
+        channels = image_shape[-1]
+        by_two = {"kernel_size": 4, "stride": 2, "padding": 1, "initial": normal}
+        norm = {"epsilon": 1e-5, "momentum": 0.9}
+        self.conv1 = Conv2D(channels, 64, **by_two)
+        self.conv2 = Conv2D(64, 128, **by_two, use_bias=False)
+        self.norm2 = BatchNorm(128, **norm)
+        self.conv3 = Conv2D(128, 256, **by_two, use_bias=False)
+        self.norm3 = BatchNorm(256, **norm)
+        self.conv4 = Conv2D(256, 512, **by_two, use_bias=False)
+        self.norm4 = BatchNorm(512, **norm)
+        self.conv5 = Conv2D(512, 512, **by_two, use_bias=False)
+        self.norm5 = BatchNorm(512, **norm)
+        self.deconv1 = Conv2DTranspose(512, 512, **by_two, use_bias=False)
+        self.norm6 = BatchNorm(512, **norm)
+        # From here on the mirror layer's features are among the inputs.
+        self.deconv2 = Conv2DTranspose(512 + 512, 256, **by_two, use_bias=False)
+        self.norm7 = BatchNorm(256, **norm)
+        self.deconv3 = Conv2DTranspose(256 + 256, 128, **by_two, use_bias=False)
+        self.norm8 = BatchNorm(128, **norm)
+        self.deconv4 = Conv2DTranspose(128 + 128, 64, **by_two, use_bias=False)
+        self.norm9 = BatchNorm(64, **norm)
+        self.deconv5 = Conv2DTranspose(64 + 64, channels, **by_two)
+
+    def __call__(self, sources, training):
+        dropout = DROPOUT if training else 0.0
+        down1 = self.conv1(sources)  # (N, 16h, 16w, 64)
+        down2 = self.norm2(self.conv2(tf.nn.leaky_relu(down1, 0.2)), training)  # (N, 8h, 8w, 128)
+        down3 = self.norm3(self.conv3(tf.nn.leaky_relu(down2, 0.2)), training)  # (N, 4h, 4w, 256)
+        down4 = self.norm4(self.conv4(tf.nn.leaky_relu(down3, 0.2)), training)  # (N, 2h, 2w, 512)
+        down5 = self.norm5(self.conv5(tf.nn.leaky_relu(down4, 0.2)), training)  # (N, h, w, 512)
+        x = tf.nn.dropout(self.norm6(self.deconv1(tf.nn.relu(down5)), training), dropout)
+        x = tf.concat((x, down4), axis=-1)  # (N, 2h, 2w, 512 + 512)
+        x = tf.nn.dropout(self.norm7(self.deconv2(tf.nn.relu(x)), training), dropout)
+        x = tf.concat((x, down3), axis=-1)  # (N, 4h, 4w, 256 + 256)
+        x = self.norm8(self.deconv3(tf.nn.relu(x)), training)
+        x = tf.concat((x, down2), axis=-1)  # (N, 8h, 8w, 128 + 128)
+        x = self.norm9(self.deconv4(tf.nn.relu(x)), training)
+        x = tf.concat((x, down1), axis=-1)  # (N, 16h, 16w, 64 + 64)
+        return tf.tanh(self.deconv5(tf.nn.relu(x)))  # (N, H, W, C)
+
+
+class Discriminator(tf.Module):
+    """Source and image to logits of their being a real pair, one per patch of 70 pixels a side."""
+
+    def __init__(self, image_shape):
+        super().__init__()
+        channels = image_shape[-1]
+        by_two = {"kernel_size": 4, "stride": 2, "padding": 1, "initial": normal}
+        # A row and a column less.
+        by_one = {"kernel_size": 4, "stride": 1, "padding": 1, "initial": normal}
+        norm = {"epsilon": 1e-5, "momentum": 0.9}
+        self.conv1 = Conv2D(2 * channels, 64, **by_two)
+        self.conv2 = Conv2D(64, 128, **by_two, use_bias=False)
+        self.norm2 = BatchNorm(128, **norm)
+        self.conv3 = Conv2D(128, 256, **by_two, use_bias=False)
+        self.norm3 = BatchNorm(256, **norm)
+        self.conv4 = Conv2D(256, 512, **by_one, use_bias=False)
+        self.norm4 = BatchNorm(512, **norm)
+        self.conv5 = Conv2D(512, 1, **by_one)
+
+    def __call__(self, sources, images, training):
+        x = tf.concat((sources, images), axis=-1)  # (N, H, W, 2C)
+        x = tf.nn.leaky_relu(self.conv1(x), 0.2)  # (N, 16h, 16w, 64)
+        x = tf.nn.leaky_relu(self.norm2(self.conv2(x), training), 0.2)  # (N, 8h, 8w, 128)
+        x = tf.nn.leaky_relu(self.norm3(self.conv3(x), training), 0.2)  # (N, 4h, 4w, 256)
+        x = tf.nn.leaky_relu(self.norm4(self.conv4(x), training), 0.2)  # (N, 4h - 1, 4w - 1, 512)
+        return self.conv5(x)  # (N, 4h - 2, 4w - 2, 1)
+
+
+def discriminator_loss(real_logits, fake_logits):
+    """Half of -log D(x, y) - log(1 - D(x, G(x))): real is 1, fake is 0."""
+    cross_entropy = tf.nn.sigmoid_cross_entropy_with_logits
+    real = tf.reduce_mean(cross_entropy(tf.ones_like(real_logits), real_logits))
+    fake = tf.reduce_mean(cross_entropy(tf.zeros_like(fake_logits), fake_logits))
+    return (real + fake) / 2
+
+
+def adversarial_loss(fake_logits):
+    """-log D(x, G(x)): the non-saturating loss."""
+    cross_entropy = tf.nn.sigmoid_cross_entropy_with_logits
+    return tf.reduce_mean(cross_entropy(tf.ones_like(fake_logits), fake_logits))
+
+
+def reconstruction_loss(fakes, images):
+    """|y - G(x)|, averaged over all pixels."""
+    return tf.reduce_mean(tf.abs(images - fakes))
+
+
+def generator_loss(fake_logits, fakes, images):
+    """-log D(x, G(x)) + 100 |y - G(x)|, and its two parts."""
+    adversarial = adversarial_loss(fake_logits)
+    reconstruction = reconstruction_loss(fakes, images)
+    return {
+        "adversarial_loss": adversarial,
+        "reconstruction_loss": reconstruction,
+        "generator_loss": adversarial + L1_WEIGHT * reconstruction,
+    }
+
+
+@tf.function
+def train_step(
+    generator, discriminator, generator_optimizer, discriminator_optimizer, sources, images
+):
+    """Update D on real and translated images beside their sources, then G."""
+    # G translates once for each update, so that each has a dropout of its own.
+    fakes = generator(sources, training=True)
+    with tf.GradientTape() as tape:
+        # Real and fake images pass apart, so that batch norm never mixes their statistics.
+        real_logits = discriminator(sources, images, training=True)
+        d_loss = discriminator_loss(real_logits, discriminator(sources, fakes, training=True))
+    gradients = tape.gradient(d_loss, discriminator.trainable_variables)
+    discriminator_optimizer.apply(gradients)
+
+    with tf.GradientTape() as tape:
+        fakes = generator(sources, training=True)
+        fake_logits = discriminator(sources, fakes, training=True)
+        g_losses = generator_loss(fake_logits, fakes, images)
+    gradients = tape.gradient(g_losses["generator_loss"], generator.trainable_variables)
+    generator_optimizer.apply(gradients)
+    return {"discriminator_loss": d_loss, **g_losses}
+
+
+@tf.function
+def translate(generator, sources):
+    """Make an image of each source, without dropout, with the running averages of batch norm."""
+    return generator(sources, training=False)
+
+
+def main():
+    """Train, or translate with a checkpoint, as the command line says."""
+    run = Run(Config, __file__, __doc__)
+    config = run.config
+    bridge.set_seed(config.seed)
+    bridge.find_device(config.device)
+    generator = Generator(run.image_shape)
+    discriminator = Discriminator(run.image_shape)
+    adam = {"learning_rate": config.learning_rate, "beta1": 0.5, "beta2": 0.999, "epsilon": 1e-8}
+    generator_optimizer = Adam(generator.trainable_variables, **adam)
+    discriminator_optimizer = Adam(discriminator.trainable_variables, **adam)
+
+    def draw(sources):
+        return translate(generator, tf.constant(sources)).numpy()
+
+    run.connect(
+        bridge,
+        networks={"generator": generator, "discriminator": discriminator},
+        optimizers={"generator": generator_optimizer, "discriminator": discriminator_optimizer},
+        pictures=Translations(draw),
+    )
+    if config.generate:
+        run.generate()
+        return
+    for step, batch in run.steps():
+        losses = train_step(
+            generator,
+            discriminator,
+            generator_optimizer,
+            discriminator_optimizer,
+            tf.constant(batch.sources),
+            tf.constant(batch.images),
+        )
+        run.log(step, losses)
+
+
+if __name__ == "__main__":
+    launch(main)

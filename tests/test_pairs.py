@@ -1,0 +1,142 @@
+"""Folders of the user's own pairs: source/ and target/ with the same file names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from common import datasets
+from common.datasets.dataset import Dataset
+from common.errors import UserError
+
+Colour = tuple[int, int, int]
+
+
+def write(path: Path, colour: Colour, size: tuple[int, int] = (20, 30)) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, colour).save(path)
+
+
+def write_pairs(home: Path, count: int) -> None:
+    for number in range(count):
+        write(home / "source" / f"{number:02d}.png", (number, 0, 0))
+        write(home / "target" / f"{number:02d}.png", (0, number, 0))
+
+
+def load(path: Path | str) -> Dataset:
+    return datasets.load(f"folder:{path}", image_size=16, task="pairs")
+
+
+def refused(path: Path | str) -> str:
+    with pytest.raises(UserError) as error:
+        load(path)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("count", "train", "test"), [(1, 1, 1), (2, 1, 1), (9, 8, 1), (10, 9, 1), (25, 23, 2)]
+)
+def test_pairs_stay_together(tmp_path: Path, count: int, train: int, test: int) -> None:
+    write_pairs(tmp_path, count)
+    data = load(tmp_path)
+    assert data.name == f"folder:{tmp_path}"
+    assert data.class_names == ("pairs",)
+    assert data.image_shape == (16, 16, 3)
+    assert not data.augment
+    assert (len(data.train), len(data.test)) == (train, test)
+    seen = []
+    for split in (data.train, data.test):
+        assert split.sources is not None
+        assert split.sources.shape == split.images.shape == (len(split), 16, 16, 3)
+        assert split.images.dtype == split.sources.dtype == np.uint8
+        assert split.labels.tolist() == [0] * len(split)
+        assert split.masks is None
+        assert (split.sources[..., 0] == split.images[..., 1]).all()
+        assert not split.sources[..., 1:].any()
+        seen += np.unique(split.images[..., 1]).tolist()
+    assert sorted(set(seen)) == list(range(count))
+
+
+def test_both_are_cropped_to_the_middle_alike(tmp_path: Path) -> None:
+    levels = np.random.default_rng(0).integers(0, 256, (48, 80, 3), np.uint8)
+    for side in ("source", "target"):
+        (tmp_path / side / "deep").mkdir(parents=True)
+        Image.fromarray(levels).save(tmp_path / side / "deep" / "a.png")
+    data = load(tmp_path)
+    assert data.test.sources is not None
+    assert (data.test.sources == data.test.images).all()
+    direct = Image.fromarray(levels[:, 16:64]).resize((16, 16), Image.Resampling.LANCZOS)
+    assert (data.test.images[0] == np.asarray(direct)).all()
+
+
+def test_an_upright_photo_and_a_turned_one_are_of_the_same_size(tmp_path: Path) -> None:
+    write(tmp_path / "target" / "a.jpg", (9, 9, 9), (20, 30))
+    orientation = Image.Exif()
+    orientation[0x0112] = 6  # to be turned by a quarter
+    (tmp_path / "source").mkdir()
+    Image.new("RGB", (30, 20)).save(tmp_path / "source" / "a.jpg", exif=orientation)
+    assert len(load(tmp_path).train) == 1
+
+
+@pytest.mark.parametrize("side", ["source", "target"])
+def test_a_missing_sub_folder(tmp_path: Path, side: str) -> None:
+    write_pairs(tmp_path, 2)
+    (tmp_path / side).rename(tmp_path / "other")
+    message = refused(tmp_path)
+    assert f"folder:{tmp_path} has no sub-folder {side}" in message
+    assert "source/ and target/" in message
+
+
+def test_a_missing_folder() -> None:
+    assert "folder:nowhere has no sub-folder source" in refused("nowhere")
+    assert "has no sub-folder" in refused("")
+
+
+@pytest.mark.parametrize(("side", "other"), [("source", "target"), ("target", "source")])
+def test_a_picture_without_its_partner(tmp_path: Path, side: str, other: str) -> None:
+    write_pairs(tmp_path, 3)
+    (tmp_path / other / "01.png").unlink()
+    message = refused(tmp_path)
+    assert f"{side}/01.png has no partner" in message
+    assert f"no readable picture {other}/01.png" in message
+    (tmp_path / other / "02.png").unlink()
+    assert f"{side}/01.png (and 1 more) has no partner" in refused(tmp_path)
+
+
+def test_partners_of_different_size(tmp_path: Path) -> None:
+    write_pairs(tmp_path, 2)
+    write(tmp_path / "target" / "01.png", (0, 0, 0), (40, 60))
+    message = refused(tmp_path)
+    assert "source/01.png has 20 x 30 pixels, target/01.png 40 x 60" in message
+
+
+def test_nothing_in_it(tmp_path: Path) -> None:
+    for side in ("source", "target"):
+        (tmp_path / side).mkdir()
+    assert f"folder:{tmp_path}/source: no readable picture in it (0 other files)" in refused(
+        tmp_path
+    )
+
+
+def test_what_is_no_picture_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    write_pairs(tmp_path, 2)
+    (tmp_path / "source" / "notes.txt").write_text("mine")
+    assert len(load(tmp_path).train) == 1
+    assert "notes.txt" in capsys.readouterr().err
+
+
+def test_pairs_need_a_folder() -> None:
+    with pytest.raises(UserError, match=r"--dataset newts has no pairs; give folder:PATH"):
+        datasets.load("newts", image_size=16, task="pairs")
+
+
+def test_other_tasks_take_both_folders_as_classes(tmp_path: Path) -> None:
+    write_pairs(tmp_path, 5)
+    data = datasets.load(f"folder:{tmp_path}", image_size=16, task="edges")
+    assert data.class_names == ("source", "target")
+    assert len(data.train) == 9
+    assert data.train.sources is None
