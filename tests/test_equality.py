@@ -20,9 +20,6 @@ from parts import BATCH, PARTS, RATE, STEPS, make_score
 
 from scripts import ROOT, chosen_players, environment, side_by_side
 
-# In learning rates, how far a step of Adam or RMSProp leaves two players' weights apart; moving
-# all weights by one rounding makes 6e-4.
-UPDATE_BOUND = 2e-3
 PLAYERS = chosen_players()
 PAIRS = list(itertools.combinations(PLAYERS, 2))
 MODELS = list(PARTS)
@@ -198,7 +195,7 @@ def moved_apart(a: Numbers, b: Numbers, title: str) -> dict[str, float]:
 def test_updates_agree(answers: Answers, model: str, pair: tuple[str, str]) -> None:
     a, b = (answers(model, player) for player in pair)
     for name, apart in moved_apart(a, b, "update").items():
-        assert apart <= UPDATE_BOUND, f"{name}: {apart:.1e} learning rates"
+        assert apart <= PARTS[model].update_bound, f"{name}: {apart:.1e} learning rates"
 
 
 @each_model
@@ -210,9 +207,9 @@ def test_epsilon_in_the_wrong_place_would_show(answers: Answers, model: str) -> 
     """
     if "pytorch" not in PLAYERS:
         pytest.skip("played in PyTorch, which is not among the players chosen")
-    played = answers(model, "pytorch")
-    assert max(moved_apart(played, played, "misplaced").values()) > 10 * UPDATE_BOUND
-    assert max(moved_apart(played, played, "nudged").values()) < UPDATE_BOUND
+    played, bound = answers(model, "pytorch"), PARTS[model].update_bound
+    assert max(moved_apart(played, played, "misplaced").values()) > 10 * bound
+    assert max(moved_apart(played, played, "nudged").values()) < bound
 
 
 @each_model
