@@ -248,7 +248,7 @@ def translator() -> Part:
             generator |= norm(f"norm{layer + 5}", up[layer])
             drawn[f"norm{layer + 5}"] = drawn[f"deconv{layer}"]
     widths = (2 * CHANNELS, 64, 128, 256, 512, 1)
-    sizes = (None, (16 * h, 16 * w), (8 * h, 8 * w), (4 * h, 4 * w))
+    sizes = ((), (16 * h, 16 * w), (8 * h, 8 * w), (4 * h, 4 * w))
     sizes += ((4 * h - 1, 4 * w - 1), (4 * h - 2, 4 * w - 2))
     judge: Shapes = {"conv1.bias": (64,), "conv5.bias": (1,)}
     judged: Shapes = {}
@@ -282,7 +282,7 @@ MAKERS: dict[str, Callable[[], Part]] = {
     "vae": variational_autoencoder,
     "gan": gan,
     "dcgan": lambda: deep(seed=13),
-    "cgan": lambda: deep(seed=0, told=CLASSES),
+    "cgan": lambda: deep(seed=37, told=CLASSES),
     "pix2pix": translator,
     "wgan": lambda: deep(seed=37, critic="critic"),
 }

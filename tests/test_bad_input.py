@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import pytest
@@ -31,6 +32,8 @@ class Config(Settings):
     """As the scripts have it."""
 
     size_multiple = 16
+
+    class_: Annotated[str | None, "class to draw"] = None
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -56,7 +59,7 @@ def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., st
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("--dataset newtz", "newts, cifar10, mnist, fashion_mnist, imori"),
+        ("--dataset newtz", "newts, digits, cifar10, mnist, fashion_mnist, imori"),
         ("--dataset", "expected one argument"),
         ("--batchsize 3", "did you mean --batch-size?"),
         ("--batch-size many", "invalid int value: 'many'"),
@@ -79,6 +82,8 @@ def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., st
         ("--init-from nothing.safetensors", "nothing.safetensors: no such file"),
         ("--generate 0 --from x.safetensors", "--generate 0: must be at least 1"),
         ("--dataset folder:nowhere", "nowhere"),
+        ("--class 3", "--class needs --generate and --from FILE"),
+        ("--generate --class 3", "--generate N and --from FILE go together"),
     ],
 )
 def test_flags(refused: Callable[..., str], arguments: str, message: str) -> None:

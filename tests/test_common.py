@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common import checkpoint, images, metrics, plots
-from common.batches import CROPS, Batches
+from common import checkpoint, images, metrics, pca, plots
+from common.batches import CROPS, Batches, stack
 from common.checkpoint import Checkpoint
 from common.datasets.dataset import Dataset, Split
 from common.errors import UserError
@@ -28,7 +28,7 @@ def numbered(count: int, augment: bool = False) -> Dataset:
 
 def test_an_epoch_shows_each_image_once() -> None:
     batches = Batches(numbered(10), 4, np.random.default_rng(0))
-    seen = np.concatenate([batches.next()[0][:, 0, 0, 0] for _ in range(5)])
+    seen = np.concatenate([batches.next().images[:, 0, 0, 0] for _ in range(5)])
     assert sorted(seen[:10]) == list(range(10))
     assert sorted(seen[10:]) == list(range(10))
     assert list(seen[:10]) != list(seen[10:])
@@ -37,13 +37,13 @@ def test_an_epoch_shows_each_image_once() -> None:
 def test_labels_follow_their_images() -> None:
     batches = Batches(numbered(10), 3, np.random.default_rng(1))
     for _ in range(8):
-        pictures, labels = batches.next()
-        assert (pictures[:, 0, 0, 0] == labels).all()
+        batch = batches.next()
+        assert (batch.images[:, 0, 0, 0] == batch.labels).all()
 
 
 def test_augmented_images_count_many_times_in_an_epoch() -> None:
     batches = Batches(numbered(4, augment=True), 16, np.random.default_rng(0))
-    drawn = [batches.next()[0] for _ in range(4 * CROPS // 16)]
+    drawn = [batches.next().images for _ in range(4 * CROPS // 16)]
     assert drawn[0].shape == (16, 4, 4, 1)
     values, counts = np.unique(np.concatenate(drawn)[:, 0, 0, 0], return_counts=True)
     assert list(values) == [0, 1, 2, 3]
@@ -54,11 +54,19 @@ def test_batches_go_on_from_their_state() -> None:
     first = Batches(numbered(10), 4, np.random.default_rng(0))
     first.next()
     order, state = first.state()
-    expected = [first.next()[0] for _ in range(6)]
+    expected = [first.next().images for _ in range(6)]
     second = Batches(numbered(10), 4, np.random.default_rng(99))
     second.restore(order, state)
     for batch in expected:
-        assert (second.next()[0] == batch).all()
+        assert (second.next().images == batch).all()
+
+
+def test_several_batches_are_stacked() -> None:
+    batches = Batches(numbered(10), 4, np.random.default_rng(0))
+    joined = stack([batches.next() for _ in range(3)])
+    assert joined.images.shape == (3, 4, 4, 4, 1)
+    assert (joined.images[..., 0, 0, 0] == joined.labels).all()
+    assert joined.sources is None
 
 
 def test_a_batch_larger_than_the_data_is_refused() -> None:
@@ -87,13 +95,65 @@ def test_images_come_back_unchanged(low: float, high: float) -> None:
 
 
 def test_a_grid_lays_images_out_by_rows() -> None:
-    pictures = np.stack([np.full((4, 6, 3), value, np.uint8) for value in range(5)])
+    pictures = np.stack([np.full((32, 40, 3), value, np.uint8) for value in range(5)])
     sheet = images.grid(pictures, columns=3, border=2)
-    assert sheet.shape == (2 * 6 + 2, 3 * 8 + 2, 3)
-    assert (sheet[2:6, 18:24] == 2).all()
-    assert (sheet[8:12, 10:16] == 4).all()
+    assert sheet.shape == (2 * 34 + 2, 3 * 42 + 2, 3)
+    assert (sheet[2:34, 86:126] == 2).all()
+    assert (sheet[36:68, 44:84] == 4).all()
     assert (sheet[:2] == 255).all()
-    assert (sheet[8:12, 18:24] == 255).all()  # no sixth image
+    assert (sheet[36:68, 86:126] == 255).all()  # no sixth image
+
+
+def test_a_grid_of_tiny_images_is_enlarged() -> None:
+    pictures = np.arange(64, dtype=np.uint8).reshape(1, 8, 8, 1)
+    sheet = images.grid(pictures, border=0)
+    assert sheet.shape == (32, 32, 1)
+    assert (sheet[::4, ::4] == pictures[0]).all()
+    assert (sheet[3::4, 3::4] == pictures[0]).all()
+
+
+def test_rows_stand_over_their_counterparts() -> None:
+    upper = np.stack([np.full((32, 32, 1), value, np.uint8) for value in range(5)])
+    sheet = images.rows_over_rows(upper, upper + 100, 3)
+    middles = sheet[18::34, 18::34, 0]
+    assert middles.tolist() == [[0, 1, 2], [100, 101, 102], [3, 4, 255], [103, 104, 255]]
+
+
+def test_counterparts_stand_side_by_side() -> None:
+    one = np.stack([np.full((32, 32, 3), value, np.uint8) for value in range(3)])
+    sheet = images.beside(one, one + 10, one + 20)
+    assert sheet[18::34, 18::34, 0].tolist() == [[0, 10, 20, 1, 11, 21], [2, 12, 22, 255, 255, 255]]
+
+
+def test_rows_get_their_names() -> None:
+    sheet = images.grid(np.full((4, 32, 32, 3), 128, np.uint8), 2)
+    named = images.label_rows(sheet, ["first", "second"])
+    margin = named.shape[1] - sheet.shape[1]
+    assert margin > 10
+    assert (named[:, margin:] == sheet).all()
+    for row in (0, 1):
+        assert named[2 + 34 * row : 34 + 34 * row, :margin].min() < 100
+
+
+@pytest.mark.parametrize("channels_first", [True, False])
+def test_pixels_go_to_the_network_and_back(channels_first: bool) -> None:
+    pictures = np.random.default_rng(0).integers(0, 256, (5, 2, 6, 4, 3), np.uint8)
+    pixels = images.Pixels(channels_first, -1, 1)
+    seen = pixels.to_network(pictures)
+    assert seen.shape == ((5, 2, 3, 6, 4) if channels_first else (5, 2, 6, 4, 3))
+    assert seen.flags.c_contiguous
+    assert (pixels.from_network(seen) == pictures).all()
+
+
+def test_pca_is_what_scikit_learn_says_of_a_line() -> None:
+    """Images along one line need one component, images off it are as far from it as they are."""
+    along = np.arange(0, 200, 10, dtype=np.uint8)[:, None, None, None] * np.ones((1, 2, 2, 1), "B")
+    beside = np.full((1, 2, 2, 1), 100, np.uint8)
+    beside[0, 0, 0], beside[0, 1, 1] = 110, 90  # a right angle to the line
+    split = Split(along, np.zeros(20, int))
+    data = Dataset("line", ("all",), split, Split(beside, np.zeros(1, int)), (2, 2, 1))
+    assert pca.test_error(data, 1, 0, 1) == pytest.approx(2 * (10 / 255) ** 2 / 4, rel=1e-3)
+    assert pca.test_error(data, 4, 0, 1) == pytest.approx(0, abs=1e-6)
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -112,7 +112,10 @@ def test_resizing_keeps_a_gradient(channels):
     [
         ("cifar", "did you mean cifar10"),
         ("Fashion-MNIST", "did you mean fashion_mnist"),
-        ("celeba", "accepted are newts, cifar10, mnist, fashion_mnist, imori and folder:PATH"),
+        (
+            "celeba",
+            "accepted are newts, digits, cifar10, mnist, fashion_mnist, imori and folder:PATH",
+        ),
         ("", "accepted are"),
     ],
 )
@@ -475,3 +478,16 @@ def test_real_fashion_mnist(tmp_path):
     # Trousers are darker than coats: less of the image is cloth.
     means = [dataset.train.images[dataset.train.labels == k].mean() for k in range(10)]
     assert means[dataset.class_names.index("Trouser")] < means[dataset.class_names.index("Coat")]
+
+
+def test_digits_are_the_ones_that_scikit_learn_ships() -> None:
+    data = datasets.load("digits")
+    assert data.image_shape == (8, 8, 1)
+    assert data.class_names == tuple("0123456789")
+    assert len(data.train) + len(data.test) == 1797
+    assert len(data.test) == 299
+    assert data.train.images.dtype == np.uint8
+    assert data.train.images.max() == 255
+    assert set(data.test.labels) == set(range(10))
+    ones = data.train.images[data.train.labels == 1].mean(0)[..., 0]
+    assert ones[:, 3:5].mean() > 2 * ones[:, :2].mean()  # a stroke in the middle

@@ -19,8 +19,13 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).res
 from scripts import load_script  # noqa: E402
 
 FRAMEWORK, FOLDER, PLAYER, *MODELS = sys.argv[1:]
-SCRIPTS = {model: load_script(FRAMEWORK, model) for model in MODELS}  # the framework goes first
+SCRIPTS: dict[str, Any] = {
+    model: load_script(FRAMEWORK, model) for model in MODELS
+}  # the framework goes first
 bridge: Any = importlib.import_module(f"common.bridges.{FRAMEWORK}")
+
+# What the folder of a framework has beside its scripts.
+OPTIMIZERS: Any = None if FRAMEWORK == "pytorch" else importlib.import_module("optimizers")
 
 import numpy as np  # noqa: E402
 from parts import PARTS, RATE, STEPS, Part  # noqa: E402
@@ -141,14 +146,12 @@ class TensorFlow(PyTorch):
         return Descent()
 
     def adam(self, networks: list[Any], epsilon: float) -> Any:
-        from optimizers import Adam
-
-        return Adam(self.parameters(networks), RATE, beta1=0.5, beta2=0.999, epsilon=epsilon)
+        return OPTIMIZERS.Adam(
+            self.parameters(networks), RATE, beta1=0.5, beta2=0.999, epsilon=epsilon
+        )
 
     def rmsprop(self, networks: list[Any], epsilon: float) -> Any:
-        from optimizers import RMSProp
-
-        return RMSProp(self.parameters(networks), RATE, smoothing=0.99, epsilon=epsilon)
+        return OPTIMIZERS.RMSProp(self.parameters(networks), RATE, smoothing=0.99, epsilon=epsilon)
 
 
 class Keras(PyTorch):
@@ -182,14 +185,10 @@ class Keras(PyTorch):
         return keras.optimizers.SGD(rate)
 
     def adam(self, networks: list[Any], epsilon: float) -> Any:
-        from optimizers import Adam
-
-        return Adam(RATE, beta_1=0.5, beta_2=0.999, epsilon=epsilon)
+        return OPTIMIZERS.Adam(RATE, beta_1=0.5, beta_2=0.999, epsilon=epsilon)
 
     def rmsprop(self, networks: list[Any], epsilon: float) -> Any:
-        from optimizers import RMSProp
-
-        return RMSProp(RATE, rho=0.99, epsilon=epsilon)
+        return OPTIMIZERS.RMSProp(RATE, rho=0.99, epsilon=epsilon)
 
     def stepper(self, script: Any, part: Part, networks: list[Any], optimizers: list[Any]) -> Any:
         made = getattr(script, part.keras)(*networks, *optimizers)
@@ -228,9 +227,9 @@ class Chainer(PyTorch):
         return chainer.optimizers.SGD(rate).setup(self.target(networks))
 
     def adam(self, networks: list[Any], epsilon: float) -> Any:
-        from optimizers import Adam
-
-        return Adam(RATE, beta1=0.5, beta2=0.999, eps=epsilon).setup(self.target(networks))
+        return OPTIMIZERS.Adam(RATE, beta1=0.5, beta2=0.999, eps=epsilon).setup(
+            self.target(networks)
+        )
 
     def rmsprop(self, networks: list[Any], epsilon: float) -> Any:
         import chainer
