@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from parts import BATCH, PARTS, RATE, STEPS, make_score
+from parts import BATCH, NUDGES, PARTS, RATE, STEPS, make_score
 
 from scripts import ROOT, chosen_players, environment, side_by_side
 
@@ -159,13 +159,18 @@ def test_no_activation_lies_on_a_kink(answers: Answers, model: str, title: str) 
 @each_model
 @each_pair
 def test_gradients_agree(answers: Answers, model: str, pair: tuple[str, str]) -> None:
-    """A step of plain gradient descent moves every weight alike: what it moves by is compared."""
+    """A step of plain gradient descent moves every weight alike: what it moves by is compared.
+
+    What is found by taking one weight from another is off by a rounding of the weights, at most.
+    """
     a, b = (answers(model, player) for player in pair)
     start = make_weights(model)
     for name in shared(a, b, "descent"):
         weight = start.get(name.removeprefix("descent/"), np.float32(0))
-        error = relative_error(weight - a[name], weight - b[name])
-        assert error <= 1e-4, f"{name}: relative error {error:.1e}"
+        moved, other = weight - a[name], weight - b[name]
+        rounding = np.spacing(np.abs(weight).max())
+        apart = np.abs(moved - other).max() - rounding
+        assert apart <= 1e-4 * np.abs(moved).max(), f"{name}: {apart:.1e}"
 
 
 @lru_cache(maxsize=1)
@@ -215,11 +220,12 @@ def test_epsilon_in_the_wrong_place_would_show(answers: Answers, model: str) -> 
 @each_model
 @each_pair
 def test_twenty_steps_stay_together(answers: Answers, model: str, pair: tuple[str, str]) -> None:
-    """The losses part no faster than PyTorch's own do when each weight is off by one rounding.
+    """The losses part no faster than PyTorch's own do when its weights are off by a few roundings.
 
     Training is chaotic: the differences grow about tenfold a step until they are as large as the
-    losses' own swings. So the yardstick is measured: the same run of PyTorch from weights moved to
-    the next float32. Ten times its largest difference so far is allowed, and 1e-5 of the loss.
+    losses' own swings. So the yardstick is measured: the same run of PyTorch from weights nudged by
+    four roundings, up or down at random, three times. Ten times its largest difference so far is
+    allowed, and 1e-5 of the loss.
     """
     if "pytorch" not in PLAYERS:
         pytest.skip("the yardstick is PyTorch, which is not among the players chosen")
@@ -232,7 +238,7 @@ def test_twenty_steps_stay_together(answers: Answers, model: str, pair: tuple[st
         for step in range(STEPS):
             name = f"{step:02d}/{loss}"
             first = yardstick[f"course/{name}"]
-            own = max(own, abs(first - yardstick[f"nudged course/{name}"]))
+            own = max(own, *(abs(first - yardstick[f"nudged {n}/{name}"]) for n in range(NUDGES)))
             apart = abs(a[f"course/{name}"] - b[f"course/{name}"])
             bound = 10 * own + 1e-5 * max(1, abs(first))
             assert apart <= bound, f"step {step}, {loss}: {apart:.1e}, own {own:.1e}"

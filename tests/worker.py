@@ -28,9 +28,10 @@ bridge: Any = importlib.import_module(f"common.bridges.{FRAMEWORK}")
 OPTIMIZERS: Any = None if FRAMEWORK == "pytorch" else importlib.import_module("optimizers")
 
 import numpy as np  # noqa: E402
-from parts import PARTS, RATE, STEPS, Part  # noqa: E402
+from parts import NUDGES, PARTS, RATE, STEPS, Part  # noqa: E402
 
 DESCENT = 0.1  # of a step of plain gradient descent
+ROUNDINGS = 4 * 2.0**-24  # by which weights are nudged, as a share of them
 
 
 def last_axis(images: Any) -> np.ndarray:
@@ -275,6 +276,8 @@ class Performance:
     def __init__(self, model: str, kinks: Kinks | None) -> None:
         self.model, self.part, self.script = model, PARTS[model], SCRIPTS[model]
         self.kinks = kinks
+        for name, value in self.part.constants.items():
+            setattr(self.script, name, value)
         voices = {"pytorch": PyTorch, "tensorflow": TensorFlow, "keras": Keras, "chainer": Chainer}
         self.player = voices[FRAMEWORK]()
         score = dict(np.load(Path(FOLDER) / f"{model}.npz"))
@@ -379,11 +382,9 @@ class Performance:
         self.draw(networks)
         self.train("descent", 1, lambda group: player.sgd(group, DESCENT))
         make = getattr(player, part.optimizer)
-        # From weights that differ by one rounding: the drift that no bound can undercut.
-        nudged = {key: np.nextafter(a, np.float32(9)) for key, a in self.weights.items()}
         self.train("update", 1, lambda group: make(group, 1e-8))
         if FRAMEWORK == "pytorch":
-            self.train("nudged", 1, lambda group: make(group, 1e-8), nudged)
+            self.train("nudged", 1, lambda group: make(group, 1e-8), self.nudged(0))
             # As if epsilon stood elsewhere in the first step: what a bound must see.
             elsewhere = 1e-4 if part.optimizer == "rmsprop" else 1e-8 / np.sqrt(1 - 0.999)
             self.train("misplaced", 1, lambda group: make(group, float(elsewhere)))
@@ -394,8 +395,19 @@ class Performance:
         clipped = "critic." if clip else None
         self.train("course", STEPS, lambda group: make(group, 1e-8), keep=clipped)
         if FRAMEWORK == "pytorch":
-            self.train("nudged course", STEPS, lambda group: make(group, 1e-8), nudged, keep=None)
+            for seed in range(NUDGES):
+                title, nudged = f"nudged {seed}", self.nudged(seed)
+                self.train(title, STEPS, lambda group: make(group, 1e-8), nudged, keep=None)
         return self.answer
+
+    def nudged(self, seed: int) -> dict[str, np.ndarray]:
+        """Weights off by a few roundings: the drift that they make no bound can undercut."""
+        random = np.random.default_rng(seed)
+        sizes = {
+            key: random.choice((-ROUNDINGS, ROUNDINGS), a.shape) for key, a in self.weights.items()
+        }
+        nudged = {key: a * (1 + sizes[key]) for key, a in self.weights.items()}
+        return {key: array.astype(np.float32) for key, array in nudged.items()}
 
     def draw(self, networks: dict[str, Any]) -> None:
         """What the script draws in inference mode."""
@@ -430,8 +442,6 @@ def main() -> None:
     bridge.find_device("cpu")
     kinks = Kinks() if FRAMEWORK == "pytorch" else None
     for model in MODELS:
-        for name, value in PARTS[model].constants.items():
-            setattr(SCRIPTS[model], name, value)
         answer = Performance(model, kinks).play()
         np.savez(Path(FOLDER) / f"{model}-{PLAYER}.npz", allow_pickle=False, **answer)
 
