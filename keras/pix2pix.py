@@ -110,10 +110,9 @@ class Discriminator(keras.Model):
         x = layers.Conv2D(256, **by_two, use_bias=False, name="conv3")(x)  # (N, 4h, 4w, 256)
         x = layers.LeakyReLU(negative_slope=0.2)(BatchNormalization(**norm, name="norm3")(x))
         x = layers.ZeroPadding2D(1)(x)
-        x = layers.Conv2D(512, **by_one, use_bias=False, name="conv4")(
-            x
-        )  # (N, 4h - 1, 4w - 1, 512)
-        x = layers.LeakyReLU(negative_slope=0.2)(BatchNormalization(**norm, name="norm4")(x))
+        x = layers.Conv2D(512, **by_one, use_bias=False, name="conv4")(x)
+        x = BatchNormalization(**norm, name="norm4")(x)  # (N, 4h - 1, 4w - 1, 512)
+        x = layers.LeakyReLU(negative_slope=0.2)(x)
         x = layers.ZeroPadding2D(1)(x)
         x = layers.Conv2D(1, **by_one, name="conv5")(x)  # (N, 4h - 2, 4w - 2, 1)
         super().__init__([source, image], x)

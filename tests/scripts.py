@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ FRAMEWORKS = ("pytorch", "tensorflow", "keras", "chainer")
 BACKENDS = ("tensorflow", "torch", "jax")  # of Keras
 # One player per framework, and Keras again on each other backend.
 PLAYERS = ("pytorch", "tensorflow", "keras", "chainer", "keras-torch", "keras-jax")
+
+# What JAX has compiled for one process serves the next: compiling is most of its time.
+JAX_CACHE = tempfile.TemporaryDirectory(prefix="quartet-jax-")
 
 Result = TypeVar("Result")
 
@@ -46,6 +50,11 @@ def environment(player: str = "", **more: str) -> dict[str, str]:
         names[f"{threads}_NUM_THREADS"] = "1"
     names |= {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", **more}
     names.pop("KERAS_BACKEND", None)
+    names |= {
+        "JAX_COMPILATION_CACHE_DIR": JAX_CACHE.name,
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.2",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }
     if player.startswith("keras"):
         names["KERAS_BACKEND"] = player.partition("-")[2] or "tensorflow"
     return names

@@ -122,7 +122,7 @@ def test_weights_go_in_and_come_out_unchanged(answers: Answers, model: str, play
 @pytest.mark.parametrize(
     ("title", "bound"),
     [
-        ("stage", 1e-5),
+        ("stage", 3e-5),
         ("output", 1e-5),
         ("loss", 1e-5),
         ("inference", 1e-4),  # after five updates of the running averages
@@ -153,7 +153,7 @@ def test_no_activation_lies_on_a_kink(answers: Answers, model: str, title: str) 
         assert not len(nearest), "a linear network has no kinks"
     else:
         assert len(nearest) >= 3
-        assert nearest.min() > 1e-5
+        assert nearest.min() > PARTS[model].margin
 
 
 @each_model
@@ -224,8 +224,8 @@ def test_twenty_steps_stay_together(answers: Answers, model: str, pair: tuple[st
 
     Training is chaotic: the differences grow about tenfold a step until they are as large as the
     losses' own swings. So the yardstick is measured: the same run of PyTorch from weights nudged by
-    four roundings, up or down at random, three times. Ten times its largest difference so far is
-    allowed, and 1e-5 of the loss.
+    four roundings, up or down at random, three times. Ten times the largest difference that it has
+    come to a step later is allowed, and 1e-5 of the loss.
     """
     if "pytorch" not in PLAYERS:
         pytest.skip("the yardstick is PyTorch, which is not among the players chosen")
@@ -236,9 +236,11 @@ def test_twenty_steps_stay_together(answers: Answers, model: str, pair: tuple[st
     for loss in losses:
         own = 0.0
         for step in range(STEPS):
+            # As far as it has come a step later: two frameworks may part a step earlier.
+            later = f"{min(step + 1, STEPS - 1):02d}/{loss}"
+            first = yardstick[f"course/{later}"]
+            own = max(own, *(abs(first - yardstick[f"nudged {n}/{later}"]) for n in range(NUDGES)))
             name = f"{step:02d}/{loss}"
-            first = yardstick[f"course/{name}"]
-            own = max(own, *(abs(first - yardstick[f"nudged {n}/{name}"]) for n in range(NUDGES)))
             apart = abs(a[f"course/{name}"] - b[f"course/{name}"])
             bound = 10 * own + 1e-5 * max(1, abs(first))
             assert apart <= bound, f"step {step}, {loss}: {apart:.1e}, own {own:.1e}"
