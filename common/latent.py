@@ -55,7 +55,8 @@ def walk(path: Path, title: str, drawn: np.ndarray) -> None:
     figure, axes = _figure(f"{title}: a walk from (-2, -2) to (2, 2)", 12, 1.5)
     edges = 2 + 2 / (WALK - 1)  # the first image's middle is at -2
     height = 2 * edges / WALK
-    axes.imshow(np.concatenate(drawn, axis=1), extent=(-edges, edges, 0, height), **_grey(drawn))
+    row = np.concatenate(_framed(drawn), axis=1)
+    axes.imshow(row, extent=(-edges, edges, 0, height), **_grey(drawn))
     axes.set(xlabel="both latent dimensions", yticks=[], xticks=np.linspace(-2, 2, 9))
     _write(path, figure)
 
@@ -70,7 +71,8 @@ def manifold(path: Path, title: str, drawn: np.ndarray) -> None:
     """
     figure, axes = _figure(f"{title}: decoded over the latent space", 9, 9)
     edges = 4 + 4 / (SIDE - 1)
-    rows = [np.concatenate(drawn[start : start + SIDE], 1) for start in range(0, SIDE**2, SIDE)]
+    framed = _framed(drawn)
+    rows = [np.concatenate(framed[start : start + SIDE], 1) for start in range(0, SIDE**2, SIDE)]
     sheet = np.concatenate(rows)
     axes.imshow(sheet, extent=(-edges, edges, -edges, edges), **_grey(drawn))
     axes.set(xlabel="first latent dimension", ylabel="second latent dimension")
@@ -84,6 +86,13 @@ def _figure(title: str, width: float, height: float) -> tuple[Any, Any]:
     axes = figure.subplots()
     axes.set_title(title)
     return figure, axes
+
+
+def _framed(drawn: np.ndarray) -> np.ndarray:
+    """Images (N, H, W, C) with a grey line around each, so that they do not run together."""
+    zoom = max(1, 32 // drawn.shape[1])
+    enlarged = drawn.repeat(zoom, axis=1).repeat(zoom, axis=2)
+    return np.pad(enlarged, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=90)
 
 
 def _grey(drawn: np.ndarray) -> dict[str, Any]:
