@@ -481,7 +481,7 @@ def test_real_fashion_mnist(tmp_path):
 
 
 def test_digits_are_the_ones_that_scikit_learn_ships() -> None:
-    data = datasets.load("digits")
+    data = datasets.load("digits", image_size=8)
     assert data.image_shape == (8, 8, 1)
     assert data.class_names == tuple("0123456789")
     assert len(data.train) + len(data.test) == 1797
@@ -491,3 +491,4 @@ def test_digits_are_the_ones_that_scikit_learn_ships() -> None:
     assert set(data.test.labels) == set(range(10))
     ones = data.train.images[data.train.labels == 1].mean(0)[..., 0]
     assert ones[:, 3:5].mean() > 2 * ones[:, :2].mean()  # a stroke in the middle
+    assert datasets.load("digits").image_shape == (32, 32, 1)
