@@ -22,7 +22,7 @@ def check(task: str, dataset: Dataset) -> None:
     if task == "segmentation" and split.masks is None:
         raise UserError(
             f"--task segmentation: {dataset.name} has no masks (newts and imori have); "
-            "choose --task colorization or edges"
+            "choose one of these, or for pictures in colour --task colorization or edges"
         )
     if task in ("colorization", "edges") and split.images.shape[-1] != 3:
         raise UserError(

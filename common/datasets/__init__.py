@@ -19,7 +19,14 @@ __all__ = ["NAMES", "Dataset", "Split", "default_data_dir", "load"]
 
 # The side in pixels of each data set's images, where the user asks for none: their own, but for
 # the digits, which are enlarged from 8.
-OWN_SIZES = {"newts": 64, "digits": 32, "cifar10": 32, "mnist": 28, "fashion_mnist": 28, "imori": 64}
+OWN_SIZES = {
+    "newts": 64,
+    "digits": 32,
+    "cifar10": 32,
+    "mnist": 28,
+    "fashion_mnist": 28,
+    "imori": 64,
+}
 FOLDER = "folder:"
 FOLDER_SIZE = 64
 NAMES = tuple(OWN_SIZES)
