@@ -45,7 +45,10 @@ def test_frameworks_start_alike_and_are_shown_together(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["dcgam"], "unknown model 'dcgam'; known: dcgan"),
+        (
+            ["dcgam"],
+            "unknown model 'dcgam'; known: ae, cgan, convae, dcgan, gan, pix2pix, vae, wgan",
+        ),
         (["dcgan", "--frameworks", "pytorch,caffe"], "unknown framework 'caffe'"),
         (["dcgan", "--steps", "0"], "--steps 0: must be at least 1"),
         (["dcgan", "--steps", "few"], "invalid int value"),

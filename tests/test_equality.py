@@ -263,5 +263,7 @@ def test_only_the_critics_weights_are_clipped(answers: Answers, player: str) -> 
     for name, array in answers("wgan", player).items():
         if name.startswith("course/critic."):
             largest = np.abs(array).max()
-            assert (largest > 0.1) == ("running" in name), f"{name}: {largest}"
-            assert "running" in name or largest <= np.float32(0.01)
+            if "running" in name:
+                assert largest > 0.015, f"{name}: {largest}"
+            else:
+                assert largest <= np.float32(0.01), f"{name}: {largest}"
