@@ -1,8 +1,8 @@
 """The folder of a run: where its files lie, whether it can be used, what it is resumed from.
 
 It holds `config.json`, `metrics.csv`, `samples/STEP.png`, `samples.webp`, `losses.png`,
-`checkpoint.safetensors`, `optimizer-STEP.safetensors` and `tensorboard/`; of models that are measured
-on the test split also `evaluation.json`, and what `--generate` draws as `generated.png`.
+`checkpoint.safetensors`, `optimizer-STEP.safetensors` and `tensorboard/`; of models that are
+measured on the test split also `evaluation.json`; what `--generate` draws is `generated.png`.
 """
 
 from __future__ import annotations
