@@ -2,6 +2,7 @@
 
 Paper: Baldi, Hornik (1989), https://doi.org/10.1016/0893-6080(89)90014-2
 Run:   python chainer/ae.py --dataset cifar10
+Page:  docs/models/ae.md
 Without activations the best that it can learn is known: principal component analysis. A finished
 run sets its test error beside that of PCA with as many components.
 """
@@ -18,9 +19,8 @@ import chainer
 import chainer.functions as F
 import chainer.links as L
 
-from common.flags import Settings, launch
 from common.pictures import Reconstructions
-from common.run import Run
+from common.run import Run, Settings, launch
 
 from optimizers import Adam
 
@@ -36,6 +36,18 @@ class Config(Settings):
 
 
 # N batch, Z latent, C channels, H height, W width
+
+
+def preprocess(images, device):
+    """Images of 0 to 255 as the networks see them: (N, H, W, C) -> (N, C, H, W) in [-1, 1]."""
+    x = device.xp.moveaxis(device.send(images), -1, -3)
+    return x.astype(chainer.config.dtype, order="C") / 127.5 - 1
+
+
+def postprocess(x):
+    """The inverse: (N, C, H, W) in [-1, 1] -> (N, H, W, C) of 0 to 255."""
+    images = ((x.array + 1) * 127.5).round().clip(0, 255).astype("uint8")
+    return chainer.get_device("@numpy").send(images.transpose(0, 2, 3, 1))
 
 
 class Encoder(chainer.Chain):
@@ -72,63 +84,69 @@ def reconstruction_loss(images, reconstructions):
     return F.mean_squared_error(reconstructions, images)
 
 
-def train_step(encoder, decoder, optimizer, images):
+def train_step(networks, optimizers, images):
     """Update both networks on a batch of images."""
-    loss = reconstruction_loss(images, decoder(encoder(images)))
-    encoder.cleargrads()
-    decoder.cleargrads()
+    loss = reconstruction_loss(images, networks["decoder"](networks["encoder"](images)))
+    for network in networks.values():
+        network.cleargrads()
     loss.backward()
-    optimizer.update()
+    optimizers["autoencoder"].update()
     return {"reconstruction_loss": loss.array}
 
 
-def evaluate(encoder, decoder, images):
-    """The loss of images, without an update."""
-    with chainer.no_backprop_mode():
-        loss = reconstruction_loss(images, decoder(encoder(images)))
-    return {"reconstruction_loss": loss.array}
-
-
-def reconstruct(encoder, decoder, images):
+def reconstruct(networks, images):
     """Compress images and restore them."""
     with chainer.no_backprop_mode():
-        return decoder(encoder(images))
+        return networks["decoder"](networks["encoder"](images))
+
+
+def evaluate(networks, images):
+    """The loss of images, without an update."""
+    loss = reconstruction_loss(images, reconstruct(networks, images))
+    return {"reconstruction_loss": loss.array}
+
+
+def build(config, image_shape, device):
+    """Both networks and the optimiser of all their weights."""
+    networks = {
+        "encoder": Encoder(image_shape, config.latent_dim),
+        "decoder": Decoder(image_shape, config.latent_dim),
+    }
+    both = chainer.ChainList(networks["encoder"], networks["decoder"])
+    both.to_device(device)
+    adam = {"alpha": config.learning_rate, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8}
+    optimizers = {"autoencoder": Adam(**adam).setup(both)}
+    return networks, optimizers
 
 
 def main():
     """Train, or restore test images from a checkpoint, as the command line says."""
     run = Run(Config, __file__, __doc__)
     config = run.config
-    bridge.set_seed(config.seed)
-    device = bridge.find_device(config.device)
-    encoder = Encoder(run.image_shape, config.latent_dim)
-    decoder = Decoder(run.image_shape, config.latent_dim)
-    encoder.to_device(device)
-    decoder.to_device(device)
-    adam = {"alpha": config.learning_rate, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8}
-    optimizer = Adam(**adam).setup(chainer.ChainList(encoder, decoder))
+    device = bridge.prepare(config.seed, config.device, config.precision)
+    networks, optimizers = build(config, run.image_shape, device)
+    run.connect(bridge, networks, optimizers)
 
     def restore(images):
-        images = reconstruct(encoder, decoder, device.send(images))
-        return chainer.get_device("@numpy").send(images.array)
+        return postprocess(reconstruct(networks, preprocess(images, device)))
 
     def test(images, _):
-        return evaluate(encoder, decoder, device.send(images))
+        return evaluate(networks, preprocess(images, device))
 
-    run.connect(
-        bridge,
-        networks={"encoder": encoder, "decoder": decoder},
-        optimizers={"autoencoder": optimizer},
-        pictures=Reconstructions(restore),
-        evaluate=test,
-        pca_components=config.latent_dim,
-    )
+    samples = Reconstructions(run.data, restore)
     if config.generate:
-        run.generate()
+        run.generate(samples)
         return
+    run.begin(samples)
     for step, batch in run.steps():
-        losses = train_step(encoder, decoder, optimizer, device.send(batch.images))
+        losses = train_step(networks, optimizers, preprocess(batch.images, device))
         run.log(step, losses)
+        if run.samples_due(step):
+            run.save_samples(step, samples)
+        if run.checkpoint_due(step):
+            run.save_checkpoint(step)
+    if config.steps:
+        run.evaluate(test, pca_components=config.latent_dim)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""Conditional GAN: a generator learns to draw images of the class that it is told, in Chainer.
+"""Conditional GAN: a generator learns to draw images of a given class, in Chainer.
 
 Paper: Mirza, Osindero (2014), https://arxiv.org/abs/1411.1784
 Run:   python chainer/cgan.py --dataset cifar10
-Departures from the paper: the networks are DCGAN's (see dcgan.py). The generator is told the class
-as a one-hot vector beside its noise, the discriminator as a plane of ones among planes of zeros, a
-plane per class, beside the image's channels.
+Page:  docs/models/cgan.md
+Departures from the paper: the networks are DCGAN's (see dcgan.py). The generator sees the
+class as a one-hot vector beside its noise, the discriminator as a plane of ones among planes of
+zeros, a plane per class, beside the image's channels.
 """
 
 import sys
@@ -19,9 +20,8 @@ import chainer
 import chainer.functions as F
 import chainer.links as L
 
-from common.flags import Settings, launch
 from common.pictures import ClassSamples
-from common.run import Run, uniform_noise
+from common.run import Run, Settings, launch
 
 from optimizers import Adam
 
@@ -40,6 +40,23 @@ class Config(Settings):
 
 
 # N batch, Z latent, K classes, C channels, H height, W width, h = H / 16, w = W / 16
+
+
+def preprocess(images, device):
+    """Images of 0 to 255 as the networks see them: (N, H, W, C) -> (N, C, H, W) in [-1, 1]."""
+    x = device.xp.moveaxis(device.send(images), -1, -3)
+    return x.astype(chainer.config.dtype, order="C") / 127.5 - 1
+
+
+def postprocess(x):
+    """The inverse: (N, C, H, W) in [-1, 1] -> (N, H, W, C) of 0 to 255."""
+    images = ((x.array + 1) * 127.5).round().clip(0, 255).astype("uint8")
+    return chainer.get_device("@numpy").send(images.transpose(0, 2, 3, 1))
+
+
+def draw_noise(random, config, *shape):
+    """Latent vectors, uniform on [-1, 1): (*shape, Z)."""
+    return random.uniform(-1, 1, (*shape, config.latent_dim)).astype(config.precision)
 
 
 class Generator(chainer.Chain):
@@ -111,11 +128,11 @@ class Discriminator(chainer.Chain):
 def one_hot(labels, classes):
     """Class indices to vectors: (N,) -> (N, K)."""
     xp = chainer.backend.get_array_module(labels)
-    return xp.eye(classes, dtype=xp.float32)[labels]
+    return xp.eye(classes, dtype=chainer.config.dtype)[labels]
 
 
 def around_one(array):
-    """The paper's initial scales of batch norm: N(1, 0.02)."""
+    """Scales of batch norm N(1, 0.02), as in DCGAN's code."""
     chainer.initializers.Normal(0.02)(array)
     array += 1
 
@@ -134,24 +151,23 @@ def generator_loss(fake_logits):
     return F.sigmoid_cross_entropy(fake_logits, xp.ones(fake_logits.shape, "i"))
 
 
-def train_step(
-    generator, discriminator, generator_optimizer, discriminator_optimizer, images, labels, noise
-):
+def train_step(networks, optimizers, images, labels, noise):
     """Update D on real and fake images of the same classes, then G; noise is (2, N, Z)."""
+    generator, discriminator = networks["generator"], networks["discriminator"]
     with chainer.no_backprop_mode():
         fakes = generator(noise[0], labels)
-    # Real and fake images pass apart, so that batch norm never mixes their statistics.
+    # Real and fake images pass separately, so that batch norm never mixes their statistics.
     real_logits = discriminator(images, labels)
     d_loss = discriminator_loss(real_logits, discriminator(fakes, labels))
     discriminator.cleargrads()
     d_loss.backward()
-    discriminator_optimizer.update()
+    optimizers["discriminator"].update()
 
     fake_logits = discriminator(generator(noise[1], labels), labels)
     g_loss = generator_loss(fake_logits)
     generator.cleargrads()
     g_loss.backward()
-    generator_optimizer.update()
+    optimizers["generator"].update()
     return {"discriminator_loss": d_loss.array, "generator_loss": g_loss.array}
 
 
@@ -161,50 +177,50 @@ def sample(generator, noise, labels):
         return generator(noise, labels)
 
 
+def build(config, image_shape, classes, device):
+    """Both networks and their optimisers."""
+    networks = {
+        "generator": Generator(image_shape, config.latent_dim, classes),
+        "discriminator": Discriminator(image_shape, classes),
+    }
+    adam = {"alpha": config.learning_rate, "beta1": 0.5, "beta2": 0.999, "eps": 1e-8}
+    optimizers = {}
+    for name, network in networks.items():
+        network.to_device(device)
+        optimizers[name] = Adam(**adam).setup(network)
+    return networks, optimizers
+
+
 def main():
     """Train, or draw from a checkpoint, as the command line says."""
     run = Run(Config, __file__, __doc__)
     config = run.config
-    bridge.set_seed(config.seed)
-    device = bridge.find_device(config.device)
-    classes = len(run.class_names)
-    generator = Generator(run.image_shape, config.latent_dim, classes)
-    discriminator = Discriminator(run.image_shape, classes)
-    generator.to_device(device)
-    discriminator.to_device(device)
-    adam = {"alpha": config.learning_rate, "beta1": 0.5, "beta2": 0.999, "eps": 1e-8}
-    generator_optimizer = Adam(**adam).setup(generator)
-    discriminator_optimizer = Adam(**adam).setup(discriminator)
-
-    def draw(labels, noise):
-        images = sample(generator, device.send(noise), device.send(labels))
-        return chainer.get_device("@numpy").send(images.array)
+    device = bridge.prepare(config.seed, config.device, config.precision)
+    networks, optimizers = build(config, run.image_shape, len(run.class_names), device)
+    run.connect(bridge, networks, optimizers)
 
     def make_noise(random, count):
-        return uniform_noise(random, count, config.latent_dim)
+        return draw_noise(random, config, count)
 
-    run.connect(
-        bridge,
-        networks={"generator": generator, "discriminator": discriminator},
-        optimizers={"generator": generator_optimizer, "discriminator": discriminator_optimizer},
-        pictures=ClassSamples(draw, make_noise),
-    )
+    def draw(noise, labels):
+        noise, labels = device.send(noise), device.send(labels)
+        return postprocess(sample(networks["generator"], noise, labels))
+
+    samples = ClassSamples(run.data, config.seed, make_noise, draw, config.class_)
     if config.generate:
-        run.generate()
+        run.generate(samples)
         return
+    run.begin(samples)
     for step, batch in run.steps():
-        images = device.send(batch.images)
-        noise = uniform_noise(run.random, 2, config.batch_size, config.latent_dim)
-        losses = train_step(
-            generator,
-            discriminator,
-            generator_optimizer,
-            discriminator_optimizer,
-            images,
-            device.send(batch.labels),
-            device.send(noise),
-        )
+        images = preprocess(batch.images, device)
+        labels = device.send(batch.labels)
+        noise = device.send(draw_noise(run.random, config, 2, config.batch_size))
+        losses = train_step(networks, optimizers, images, labels, noise)
         run.log(step, losses)
+        if run.samples_due(step):
+            run.save_samples(step, samples)
+        if run.checkpoint_due(step):
+            run.save_checkpoint(step)
 
 
 if __name__ == "__main__":

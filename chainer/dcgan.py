@@ -2,11 +2,10 @@
 
 Paper: Radford, Metz, Chintala (2015), https://arxiv.org/abs/1511.06434
 Run:   python chainer/dcgan.py --dataset cifar10
+Page:  docs/models/dcgan.md
 Departures from the paper: kernels of 5 padded alike on all sides, and the widths of the layers. No
 convolution before a batch norm has a bias: the norm takes it away again, so its gradient is nothing
 but rounding, which Adam blows up to full steps.
-The discriminator has batch norm, as in the paper; the exercise that lists it without learns to draw
-a single picture.
 """
 
 import sys
@@ -21,9 +20,8 @@ import chainer
 import chainer.functions as F
 import chainer.links as L
 
-from common.flags import Settings, launch
 from common.pictures import Samples
-from common.run import Run, uniform_noise
+from common.run import Run, Settings, launch
 
 from optimizers import Adam
 
@@ -41,6 +39,23 @@ class Config(Settings):
 
 
 # N batch, Z latent, C channels, H height, W width, h = H / 16, w = W / 16
+
+
+def preprocess(images, device):
+    """Images of 0 to 255 as the networks see them: (N, H, W, C) -> (N, C, H, W) in [-1, 1]."""
+    x = device.xp.moveaxis(device.send(images), -1, -3)
+    return x.astype(chainer.config.dtype, order="C") / 127.5 - 1
+
+
+def postprocess(x):
+    """The inverse: (N, C, H, W) in [-1, 1] -> (N, H, W, C) of 0 to 255."""
+    images = ((x.array + 1) * 127.5).round().clip(0, 255).astype("uint8")
+    return chainer.get_device("@numpy").send(images.transpose(0, 2, 3, 1))
+
+
+def draw_noise(random, config, *shape):
+    """Latent vectors, uniform on [-1, 1): (*shape, Z)."""
+    return random.uniform(-1, 1, (*shape, config.latent_dim)).astype(config.precision)
 
 
 class Generator(chainer.Chain):
@@ -103,7 +118,7 @@ class Discriminator(chainer.Chain):
 
 
 def around_one(array):
-    """The paper's initial scales of batch norm: N(1, 0.02)."""
+    """Scales of batch norm N(1, 0.02), as in the paper's code."""
     chainer.initializers.Normal(0.02)(array)
     array += 1
 
@@ -122,22 +137,21 @@ def generator_loss(fake_logits):
     return F.sigmoid_cross_entropy(fake_logits, xp.ones(fake_logits.shape, "i"))
 
 
-def train_step(
-    generator, discriminator, generator_optimizer, discriminator_optimizer, images, noise
-):
+def train_step(networks, optimizers, images, noise):
     """Update D on real and fake images, then G on fresh noise; noise is (2, N, Z)."""
+    generator, discriminator = networks["generator"], networks["discriminator"]
     with chainer.no_backprop_mode():
         fakes = generator(noise[0])
-    # Real and fake images pass apart, so that batch norm never mixes their statistics.
+    # Real and fake images pass separately, so that batch norm never mixes their statistics.
     d_loss = discriminator_loss(discriminator(images), discriminator(fakes))
     discriminator.cleargrads()
     d_loss.backward()
-    discriminator_optimizer.update()
+    optimizers["discriminator"].update()
 
     g_loss = generator_loss(discriminator(generator(noise[1])))
     generator.cleargrads()
     g_loss.backward()
-    generator_optimizer.update()
+    optimizers["generator"].update()
     return {"discriminator_loss": d_loss.array, "generator_loss": g_loss.array}
 
 
@@ -147,45 +161,48 @@ def sample(generator, noise):
         return generator(noise)
 
 
+def build(config, image_shape, device):
+    """Both networks and their optimisers."""
+    networks = {
+        "generator": Generator(image_shape, config.latent_dim),
+        "discriminator": Discriminator(image_shape),
+    }
+    adam = {"alpha": config.learning_rate, "beta1": 0.5, "beta2": 0.999, "eps": 1e-8}
+    optimizers = {}
+    for name, network in networks.items():
+        network.to_device(device)
+        optimizers[name] = Adam(**adam).setup(network)
+    return networks, optimizers
+
+
 def main():
     """Train, or draw from a checkpoint, as the command line says."""
     run = Run(Config, __file__, __doc__)
     config = run.config
-    bridge.set_seed(config.seed)
-    device = bridge.find_device(config.device)
-    generator = Generator(run.image_shape, config.latent_dim)
-    discriminator = Discriminator(run.image_shape)
-    generator.to_device(device)
-    discriminator.to_device(device)
-    adam = {"alpha": config.learning_rate, "beta1": 0.5, "beta2": 0.999, "eps": 1e-8}
-    generator_optimizer = Adam(**adam).setup(generator)
-    discriminator_optimizer = Adam(**adam).setup(discriminator)
+    device = bridge.prepare(config.seed, config.device, config.precision)
+    networks, optimizers = build(config, run.image_shape, device)
+    run.connect(bridge, networks, optimizers)
 
-    def draw(count, random):
-        noise = uniform_noise(random, count, config.latent_dim)
-        return chainer.get_device("@numpy").send(sample(generator, device.send(noise)).array)
+    def make_noise(random, count):
+        return draw_noise(random, config, count)
 
-    run.connect(
-        bridge,
-        networks={"generator": generator, "discriminator": discriminator},
-        optimizers={"generator": generator_optimizer, "discriminator": discriminator_optimizer},
-        pictures=Samples(draw),
-    )
+    def draw(noise):
+        return postprocess(sample(networks["generator"], device.send(noise)))
+
+    samples = Samples(run.data, config.seed, make_noise, draw)
     if config.generate:
-        run.generate()
+        run.generate(samples)
         return
+    run.begin(samples)
     for step, batch in run.steps():
-        images = device.send(batch.images)
-        noise = uniform_noise(run.random, 2, config.batch_size, config.latent_dim)
-        losses = train_step(
-            generator,
-            discriminator,
-            generator_optimizer,
-            discriminator_optimizer,
-            images,
-            device.send(noise),
-        )
+        images = preprocess(batch.images, device)
+        noise = draw_noise(run.random, config, 2, config.batch_size)
+        losses = train_step(networks, optimizers, images, device.send(noise))
         run.log(step, losses)
+        if run.samples_due(step):
+            run.save_samples(step, samples)
+        if run.checkpoint_due(step):
+            run.save_checkpoint(step)
 
 
 if __name__ == "__main__":

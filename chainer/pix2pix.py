@@ -2,11 +2,14 @@
 
 Paper: Isola, Zhu, Zhou, Efros (2016), https://arxiv.org/abs/1611.07004
 Run:   python chainer/pix2pix.py --task edges
-Departures from the paper: five levels instead of eight, for images of 64 pixels; batches of 4, with
-batch norm in the innermost level too. No convolution before a batch norm has a bias: the norm takes
-it away again, so its gradient is nothing but rounding, which Adam blows up to full steps.
-The paper keeps dropout and the batch's own statistics when it translates. Here translations have no
-dropout and use the running averages, so that the same source always gives the same picture.
+Page:  docs/models/pix2pix.md
+Departures from the paper: five levels instead of eight, for images of 64 pixels; dropout in two
+levels instead of three; no jitter of size and place; patches of 70 pixels, wider than such images;
+batches of 4, with batch norm in the innermost level too. No convolution before a batch norm has a
+bias: the norm takes it away again, so its gradient is nothing but rounding, which Adam blows up to
+full steps. The paper keeps dropout and the batch's own statistics when it translates. Here
+translations have no dropout and use the running averages, so that the same source always gives the
+same picture.
 """
 
 import sys
@@ -21,13 +24,11 @@ import chainer
 import chainer.functions as F
 import chainer.links as L
 
-from common.flags import Settings, launch
 from common.pictures import Translations
-from common.run import Run
+from common.run import Run, Settings, launch
 
 from optimizers import Adam
 
-DROPOUT = 0.5  # share of the features dropped in the two innermost levels on the way up
 L1_WEIGHT = 100  # of the reconstruction loss in the generator's
 
 
@@ -40,19 +41,35 @@ class Config(Settings):
     steps: Annotated[int, "training steps; 0 writes the initial checkpoint and stops", 0] = 1000
     batch_size: Annotated[int, "images per step", 2] = 4
     learning_rate: Annotated[float, "step size of Adam", 0] = 2e-4
-    task: Annotated[str, "segmentation, colorization, edges or pairs"] = "segmentation"
+    dropout: Annotated[float, "share of features dropped, in two levels of the U-Net", 0, 1] = 0.5
+    task: Annotated[
+        str, "what the source is", ("segmentation", "colorization", "edges", "pairs")
+    ] = "segmentation"
     input: Annotated[str | None, "picture or folder to translate with --generate"] = None
 
 
 # N batch, C channels, H height, W width, h = H / 32, w = W / 32
 
 
+def preprocess(images, device):
+    """Images of 0 to 255 as the networks see them: (N, H, W, C) -> (N, C, H, W) in [-1, 1]."""
+    x = device.xp.moveaxis(device.send(images), -1, -3)
+    return x.astype(chainer.config.dtype, order="C") / 127.5 - 1
+
+
+def postprocess(x):
+    """The inverse: (N, C, H, W) in [-1, 1] -> (N, H, W, C) of 0 to 255."""
+    images = ((x.array + 1) * 127.5).round().clip(0, 255).astype("uint8")
+    return chainer.get_device("@numpy").send(images.transpose(0, 2, 3, 1))
+
+
 class Generator(chainer.Chain):
     """Source to image: (N, C, H, W) -> (N, C, H, W) in [-1, 1]."""
 
-    def __init__(self, image_shape):
+    def __init__(self, image_shape, dropout):
         super().__init__()
         channels = image_shape[-1]
+        self.dropout = dropout
         normal = chainer.initializers.Normal(0.02)
         by_two = {"ksize": 4, "stride": 2, "pad": 1, "initialW": normal}  # half the size, or double
         norm = {"eps": 1e-5, "decay": 0.9, "initial_gamma": around_one}
@@ -83,9 +100,9 @@ class Generator(chainer.Chain):
         down3 = self.norm3(self.conv3(F.leaky_relu(down2, 0.2)))  # (N, 256, 4h, 4w)
         down4 = self.norm4(self.conv4(F.leaky_relu(down3, 0.2)))  # (N, 512, 2h, 2w)
         down5 = self.norm5(self.conv5(F.leaky_relu(down4, 0.2)))  # (N, 512, h, w)
-        x = F.dropout(self.norm6(self.deconv1(F.relu(down5))), DROPOUT)
+        x = F.dropout(self.norm6(self.deconv1(F.relu(down5))), self.dropout)
         x = F.concat((x, down4), axis=1)  # (N, 512 + 512, 2h, 2w)
-        x = F.dropout(self.norm7(self.deconv2(F.relu(x))), DROPOUT)
+        x = F.dropout(self.norm7(self.deconv2(F.relu(x))), self.dropout)
         x = F.concat((x, down3), axis=1)  # (N, 256 + 256, 4h, 4w)
         x = F.concat((self.norm8(self.deconv3(F.relu(x))), down2), axis=1)  # (N, 256, 8h, 8w)
         x = F.concat((self.norm9(self.deconv4(F.relu(x))), down1), axis=1)  # (N, 128, 16h, 16w)
@@ -122,7 +139,7 @@ class Discriminator(chainer.Chain):
 
 
 def around_one(array):
-    """The paper's initial scales of batch norm: N(1, 0.02)."""
+    """Scales of batch norm N(1, 0.02), as in DCGAN's code."""
     chainer.initializers.Normal(0.02)(array)
     array += 1
 
@@ -157,24 +174,23 @@ def generator_loss(fake_logits, fakes, images):
     }
 
 
-def train_step(
-    generator, discriminator, generator_optimizer, discriminator_optimizer, sources, images
-):
+def train_step(networks, optimizers, sources, images):
     """Update D on real and translated images beside their sources, then G."""
+    generator, discriminator = networks["generator"], networks["discriminator"]
     # G translates once for each update, so that each has a dropout of its own.
     with chainer.no_backprop_mode():
         fakes = generator(sources)
-    # Real and fake images pass apart, so that batch norm never mixes their statistics.
+    # Real and fake images pass separately, so that batch norm never mixes their statistics.
     d_loss = discriminator_loss(discriminator(sources, images), discriminator(sources, fakes))
     discriminator.cleargrads()
     d_loss.backward()
-    discriminator_optimizer.update()
+    optimizers["discriminator"].update()
 
     fakes = generator(sources)
     g_losses = generator_loss(discriminator(sources, fakes), fakes, images)
     generator.cleargrads()
     g_losses["generator_loss"].backward()
-    generator_optimizer.update()
+    optimizers["generator"].update()
     losses = {"discriminator_loss": d_loss, **g_losses}
     return {name: loss.array for name, loss in losses.items()}
 
@@ -185,42 +201,45 @@ def translate(generator, sources):
         return generator(sources)
 
 
+def build(config, image_shape, device):
+    """Both networks and their optimisers."""
+    networks = {
+        "generator": Generator(image_shape, config.dropout),
+        "discriminator": Discriminator(image_shape),
+    }
+    adam = {"alpha": config.learning_rate, "beta1": 0.5, "beta2": 0.999, "eps": 1e-8}
+    optimizers = {}
+    for name, network in networks.items():
+        network.to_device(device)
+        optimizers[name] = Adam(**adam).setup(network)
+    return networks, optimizers
+
+
 def main():
     """Train, or translate with a checkpoint, as the command line says."""
     run = Run(Config, __file__, __doc__)
     config = run.config
-    bridge.set_seed(config.seed)
-    device = bridge.find_device(config.device)
-    generator = Generator(run.image_shape)
-    discriminator = Discriminator(run.image_shape)
-    generator.to_device(device)
-    discriminator.to_device(device)
-    adam = {"alpha": config.learning_rate, "beta1": 0.5, "beta2": 0.999, "eps": 1e-8}
-    generator_optimizer = Adam(**adam).setup(generator)
-    discriminator_optimizer = Adam(**adam).setup(discriminator)
+    device = bridge.prepare(config.seed, config.device, config.precision)
+    networks, optimizers = build(config, run.image_shape, device)
+    run.connect(bridge, networks, optimizers)
 
     def draw(sources):
-        return chainer.get_device("@numpy").send(translate(generator, device.send(sources)).array)
+        return postprocess(translate(networks["generator"], preprocess(sources, device)))
 
-    run.connect(
-        bridge,
-        networks={"generator": generator, "discriminator": discriminator},
-        optimizers={"generator": generator_optimizer, "discriminator": discriminator_optimizer},
-        pictures=Translations(draw),
-    )
+    samples = Translations(run.data, config.task, draw, config.input, run.folder.path)
     if config.generate:
-        run.generate()
+        run.generate(samples)
         return
+    run.begin(samples)
     for step, batch in run.steps():
-        losses = train_step(
-            generator,
-            discriminator,
-            generator_optimizer,
-            discriminator_optimizer,
-            device.send(batch.sources),
-            device.send(batch.images),
-        )
+        sources = preprocess(batch.sources, device)
+        images = preprocess(batch.images, device)
+        losses = train_step(networks, optimizers, sources, images)
         run.log(step, losses)
+        if run.samples_due(step):
+            run.save_samples(step, samples)
+        if run.checkpoint_due(step):
+            run.save_checkpoint(step)
 
 
 if __name__ == "__main__":

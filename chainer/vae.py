@@ -2,6 +2,7 @@
 
 Paper: Kingma, Welling (2013), https://arxiv.org/abs/1312.6114
 Run:   python chainer/vae.py --dataset mnist
+Page:  docs/models/vae.md
 Departures from the paper: two hidden layers with ReLU in place of one with tanh, and Adam.
 """
 
@@ -17,9 +18,8 @@ import chainer
 import chainer.functions as F
 import chainer.links as L
 
-from common.flags import Settings, launch
 from common.pictures import LatentSpace
-from common.run import Run, normal_noise
+from common.run import Run, Settings, launch
 
 from optimizers import Adam
 
@@ -27,8 +27,6 @@ from optimizers import Adam
 @dataclass(frozen=True)
 class Config(Settings):
     """The settings of this model; every line is a flag."""
-
-    pixel_range = (0, 1)  # a pixel's grey is the probability of its being white
 
     dataset: Annotated[
         str, "digits, newts, cifar10, mnist, fashion_mnist, imori or folder:PATH"
@@ -43,6 +41,23 @@ class Config(Settings):
 
 
 # N batch, Z latent, C channels, H height, W width
+
+
+def preprocess(images, device):
+    """Images of 0 to 255 as the networks see them: (N, H, W, C) -> (N, C, H, W) in [0, 1]."""
+    x = device.xp.moveaxis(device.send(images), -1, -3)
+    return x.astype(chainer.config.dtype, order="C") / 255
+
+
+def postprocess(x):
+    """The inverse: (N, C, H, W) in [0, 1] -> (N, H, W, C) of 0 to 255."""
+    images = (x.array * 255).round().clip(0, 255).astype("uint8")
+    return chainer.get_device("@numpy").send(images.transpose(0, 2, 3, 1))
+
+
+def draw_noise(random, config, *shape):
+    """Latent vectors, standard normal: (*shape, Z)."""
+    return random.standard_normal((*shape, config.latent_dim)).astype(config.precision)
 
 
 class Encoder(chainer.Chain):
@@ -83,21 +98,28 @@ class Decoder(chainer.Chain):
         return F.reshape(self.dense3(h), (-1, *self.shape))  # (N, C, H, W)
 
 
+def autoencode(networks, images, noise):
+    """Encode images, draw from each code's distribution, decode: logits, mean, log variance."""
+    mean, logvar = networks["encoder"](images)
+    z = mean + F.exp(logvar / 2) * noise  # a gradient passes through: noise is what is random
+    return networks["decoder"](z), mean, logvar
+
+
 def reconstruction_loss(images, logits):
     """-log p(x | z): cross-entropy, summed over an image's pixels, averaged over the batch."""
-    return F.bernoulli_nll(images, logits, reduce="sum") / len(images)
+    loss = F.bernoulli_nll(images, logits, reduce="no")
+    return F.mean(F.sum(loss, axis=(1, 2, 3)))
 
 
 def kl_divergence(mean, logvar):
     """KL(N(mean, var) || N(0, 1)), summed over a code's numbers, averaged over the batch."""
-    return F.gaussian_kl_divergence(mean, logvar, reduce="sum") / len(mean)
+    divergence = F.gaussian_kl_divergence(mean, logvar, reduce="no")
+    return F.mean(F.sum(divergence, axis=1))
 
 
-def negative_elbo(encoder, decoder, images, noise):
-    """The loss, an upper bound of -log p(x), and the two parts that it is the sum of."""
-    mean, logvar = encoder(images)
-    z = mean + F.exp(logvar / 2) * noise  # a gradient passes through: noise is what is random
-    reconstruction = reconstruction_loss(images, decoder(z))
+def negative_elbo(images, logits, mean, logvar):
+    """The loss, a bound on -log p(x) if pixels are 0 or 1, and the two parts it is the sum of."""
+    reconstruction = reconstruction_loss(images, logits)
     divergence = kl_divergence(mean, logvar)
     return {
         "reconstruction_loss": reconstruction,
@@ -106,20 +128,20 @@ def negative_elbo(encoder, decoder, images, noise):
     }
 
 
-def train_step(encoder, decoder, optimizer, images, noise):
+def train_step(networks, optimizers, images, noise):
     """Update both networks on a batch of images; noise is (N, Z)."""
-    losses = negative_elbo(encoder, decoder, images, noise)
-    encoder.cleargrads()
-    decoder.cleargrads()
+    losses = negative_elbo(images, *autoencode(networks, images, noise))
+    for network in networks.values():
+        network.cleargrads()
     losses["negative_elbo"].backward()
-    optimizer.update()
+    optimizers["autoencoder"].update()
     return {name: loss.array for name, loss in losses.items()}
 
 
-def evaluate(encoder, decoder, images, noise):
+def evaluate(networks, images, noise):
     """The losses of images, without an update."""
     with chainer.no_backprop_mode():
-        losses = negative_elbo(encoder, decoder, images, noise)
+        losses = negative_elbo(images, *autoencode(networks, images, noise))
     return {name: loss.array for name, loss in losses.items()}
 
 
@@ -135,44 +157,58 @@ def decode(decoder, z):
         return F.sigmoid(decoder(z))
 
 
+def build(config, image_shape, device):
+    """Both networks and the optimiser of all their weights."""
+    networks = {
+        "encoder": Encoder(image_shape, config.latent_dim),
+        "decoder": Decoder(image_shape, config.latent_dim),
+    }
+    both = chainer.ChainList(networks["encoder"], networks["decoder"])
+    both.to_device(device)
+    adam = {"alpha": config.learning_rate, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8}
+    optimizers = {"autoencoder": Adam(**adam).setup(both)}
+    return networks, optimizers
+
+
 def main():
     """Train, or draw from a checkpoint, as the command line says."""
     run = Run(Config, __file__, __doc__)
     config = run.config
-    bridge.set_seed(config.seed)
-    device = bridge.find_device(config.device)
-    encoder = Encoder(run.image_shape, config.latent_dim)
-    decoder = Decoder(run.image_shape, config.latent_dim)
-    encoder.to_device(device)
-    decoder.to_device(device)
-    adam = {"alpha": config.learning_rate, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8}
-    optimizer = Adam(**adam).setup(chainer.ChainList(encoder, decoder))
+    device = bridge.prepare(config.seed, config.device, config.precision)
+    networks, optimizers = build(config, run.image_shape, device)
+    run.connect(bridge, networks, optimizers)
+
+    def make_noise(random, count):
+        return draw_noise(random, config, count)
 
     def to_codes(images):
-        return chainer.get_device("@numpy").send(encode(encoder, device.send(images)).array)
+        codes = encode(networks["encoder"], preprocess(images, device))
+        return chainer.get_device("@numpy").send(codes.array)
 
     def to_images(codes):
-        return chainer.get_device("@numpy").send(decode(decoder, device.send(codes)).array)
+        return postprocess(decode(networks["decoder"], device.send(codes)))
 
     def test(images, random):
-        noise = normal_noise(random, len(images), config.latent_dim)
-        return evaluate(encoder, decoder, device.send(images), device.send(noise))
+        noise = draw_noise(random, config, len(images))
+        return evaluate(networks, preprocess(images, device), device.send(noise))
 
-    run.connect(
-        bridge,
-        networks={"encoder": encoder, "decoder": decoder},
-        optimizers={"autoencoder": optimizer},
-        pictures=LatentSpace(to_codes, to_images),
-        evaluate=test,
-    )
+    samples = LatentSpace(run.data, config.seed, make_noise, to_codes, to_images)
     if config.generate:
-        run.generate()
+        run.generate(samples)
         return
+    run.begin(samples)
     for step, batch in run.steps():
-        images = device.send(batch.images)
-        noise = normal_noise(run.random, config.batch_size, config.latent_dim)
-        losses = train_step(encoder, decoder, optimizer, images, device.send(noise))
+        images = preprocess(batch.images, device)
+        noise = draw_noise(run.random, config, config.batch_size)
+        losses = train_step(networks, optimizers, images, device.send(noise))
         run.log(step, losses)
+        if run.samples_due(step):
+            run.save_samples(step, samples)
+        if run.checkpoint_due(step):
+            run.save_checkpoint(step)
+    if config.steps:
+        run.report(samples.save_maps(run.folder.path, run.title))
+        run.evaluate(test)
 
 
 if __name__ == "__main__":

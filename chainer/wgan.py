@@ -2,6 +2,7 @@
 
 Paper: Arjovsky, Chintala, Bottou (2017), https://arxiv.org/abs/1701.07875
 Run:   python chainer/wgan.py --dataset cifar10
+Page:  docs/models/wgan.md
 Departures from the paper: kernels of 5 padded alike on all sides, and the widths of the layers. No
 convolution before a batch norm has a bias, which the norm would take away again.
 """
@@ -18,9 +19,8 @@ import chainer
 import chainer.functions as F
 import chainer.links as L
 
-from common.flags import Settings, launch
 from common.pictures import Samples
-from common.run import Run, uniform_noise
+from common.run import Run, Settings, launch
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,23 @@ CRITIC_UPDATES = 5  # per update of the generator
 CLIP = 0.01  # the critic's weights stay within [-CLIP, CLIP]: that bounds its slope
 
 # N batch, Z latent, C channels, H height, W width, h = H / 16, w = W / 16
+
+
+def preprocess(images, device):
+    """Images of 0 to 255 as the networks see them: (N, H, W, C) -> (N, C, H, W) in [-1, 1]."""
+    x = device.xp.moveaxis(device.send(images), -1, -3)
+    return x.astype(chainer.config.dtype, order="C") / 127.5 - 1
+
+
+def postprocess(x):
+    """The inverse: (N, C, H, W) in [-1, 1] -> (N, H, W, C) of 0 to 255."""
+    images = ((x.array + 1) * 127.5).round().clip(0, 255).astype("uint8")
+    return chainer.get_device("@numpy").send(images.transpose(0, 2, 3, 1))
+
+
+def draw_noise(random, config, *shape):
+    """Latent vectors, uniform on [-1, 1): (*shape, Z)."""
+    return random.uniform(-1, 1, (*shape, config.latent_dim)).astype(config.precision)
 
 
 class Generator(chainer.Chain):
@@ -101,7 +118,7 @@ class Critic(chainer.Chain):
 
 
 def around_one(array):
-    """The paper's initial scales of batch norm: N(1, 0.02)."""
+    """Scales of batch norm N(1, 0.02), as in DCGAN's code."""
     chainer.initializers.Normal(0.02)(array)
     array += 1
 
@@ -116,34 +133,36 @@ def generator_loss(fake_scores):
     return -F.mean(fake_scores)
 
 
-def critic_step(generator, critic, critic_optimizer, images, noise):
+def critic_step(networks, optimizers, images, noise):
     """Update the critic on real and fake images, then clip its weights; noise is (N, Z)."""
+    generator, critic = networks["generator"], networks["critic"]
     with chainer.no_backprop_mode():
         fakes = generator(noise)
-    # Real and fake images pass apart, so that batch norm never mixes their statistics.
+    # Real and fake images pass separately, so that batch norm never mixes their statistics.
     loss = critic_loss(critic(images), critic(fakes))
     critic.cleargrads()
     loss.backward()
-    critic_optimizer.update()
+    optimizers["critic"].update()
     for parameter in critic.params():  # not the running averages of batch norm
         parameter.array.clip(-CLIP, CLIP, out=parameter.array)
     return loss.array
 
 
-def generator_step(generator, critic, generator_optimizer, noise):
+def generator_step(networks, optimizers, noise):
     """Update the generator on what the critic says of it; noise is (N, Z)."""
+    generator, critic = networks["generator"], networks["critic"]
     loss = generator_loss(critic(generator(noise)))
     generator.cleargrads()
     loss.backward()
-    generator_optimizer.update()
+    optimizers["generator"].update()
     return loss.array
 
 
-def train_step(generator, critic, generator_optimizer, critic_optimizer, images, noise):
+def train_step(networks, optimizers, images, noise):
     """Update the critic on each batch, then the generator; noise is (batches + 1, N, Z)."""
     for batch, z in zip(images, noise[:-1], strict=True):
-        c_loss = critic_step(generator, critic, critic_optimizer, batch, z)
-    g_loss = generator_step(generator, critic, generator_optimizer, noise[-1])
+        c_loss = critic_step(networks, optimizers, batch, z)
+    g_loss = generator_step(networks, optimizers, noise[-1])
     return {"critic_loss": c_loss, "generator_loss": g_loss, "wasserstein": -c_loss}
 
 
@@ -153,45 +172,48 @@ def sample(generator, noise):
         return generator(noise)
 
 
+def build(config, image_shape, device):
+    """Both networks and their optimisers."""
+    networks = {
+        "generator": Generator(image_shape, config.latent_dim),
+        "critic": Critic(image_shape),
+    }
+    rmsprop = {"lr": config.learning_rate, "alpha": 0.99, "eps": 1e-8}
+    optimizers = {}
+    for name, network in networks.items():
+        network.to_device(device)
+        optimizers[name] = chainer.optimizers.RMSprop(**rmsprop).setup(network)
+    return networks, optimizers
+
+
 def main():
     """Train, or draw from a checkpoint, as the command line says."""
     run = Run(Config, __file__, __doc__)
     config = run.config
-    bridge.set_seed(config.seed)
-    device = bridge.find_device(config.device)
-    generator = Generator(run.image_shape, config.latent_dim)
-    critic = Critic(run.image_shape)
-    generator.to_device(device)
-    critic.to_device(device)
-    rmsprop = {"lr": config.learning_rate, "alpha": 0.99, "eps": 1e-8}
-    generator_optimizer = chainer.optimizers.RMSprop(**rmsprop).setup(generator)
-    critic_optimizer = chainer.optimizers.RMSprop(**rmsprop).setup(critic)
+    device = bridge.prepare(config.seed, config.device, config.precision)
+    networks, optimizers = build(config, run.image_shape, device)
+    run.connect(bridge, networks, optimizers)
 
-    def draw(count, random):
-        noise = uniform_noise(random, count, config.latent_dim)
-        return chainer.get_device("@numpy").send(sample(generator, device.send(noise)).array)
+    def make_noise(random, count):
+        return draw_noise(random, config, count)
 
-    run.connect(
-        bridge,
-        networks={"generator": generator, "critic": critic},
-        optimizers={"generator": generator_optimizer, "critic": critic_optimizer},
-        pictures=Samples(draw),
-    )
+    def draw(noise):
+        return postprocess(sample(networks["generator"], device.send(noise)))
+
+    samples = Samples(run.data, config.seed, make_noise, draw)
     if config.generate:
-        run.generate()
+        run.generate(samples)
         return
-    for step, batch in run.steps(batches=CRITIC_UPDATES):
-        images = device.send(batch.images)
-        noise = uniform_noise(run.random, CRITIC_UPDATES + 1, config.batch_size, config.latent_dim)
-        losses = train_step(
-            generator,
-            critic,
-            generator_optimizer,
-            critic_optimizer,
-            images,
-            device.send(noise),
-        )
+    run.begin(samples, batches=CRITIC_UPDATES)
+    for step, batch in run.steps():
+        images = preprocess(batch.images, device)
+        noise = draw_noise(run.random, config, CRITIC_UPDATES + 1, config.batch_size)
+        losses = train_step(networks, optimizers, images, device.send(noise))
         run.log(step, losses)
+        if run.samples_due(step):
+            run.save_samples(step, samples)
+        if run.checkpoint_due(step):
+            run.save_checkpoint(step)
 
 
 if __name__ == "__main__":

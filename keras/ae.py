@@ -2,6 +2,7 @@
 
 Paper: Baldi, Hornik (1989), https://doi.org/10.1016/0893-6080(89)90014-2
 Run:   python keras/ae.py --dataset cifar10
+Page:  docs/models/ae.md
 Without activations the best that it can learn is known: principal component analysis. A finished
 run sets its test error beside that of PCA with as many components.
 """
@@ -15,17 +16,19 @@ from typing import Annotated
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")  # torch and jax do as well
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+import numpy as np
+
 import keras
 from keras import layers, ops
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from common.bridges import keras as bridge
-from common.flags import Settings, launch
 from common.pictures import Reconstructions
-from common.run import Run
+from common.run import Run, Settings, launch
 
 from optimizers import Adam
+from trainers import Trainer
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,16 @@ class Config(Settings):
 
 
 # N batch, Z latent, C channels, H height, W width
+
+
+def preprocess(images):
+    """Images of 0 to 255 as the networks see them: (N, H, W, C) in [-1, 1]."""
+    return images.astype(keras.config.floatx()) / 127.5 - 1
+
+
+def postprocess(x):
+    """The inverse: (N, H, W, C) in [-1, 1] -> (N, H, W, C) of 0 to 255."""
+    return np.rint((x + 1) * 127.5).clip(0, 255).astype(np.uint8)
 
 
 class Encoder(keras.Model):
@@ -69,66 +82,72 @@ def reconstruction_loss(images, reconstructions):
     return ops.mean(ops.square(reconstructions - images))
 
 
-def join(encoder, decoder, optimizer):
-    """Both networks as one compiled model: image to reconstruction."""
-    image = keras.Input(encoder.input_shape[1:])
-    autoencoder = keras.Model(image, decoder(encoder(image)))
-    # On PyTorch, Keras clears gradients by the paths of weights, such as dense1/kernel, which two
-    # networks may share. As attributes both are cleared; else one's would add up over the steps.
-    autoencoder.encoder, autoencoder.decoder = encoder, decoder
-    # Built before compiled: with --resume the optimiser's state is set before the first step.
-    optimizer.build(autoencoder.trainable_variables)
-    autoencoder.compile(optimizer, reconstruction_loss, jit_compile=bridge.JIT_COMPILE)
-    return autoencoder
+class AutoencoderTrainer(Trainer):
+    """Images to the reconstruction loss: (N, H, W, C) -> ()."""
+
+    def call(self, images):
+        codes = self.encoder(images, training=True)
+        loss = reconstruction_loss(images, self.decoder(codes, training=True))
+        self.add_loss(loss)
+        return {"reconstruction_loss": loss}
 
 
-def train_step(autoencoder, images):
+def train_step(trainers, images):
     """Update both networks on a batch of images."""
-    return {"reconstruction_loss": autoencoder.train_on_batch(images, images)}
+    return trainers["autoencoder"].train_on_batch(images, return_dict=True)
 
 
-def evaluate(autoencoder, images):
-    """The loss of images, without an update."""
-    return {"reconstruction_loss": autoencoder.test_on_batch(images, images)}
-
-
-def reconstruct(autoencoder, images):
+def reconstruct(networks, images):
     """Compress images and restore them."""
-    return autoencoder.predict_on_batch(images)
+    return networks["decoder"].predict_on_batch(networks["encoder"].predict_on_batch(images))
+
+
+def evaluate(networks, images):
+    """The loss of images, without an update."""
+    loss = reconstruction_loss(images, reconstruct(networks, images))
+    return {"reconstruction_loss": loss}
+
+
+def build(config, image_shape):
+    """Both networks and the optimiser of all their weights."""
+    networks = {
+        "encoder": Encoder(image_shape, config.latent_dim),
+        "decoder": Decoder(image_shape, config.latent_dim),
+    }
+    trainers = {"autoencoder": AutoencoderTrainer(networks, trained=["encoder", "decoder"])}
+    adam = {"learning_rate": config.learning_rate, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8}
+    trainers["autoencoder"].compile(Adam(**adam))
+    return networks, trainers
 
 
 def main():
     """Train, or restore test images from a checkpoint, as the command line says."""
     run = Run(Config, __file__, __doc__)
     config = run.config
-    bridge.set_seed(config.seed)
-    bridge.find_device(config.device)
-    encoder = Encoder(run.image_shape, config.latent_dim)
-    decoder = Decoder(run.image_shape, config.latent_dim)
-    adam = {"learning_rate": config.learning_rate, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8}
-    optimizer = Adam(**adam)
-    autoencoder = join(encoder, decoder, optimizer)
+    bridge.prepare(config.seed, config.device, config.precision)
+    networks, trainers = build(config, run.image_shape)
+    run.connect(bridge, networks, trainers)
 
     def restore(images):
-        return reconstruct(autoencoder, images)
+        return postprocess(reconstruct(networks, preprocess(images)))
 
     def test(images, _):
-        return evaluate(autoencoder, images)
+        return evaluate(networks, preprocess(images))
 
-    run.connect(
-        bridge,
-        networks={"encoder": encoder, "decoder": decoder},
-        optimizers={"autoencoder": optimizer},
-        pictures=Reconstructions(restore),
-        evaluate=test,
-        pca_components=config.latent_dim,
-    )
+    samples = Reconstructions(run.data, restore)
     if config.generate:
-        run.generate()
+        run.generate(samples)
         return
+    run.begin(samples)
     for step, batch in run.steps():
-        losses = train_step(autoencoder, batch.images)
+        losses = train_step(trainers, preprocess(batch.images))
         run.log(step, losses)
+        if run.samples_due(step):
+            run.save_samples(step, samples)
+        if run.checkpoint_due(step):
+            run.save_checkpoint(step)
+    if config.steps:
+        run.evaluate(test, pca_components=config.latent_dim)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""Conditional GAN: a generator learns to draw images of the class that it is told, in Keras.
+"""Conditional GAN: a generator learns to draw images of a given class, in Keras.
 
 Paper: Mirza, Osindero (2014), https://arxiv.org/abs/1411.1784
 Run:   python keras/cgan.py --dataset cifar10
-Departures from the paper: the networks are DCGAN's (see dcgan.py). The generator is told the class
-as a one-hot vector beside its noise, the discriminator as a plane of ones among planes of zeros, a
-plane per class, beside the image's channels.
+Page:  docs/models/cgan.md
+Departures from the paper: the networks are DCGAN's (see dcgan.py). The generator sees the
+class as a one-hot vector beside its noise, the discriminator as a plane of ones among planes of
+zeros, a plane per class, beside the image's channels.
 """
 
 import os
@@ -16,19 +17,20 @@ from typing import Annotated
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")  # torch and jax do as well
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+import numpy as np
+
 import keras
 from keras import layers, ops
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from common.bridges import keras as bridge
-from common.flags import Settings, launch
 from common.pictures import ClassSamples
-from common.run import Run, uniform_noise
+from common.run import Run, Settings, launch
 
-from layers import BatchNormalization
+from layers import BatchNormalization, LeakyReLU
 from optimizers import Adam
-from players import Player
+from trainers import Trainer
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,21 @@ class Config(Settings):
 # N batch, Z latent, K classes, C channels, H height, W width, h = H / 16, w = W / 16
 
 
+def preprocess(images):
+    """Images of 0 to 255 as the networks see them: (N, H, W, C) in [-1, 1]."""
+    return images.astype(keras.config.floatx()) / 127.5 - 1
+
+
+def postprocess(x):
+    """The inverse: (N, H, W, C) in [-1, 1] -> (N, H, W, C) of 0 to 255."""
+    return np.rint((x + 1) * 127.5).clip(0, 255).astype(np.uint8)
+
+
+def draw_noise(random, config, *shape):
+    """Latent vectors, uniform on [-1, 1): (*shape, Z)."""
+    return random.uniform(-1, 1, (*shape, config.latent_dim)).astype(config.precision)
+
+
 class Generator(keras.Model):
     """Latent vector and class to image: (N, Z), (N,) -> (N, H, W, C) in [-1, 1]."""
 
@@ -57,8 +74,10 @@ class Generator(keras.Model):
         upsample = {"kernel_size": 5, "strides": 2, "padding": "valid", **normal}
         crop = ((2, 1), (2, 1))  # "valid" makes three rows and columns more than twice the size
         z, label = keras.Input((latent_dim,)), keras.Input((), dtype="int32")
-        told = layers.Concatenate()([z, ops.one_hot(label, classes)])  # (N, Z + K)
-        x = layers.Dense(256 * base[1] * base[2], **normal, name="dense")(told)
+        x = layers.Concatenate()(
+            [z, ops.one_hot(label, classes, dtype=keras.config.floatx())]
+        )  # (N, Z + K)
+        x = layers.Dense(256 * base[1] * base[2], **normal, name="dense")(x)
         x = layers.Permute((2, 3, 1))(layers.Reshape(base)(x))  # (N, h, w, 256)
         x = layers.ReLU()(BatchNormalization(**norm, name="norm1")(x))
         x = layers.Conv2DTranspose(512, **upsample, use_bias=False, name="deconv1")(x)
@@ -84,28 +103,30 @@ class Discriminator(keras.Model):
         pad = ((2, 1), (2, 1))  # as padding by 2; "same" would pad by 1 before and 2 after
         height, width, _ = image_shape
         image, label = keras.Input(image_shape), keras.Input((), dtype="int32")
-        planes = layers.RepeatVector(height * width)(ops.one_hot(label, classes))
+        planes = layers.RepeatVector(height * width)(
+            ops.one_hot(label, classes, dtype=keras.config.floatx())
+        )
         planes = layers.Reshape((height, width, classes))(planes)  # (N, H, W, K)
         x = layers.Concatenate()([image, planes])  # (N, H, W, C + K)
         x = layers.ZeroPadding2D(pad)(x)
         x = layers.Conv2D(32, **downsample, name="conv1")(x)  # (N, 8h, 8w, 32)
-        x = layers.ZeroPadding2D(pad)(layers.LeakyReLU(negative_slope=0.2)(x))
+        x = layers.ZeroPadding2D(pad)(LeakyReLU(negative_slope=0.2)(x))
         x = layers.Conv2D(64, **downsample, use_bias=False, name="conv2")(x)  # (N, 4h, 4w, 64)
         x = BatchNormalization(**norm, name="norm2")(x)
-        x = layers.ZeroPadding2D(pad)(layers.LeakyReLU(negative_slope=0.2)(x))
+        x = layers.ZeroPadding2D(pad)(LeakyReLU(negative_slope=0.2)(x))
         x = layers.Conv2D(128, **downsample, use_bias=False, name="conv3")(x)  # (N, 2h, 2w, 128)
         x = BatchNormalization(**norm, name="norm3")(x)
-        x = layers.ZeroPadding2D(pad)(layers.LeakyReLU(negative_slope=0.2)(x))
+        x = layers.ZeroPadding2D(pad)(LeakyReLU(negative_slope=0.2)(x))
         x = layers.Conv2D(256, **downsample, use_bias=False, name="conv4")(x)  # (N, h, w, 256)
         x = BatchNormalization(**norm, name="norm4")(x)
-        x = layers.LeakyReLU(negative_slope=0.2)(x)
+        x = LeakyReLU(negative_slope=0.2)(x)
         # (N, 256, h, w): the order that others flatten in
         x = layers.Flatten()(layers.Permute((3, 1, 2))(x))
         super().__init__([image, label], layers.Dense(1, **normal, name="dense")(x))  # (N, 1)
 
 
 def initial_settings():
-    """The paper's initial weights: N(0, 0.02); scales of batch norm N(1, 0.02); biases 0."""
+    """N(0, 0.02) as in the paper; scales of batch norm N(1, 0.02) as in DCGAN's code; biases 0."""
     # Without a generator of seeds, each use of an initialiser would give the same numbers again.
     seed = keras.random.SeedGenerator()
     normal = {"kernel_initializer": keras.initializers.RandomNormal(0.0, 0.02, seed)}
@@ -127,31 +148,37 @@ def generator_loss(fake_logits):
     return cross_entropy(ops.ones_like(fake_logits), fake_logits)
 
 
-def players(generator, discriminator, generator_optimizer, discriminator_optimizer):
-    """Both players as compiled models: D sees (images, labels, noise), G sees (noise, labels)."""
-    real, label = (keras.Input(like.shape[1:], dtype=like.dtype) for like in discriminator.inputs)
-    z = keras.Input(generator.inputs[0].shape[1:])
-    fakes = generator([z, label])
-    # Real and fake images pass apart, so that batch norm never mixes their statistics. Keras plays
-    # outputs from the last name to the first: real before fake, as the running averages need it.
-    fake_logits = discriminator([ops.stop_gradient(fakes), label])
-    logits = {"fake_logits": fake_logits, "real_logits": discriminator([real, label])}
-    discriminator_player = Player(discriminator, discriminator_loss, [real, label, z], logits)
-    logits = {"fake_logits": discriminator([fakes, label])}
-    generator_player = Player(generator, generator_loss, [z, label], logits)
-    # Built before compiled: with --resume the optimisers' state is set before the first step.
-    discriminator_optimizer.build(discriminator.trainable_variables)
-    generator_optimizer.build(generator.trainable_variables)
-    discriminator_player.compile(discriminator_optimizer, jit_compile=bridge.JIT_COMPILE)
-    generator_player.compile(generator_optimizer, jit_compile=bridge.JIT_COMPILE)
-    return generator_player, discriminator_player
+class DiscriminatorTrainer(Trainer):
+    """Images, labels and noise to the discriminator's loss: (N, H, W, C), (N,), (N, Z) -> ()."""
+
+    def call(self, inputs):
+        images, labels, noise = inputs
+        fakes = ops.stop_gradient(self.generator([noise, labels], training=True))
+        # Real and fake images pass separately, so that batch norm never mixes their statistics.
+        real_logits = self.discriminator([images, labels], training=True)
+        fake_logits = self.discriminator([fakes, labels], training=True)
+        loss = discriminator_loss(real_logits, fake_logits)
+        self.add_loss(loss)
+        return {"discriminator_loss": loss}
 
 
-def train_step(generator_player, discriminator_player, images, labels, noise):
+class GeneratorTrainer(Trainer):
+    """Labels and noise to the generator's loss: (N,), (N, Z) -> ()."""
+
+    def call(self, inputs):
+        labels, noise = inputs
+        fakes = self.generator([noise, labels], training=True)
+        loss = generator_loss(self.discriminator([fakes, labels], training=True))
+        self.add_loss(loss)
+        return {"generator_loss": loss}
+
+
+def train_step(trainers, images, labels, noise):
     """Update D on real and fake images of the same classes, then G; noise is (2, N, Z)."""
-    d_loss = discriminator_player.train_on_batch([images, labels, noise[0]])
-    g_loss = generator_player.train_on_batch([noise[1], labels])
-    return {"discriminator_loss": d_loss, "generator_loss": g_loss}
+    inputs = [images, labels, noise[0]]
+    d_loss = trainers["discriminator"].train_on_batch(inputs, return_dict=True)
+    g_loss = trainers["generator"].train_on_batch([labels, noise[1]], return_dict=True)
+    return d_loss | g_loss
 
 
 def sample(generator, noise, labels):
@@ -159,42 +186,50 @@ def sample(generator, noise, labels):
     return generator.predict_on_batch([noise, labels])
 
 
+def build(config, image_shape, classes):
+    """Both networks and their optimisers."""
+    networks = {
+        "generator": Generator(image_shape, config.latent_dim, classes),
+        "discriminator": Discriminator(image_shape, classes),
+    }
+    trainers = {
+        "generator": GeneratorTrainer(networks, trained=["generator"]),
+        "discriminator": DiscriminatorTrainer(networks, trained=["discriminator"]),
+    }
+    adam = {"learning_rate": config.learning_rate, "beta_1": 0.5, "beta_2": 0.999, "epsilon": 1e-8}
+    for trainer in trainers.values():
+        trainer.compile(Adam(**adam))
+    return networks, trainers
+
+
 def main():
     """Train, or draw from a checkpoint, as the command line says."""
     run = Run(Config, __file__, __doc__)
     config = run.config
-    bridge.set_seed(config.seed)
-    bridge.find_device(config.device)
-    classes = len(run.class_names)
-    generator = Generator(run.image_shape, config.latent_dim, classes)
-    discriminator = Discriminator(run.image_shape, classes)
-    adam = {"learning_rate": config.learning_rate, "beta_1": 0.5, "beta_2": 0.999, "epsilon": 1e-8}
-    generator_optimizer, discriminator_optimizer = Adam(**adam), Adam(**adam)
-    generator_player, discriminator_player = players(
-        generator, discriminator, generator_optimizer, discriminator_optimizer
-    )
-
-    def draw(labels, noise):
-        return sample(generator, noise, labels)
+    bridge.prepare(config.seed, config.device, config.precision)
+    networks, trainers = build(config, run.image_shape, len(run.class_names))
+    run.connect(bridge, networks, trainers)
 
     def make_noise(random, count):
-        return uniform_noise(random, count, config.latent_dim)
+        return draw_noise(random, config, count)
 
-    run.connect(
-        bridge,
-        networks={"generator": generator, "discriminator": discriminator},
-        optimizers={"generator": generator_optimizer, "discriminator": discriminator_optimizer},
-        pictures=ClassSamples(draw, make_noise),
-    )
+    def draw(noise, labels):
+        return postprocess(sample(networks["generator"], noise, labels))
+
+    samples = ClassSamples(run.data, config.seed, make_noise, draw, config.class_)
     if config.generate:
-        run.generate()
+        run.generate(samples)
         return
+    run.begin(samples)
     for step, batch in run.steps():
-        noise = uniform_noise(run.random, 2, config.batch_size, config.latent_dim)
-        losses = train_step(
-            generator_player, discriminator_player, batch.images, batch.labels, noise
-        )
+        images = preprocess(batch.images)
+        noise = draw_noise(run.random, config, 2, config.batch_size)
+        losses = train_step(trainers, images, batch.labels, noise)
         run.log(step, losses)
+        if run.samples_due(step):
+            run.save_samples(step, samples)
+        if run.checkpoint_due(step):
+            run.save_checkpoint(step)
 
 
 if __name__ == "__main__":

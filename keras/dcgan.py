@@ -2,11 +2,10 @@
 
 Paper: Radford, Metz, Chintala (2015), https://arxiv.org/abs/1511.06434
 Run:   python keras/dcgan.py --dataset cifar10
+Page:  docs/models/dcgan.md
 Departures from the paper: kernels of 5 padded alike on all sides, and the widths of the layers. No
 convolution before a batch norm has a bias: the norm takes it away again, so its gradient is nothing
 but rounding, which Adam blows up to full steps.
-The discriminator has batch norm, as in the paper; the exercise that lists it without learns to draw
-a single picture.
 """
 
 import os
@@ -18,19 +17,20 @@ from typing import Annotated
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")  # torch and jax do as well
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+import numpy as np
+
 import keras
 from keras import layers, ops
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from common.bridges import keras as bridge
-from common.flags import Settings, launch
 from common.pictures import Samples
-from common.run import Run, uniform_noise
+from common.run import Run, Settings, launch
 
-from layers import BatchNormalization
+from layers import BatchNormalization, LeakyReLU
 from optimizers import Adam
-from players import Player
+from trainers import Trainer
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,21 @@ class Config(Settings):
 
 
 # N batch, Z latent, C channels, H height, W width, h = H / 16, w = W / 16
+
+
+def preprocess(images):
+    """Images of 0 to 255 as the networks see them: (N, H, W, C) in [-1, 1]."""
+    return images.astype(keras.config.floatx()) / 127.5 - 1
+
+
+def postprocess(x):
+    """The inverse: (N, H, W, C) in [-1, 1] -> (N, H, W, C) of 0 to 255."""
+    return np.rint((x + 1) * 127.5).clip(0, 255).astype(np.uint8)
+
+
+def draw_noise(random, config, *shape):
+    """Latent vectors, uniform on [-1, 1): (*shape, Z)."""
+    return random.uniform(-1, 1, (*shape, config.latent_dim)).astype(config.precision)
 
 
 class Generator(keras.Model):
@@ -85,23 +100,23 @@ class Discriminator(keras.Model):
         image = keras.Input(image_shape)
         x = layers.ZeroPadding2D(pad)(image)
         x = layers.Conv2D(32, **downsample, name="conv1")(x)  # (N, 8h, 8w, 32)
-        x = layers.ZeroPadding2D(pad)(layers.LeakyReLU(negative_slope=0.2)(x))
+        x = layers.ZeroPadding2D(pad)(LeakyReLU(negative_slope=0.2)(x))
         x = layers.Conv2D(64, **downsample, use_bias=False, name="conv2")(x)  # (N, 4h, 4w, 64)
         x = BatchNormalization(**norm, name="norm2")(x)
-        x = layers.ZeroPadding2D(pad)(layers.LeakyReLU(negative_slope=0.2)(x))
+        x = layers.ZeroPadding2D(pad)(LeakyReLU(negative_slope=0.2)(x))
         x = layers.Conv2D(128, **downsample, use_bias=False, name="conv3")(x)  # (N, 2h, 2w, 128)
         x = BatchNormalization(**norm, name="norm3")(x)
-        x = layers.ZeroPadding2D(pad)(layers.LeakyReLU(negative_slope=0.2)(x))
+        x = layers.ZeroPadding2D(pad)(LeakyReLU(negative_slope=0.2)(x))
         x = layers.Conv2D(256, **downsample, use_bias=False, name="conv4")(x)  # (N, h, w, 256)
         x = BatchNormalization(**norm, name="norm4")(x)
-        x = layers.LeakyReLU(negative_slope=0.2)(x)
+        x = LeakyReLU(negative_slope=0.2)(x)
         # (N, 256, h, w): the order that others flatten in
         x = layers.Flatten()(layers.Permute((3, 1, 2))(x))
         super().__init__(image, layers.Dense(1, **normal, name="dense")(x))  # (N, 1)
 
 
 def initial_settings():
-    """The paper's initial weights: N(0, 0.02); scales of batch norm N(1, 0.02); biases 0."""
+    """N(0, 0.02) as in the paper; scales of batch norm N(1, 0.02) as in its code; biases 0."""
     # Without a generator of seeds, each use of an initialiser would give the same numbers again.
     seed = keras.random.SeedGenerator()
     normal = {"kernel_initializer": keras.initializers.RandomNormal(0.0, 0.02, seed)}
@@ -123,29 +138,35 @@ def generator_loss(fake_logits):
     return cross_entropy(ops.ones_like(fake_logits), fake_logits)
 
 
-def players(generator, discriminator, generator_optimizer, discriminator_optimizer):
-    """Both players as compiled models: D sees (images, noise), G sees noise."""
-    real, z = keras.Input(discriminator.input_shape[1:]), keras.Input(generator.input_shape[1:])
-    fakes = generator(z)
-    # Real and fake images pass apart, so that batch norm never mixes their statistics. Keras plays
-    # outputs from the last name to the first: real before fake, as the running averages need it.
-    fake_logits = discriminator(ops.stop_gradient(fakes))
-    logits = {"fake_logits": fake_logits, "real_logits": discriminator(real)}
-    discriminator_player = Player(discriminator, discriminator_loss, [real, z], logits)
-    generator_player = Player(generator, generator_loss, z, {"fake_logits": discriminator(fakes)})
-    # Built before compiled: with --resume the optimisers' state is set before the first step.
-    discriminator_optimizer.build(discriminator.trainable_variables)
-    generator_optimizer.build(generator.trainable_variables)
-    discriminator_player.compile(discriminator_optimizer, jit_compile=bridge.JIT_COMPILE)
-    generator_player.compile(generator_optimizer, jit_compile=bridge.JIT_COMPILE)
-    return generator_player, discriminator_player
+class DiscriminatorTrainer(Trainer):
+    """Images and noise to the discriminator's loss: (N, H, W, C), (N, Z) -> ()."""
+
+    def call(self, inputs):
+        images, noise = inputs
+        fakes = ops.stop_gradient(self.generator(noise, training=True))
+        # Real and fake images pass apart, so that batch norm never mixes their statistics.
+        real_logits = self.discriminator(images, training=True)
+        fake_logits = self.discriminator(fakes, training=True)
+        loss = discriminator_loss(real_logits, fake_logits)
+        self.add_loss(loss)
+        return {"discriminator_loss": loss}
 
 
-def train_step(generator_player, discriminator_player, images, noise):
+class GeneratorTrainer(Trainer):
+    """Noise to the generator's loss: (N, Z) -> ()."""
+
+    def call(self, noise):
+        fakes = self.generator(noise, training=True)
+        loss = generator_loss(self.discriminator(fakes, training=True))
+        self.add_loss(loss)
+        return {"generator_loss": loss}
+
+
+def train_step(trainers, images, noise):
     """Update D on real and fake images, then G on fresh noise; noise is (2, N, Z)."""
-    d_loss = discriminator_player.train_on_batch([images, noise[0]])
-    g_loss = generator_player.train_on_batch(noise[1])
-    return {"discriminator_loss": d_loss, "generator_loss": g_loss}
+    d_loss = trainers["discriminator"].train_on_batch([images, noise[0]], return_dict=True)
+    g_loss = trainers["generator"].train_on_batch(noise[1], return_dict=True)
+    return d_loss | g_loss
 
 
 def sample(generator, noise):
@@ -153,36 +174,49 @@ def sample(generator, noise):
     return generator.predict_on_batch(noise)
 
 
+def build(config, image_shape):
+    """Both networks and their trainers."""
+    networks = {
+        "generator": Generator(image_shape, config.latent_dim),
+        "discriminator": Discriminator(image_shape),
+    }
+    trainers = {
+        "generator": GeneratorTrainer(networks, trained=["generator"]),
+        "discriminator": DiscriminatorTrainer(networks, trained=["discriminator"]),
+    }
+    adam = {"learning_rate": config.learning_rate, "beta_1": 0.5, "beta_2": 0.999, "epsilon": 1e-8}
+    for trainer in trainers.values():
+        trainer.compile(Adam(**adam))
+    return networks, trainers
+
+
 def main():
     """Train, or draw from a checkpoint, as the command line says."""
     run = Run(Config, __file__, __doc__)
     config = run.config
-    bridge.set_seed(config.seed)
-    bridge.find_device(config.device)
-    generator = Generator(run.image_shape, config.latent_dim)
-    discriminator = Discriminator(run.image_shape)
-    adam = {"learning_rate": config.learning_rate, "beta_1": 0.5, "beta_2": 0.999, "epsilon": 1e-8}
-    generator_optimizer, discriminator_optimizer = Adam(**adam), Adam(**adam)
-    generator_player, discriminator_player = players(
-        generator, discriminator, generator_optimizer, discriminator_optimizer
-    )
+    bridge.prepare(config.seed, config.device, config.precision)
+    networks, trainers = build(config, run.image_shape)
+    run.connect(bridge, networks, trainers)
 
-    def draw(count, random):
-        return sample(generator, uniform_noise(random, count, config.latent_dim))
+    def make_noise(random, count):
+        return draw_noise(random, config, count)
 
-    run.connect(
-        bridge,
-        networks={"generator": generator, "discriminator": discriminator},
-        optimizers={"generator": generator_optimizer, "discriminator": discriminator_optimizer},
-        pictures=Samples(draw),
-    )
+    def draw(noise):
+        return postprocess(sample(networks["generator"], noise))
+
+    samples = Samples(run.data, config.seed, make_noise, draw)
     if config.generate:
-        run.generate()
+        run.generate(samples)
         return
+    run.begin(samples)
     for step, batch in run.steps():
-        noise = uniform_noise(run.random, 2, config.batch_size, config.latent_dim)
-        losses = train_step(generator_player, discriminator_player, batch.images, noise)
-        run.log(step, losses)
+        images = preprocess(batch.images)
+        noise = draw_noise(run.random, config, 2, config.batch_size)
+        run.log(step, train_step(trainers, images, noise))
+        if run.samples_due(step):
+            run.save_samples(step, samples)
+        if run.checkpoint_due(step):
+            run.save_checkpoint(step)
 
 
 if __name__ == "__main__":

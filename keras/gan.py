@@ -2,7 +2,9 @@
 
 Paper: Goodfellow and others (2014), https://arxiv.org/abs/1406.2661
 Run:   python keras/gan.py --dataset mnist
-Departures from the paper: leaky ReLU in place of maxout, no dropout, and Adam.
+Page:  docs/models/gan.md
+Departures from the paper: leaky ReLU in place of maxout, no dropout, Adam, and batch norm in the
+generator, without which its samples all look alike.
 """
 
 import os
@@ -14,25 +16,25 @@ from typing import Annotated
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")  # torch and jax do as well
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+import numpy as np
+
 import keras
 from keras import layers, ops
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from common.bridges import keras as bridge
-from common.flags import Settings, launch
 from common.pictures import Samples
-from common.run import Run, uniform_noise
+from common.run import Run, Settings, launch
 
+from layers import BatchNormalization, LeakyReLU
 from optimizers import Adam
-from players import Player
+from trainers import Trainer
 
 
 @dataclass(frozen=True)
 class Config(Settings):
     """The settings of this model; every line is a flag."""
-
-    pixel_range = (0, 1)  # of a sigmoid
 
     steps: Annotated[int, "training steps; 0 writes the initial checkpoint and stops", 0] = 3000
     batch_size: Annotated[int, "images per step", 2] = 64
@@ -43,19 +45,37 @@ class Config(Settings):
 # N batch, Z latent, C channels, H height, W width
 
 
+def preprocess(images):
+    """Images of 0 to 255 as the networks see them: (N, H, W, C) in [0, 1]."""
+    return images.astype(keras.config.floatx()) / 255
+
+
+def postprocess(x):
+    """The inverse: (N, H, W, C) in [0, 1] -> (N, H, W, C) of 0 to 255."""
+    return np.rint(x * 255).clip(0, 255).astype(np.uint8)
+
+
+def draw_noise(random, config, *shape):
+    """Latent vectors, uniform on [-1, 1): (*shape, Z)."""
+    return random.uniform(-1, 1, (*shape, config.latent_dim)).astype(config.precision)
+
+
 class Generator(keras.Model):
     """Latent vector to image: (N, Z) -> (N, H, W, C) in [0, 1]."""
 
     def __init__(self, image_shape, latent_dim):
         height, width, channels = image_shape
         glorot = {"kernel_initializer": "glorot_uniform"}
+        norm = {"epsilon": 1e-5, "momentum": 0.9}
         z = keras.Input((latent_dim,))
         x = layers.Dense(128, **glorot, name="dense1")(z)
-        x = layers.LeakyReLU(negative_slope=0.2)(x)
-        x = layers.Dense(256, **glorot, name="dense2")(x)
-        x = layers.LeakyReLU(negative_slope=0.2)(x)
-        x = layers.Dense(512, **glorot, name="dense3")(x)
-        x = layers.LeakyReLU(negative_slope=0.2)(x)
+        x = LeakyReLU(negative_slope=0.2)(x)
+        x = layers.Dense(256, **glorot, use_bias=False, name="dense2")(x)
+        x = BatchNormalization(**norm, name="norm2")(x)
+        x = LeakyReLU(negative_slope=0.2)(x)
+        x = layers.Dense(512, **glorot, use_bias=False, name="dense3")(x)
+        x = BatchNormalization(**norm, name="norm3")(x)
+        x = LeakyReLU(negative_slope=0.2)(x)
         x = layers.Dense(channels * height * width, **glorot, name="dense4")(x)
         # (N, C * H * W), the order that others unfold
         x = layers.Reshape((channels, height, width))(layers.Activation("sigmoid")(x))
@@ -71,9 +91,9 @@ class Discriminator(keras.Model):
         # (N, C, H, W): the order that others flatten in
         x = layers.Flatten()(layers.Permute((3, 1, 2))(image))
         x = layers.Dense(512, **glorot, name="dense1")(x)
-        x = layers.LeakyReLU(negative_slope=0.2)(x)
+        x = LeakyReLU(negative_slope=0.2)(x)
         x = layers.Dense(256, **glorot, name="dense2")(x)
-        x = layers.LeakyReLU(negative_slope=0.2)(x)
+        x = LeakyReLU(negative_slope=0.2)(x)
         # (N, 1); no sigmoid, for the losses are from logits
         super().__init__(image, layers.Dense(1, **glorot, name="dense3")(x))
 
@@ -92,64 +112,85 @@ def generator_loss(fake_logits):
     return cross_entropy(ops.ones_like(fake_logits), fake_logits)
 
 
-def players(generator, discriminator, generator_optimizer, discriminator_optimizer):
-    """Both players as compiled models: D sees (images, noise), G sees noise."""
-    real, z = keras.Input(discriminator.input_shape[1:]), keras.Input(generator.input_shape[1:])
-    fakes = generator(z)
-    fake_logits = discriminator(ops.stop_gradient(fakes))
-    logits = {"real_logits": discriminator(real), "fake_logits": fake_logits}
-    discriminator_player = Player(discriminator, discriminator_loss, [real, z], logits)
-    generator_player = Player(generator, generator_loss, z, {"fake_logits": discriminator(fakes)})
-    # Built before compiled: with --resume the optimisers' state is set before the first step.
-    discriminator_optimizer.build(discriminator.trainable_variables)
-    generator_optimizer.build(generator.trainable_variables)
-    discriminator_player.compile(discriminator_optimizer, jit_compile=bridge.JIT_COMPILE)
-    generator_player.compile(generator_optimizer, jit_compile=bridge.JIT_COMPILE)
-    return generator_player, discriminator_player
+class DiscriminatorTrainer(Trainer):
+    """Images and noise to the discriminator's loss: (N, H, W, C), (N, Z) -> ()."""
+
+    def call(self, inputs):
+        images, noise = inputs
+        fakes = ops.stop_gradient(self.generator(noise, training=True))
+        real_logits = self.discriminator(images, training=True)
+        fake_logits = self.discriminator(fakes, training=True)
+        loss = discriminator_loss(real_logits, fake_logits)
+        self.add_loss(loss)
+        return {"discriminator_loss": loss}
 
 
-def train_step(generator_player, discriminator_player, images, noise):
+class GeneratorTrainer(Trainer):
+    """Noise to the generator's loss: (N, Z) -> ()."""
+
+    def call(self, noise):
+        fakes = self.generator(noise, training=True)
+        loss = generator_loss(self.discriminator(fakes, training=True))
+        self.add_loss(loss)
+        return {"generator_loss": loss}
+
+
+def train_step(trainers, images, noise):
     """Update D on real and fake images, then G on fresh noise; noise is (2, N, Z)."""
-    d_loss = discriminator_player.train_on_batch([images, noise[0]])
-    g_loss = generator_player.train_on_batch(noise[1])
-    return {"discriminator_loss": d_loss, "generator_loss": g_loss}
+    d_loss = trainers["discriminator"].train_on_batch([images, noise[0]], return_dict=True)
+    g_loss = trainers["generator"].train_on_batch(noise[1], return_dict=True)
+    return d_loss | g_loss
 
 
 def sample(generator, noise):
-    """Draw an image from each latent vector."""
+    """Draw an image from each latent vector, with the running averages of batch norm."""
     return generator.predict_on_batch(noise)
+
+
+def build(config, image_shape):
+    """Both networks and their optimisers."""
+    networks = {
+        "generator": Generator(image_shape, config.latent_dim),
+        "discriminator": Discriminator(image_shape),
+    }
+    trainers = {
+        "generator": GeneratorTrainer(networks, trained=["generator"]),
+        "discriminator": DiscriminatorTrainer(networks, trained=["discriminator"]),
+    }
+    adam = {"learning_rate": config.learning_rate, "beta_1": 0.5, "beta_2": 0.999, "epsilon": 1e-8}
+    for trainer in trainers.values():
+        trainer.compile(Adam(**adam))
+    return networks, trainers
 
 
 def main():
     """Train, or draw from a checkpoint, as the command line says."""
     run = Run(Config, __file__, __doc__)
     config = run.config
-    bridge.set_seed(config.seed)
-    bridge.find_device(config.device)
-    generator = Generator(run.image_shape, config.latent_dim)
-    discriminator = Discriminator(run.image_shape)
-    adam = {"learning_rate": config.learning_rate, "beta_1": 0.5, "beta_2": 0.999, "epsilon": 1e-8}
-    generator_optimizer, discriminator_optimizer = Adam(**adam), Adam(**adam)
-    generator_player, discriminator_player = players(
-        generator, discriminator, generator_optimizer, discriminator_optimizer
-    )
+    bridge.prepare(config.seed, config.device, config.precision)
+    networks, trainers = build(config, run.image_shape)
+    run.connect(bridge, networks, trainers)
 
-    def draw(count, random):
-        return sample(generator, uniform_noise(random, count, config.latent_dim))
+    def make_noise(random, count):
+        return draw_noise(random, config, count)
 
-    run.connect(
-        bridge,
-        networks={"generator": generator, "discriminator": discriminator},
-        optimizers={"generator": generator_optimizer, "discriminator": discriminator_optimizer},
-        pictures=Samples(draw),
-    )
+    def draw(noise):
+        return postprocess(sample(networks["generator"], noise))
+
+    samples = Samples(run.data, config.seed, make_noise, draw)
     if config.generate:
-        run.generate()
+        run.generate(samples)
         return
+    run.begin(samples)
     for step, batch in run.steps():
-        noise = uniform_noise(run.random, 2, config.batch_size, config.latent_dim)
-        losses = train_step(generator_player, discriminator_player, batch.images, noise)
+        images = preprocess(batch.images)
+        noise = draw_noise(run.random, config, 2, config.batch_size)
+        losses = train_step(trainers, images, noise)
         run.log(step, losses)
+        if run.samples_due(step):
+            run.save_samples(step, samples)
+        if run.checkpoint_due(step):
+            run.save_checkpoint(step)
 
 
 if __name__ == "__main__":

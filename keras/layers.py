@@ -1,21 +1,28 @@
-"""The one layer of Keras that counts otherwise than the other frameworks."""
+"""Layers of Keras that compute something else than the other frameworks' do."""
 
 import keras
 from keras import ops
 
 
 class BatchNormalization(keras.layers.BatchNormalization):
-    """Keras' own, but with an unbiased running variance: divided by n - 1, as all others have it.
+    """Keras' own, but with an unbiased running variance: divided by n - 1, as in PyTorch.
 
-    n is the number of values per channel in a batch. What a batch is normalised by stays biased,
-    as everywhere.
+    n is the number of values per channel in a batch. The variance that a batch is normalised by
+    stays biased, as it is everywhere.
     """
 
     def call(self, inputs, training=None, mask=None):
         kept = self.momentum * ops.convert_to_tensor(self.moving_variance)
         outputs = super().call(inputs, training=training, mask=mask)
         if training and self.trainable:
-            count = ops.cast(ops.size(inputs) / inputs.shape[self.axis], "float32")
+            n = ops.cast(ops.size(inputs[..., 0]), self.moving_variance.dtype)
             added = self.moving_variance - kept
-            self.moving_variance.assign(kept + added * (count / (count - 1)))
+            self.moving_variance.assign(kept + added * (n / (n - 1)))
         return outputs
+
+
+class LeakyReLU(keras.layers.LeakyReLU):
+    """Keras' own, which on TensorFlow rounds the slope to float32, whatever the precision."""
+
+    def call(self, inputs):
+        return ops.where(inputs > 0, inputs, self.negative_slope * inputs)

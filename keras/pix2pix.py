@@ -2,11 +2,14 @@
 
 Paper: Isola, Zhu, Zhou, Efros (2016), https://arxiv.org/abs/1611.07004
 Run:   python keras/pix2pix.py --task edges
-Departures from the paper: five levels instead of eight, for images of 64 pixels; batches of 4, with
-batch norm in the innermost level too. No convolution before a batch norm has a bias: the norm takes
-it away again, so its gradient is nothing but rounding, which Adam blows up to full steps.
-The paper keeps dropout and the batch's own statistics when it translates. Here translations have no
-dropout and use the running averages, so that the same source always gives the same picture.
+Page:  docs/models/pix2pix.md
+Departures from the paper: five levels instead of eight, for images of 64 pixels; dropout in two
+levels instead of three; no jitter of size and place; patches of 70 pixels, wider than such images;
+batches of 4, with batch norm in the innermost level too. No convolution before a batch norm has a
+bias: the norm takes it away again, so its gradient is nothing but rounding, which Adam blows up to
+full steps. The paper keeps dropout and the batch's own statistics when it translates. Here
+translations have no dropout and use the running averages, so that the same source always gives the
+same picture.
 """
 
 import os
@@ -18,21 +21,21 @@ from typing import Annotated
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")  # torch and jax do as well
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+import numpy as np
+
 import keras
 from keras import layers, ops
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from common.bridges import keras as bridge
-from common.flags import Settings, launch
 from common.pictures import Translations
-from common.run import Run
+from common.run import Run, Settings, launch
 
-from layers import BatchNormalization
+from layers import BatchNormalization, LeakyReLU
 from optimizers import Adam
-from players import Player
+from trainers import Trainer
 
-DROPOUT = 0.5  # share of the features dropped in the two innermost levels on the way up
 L1_WEIGHT = 100  # of the reconstruction loss in the generator's
 
 
@@ -45,42 +48,57 @@ class Config(Settings):
     steps: Annotated[int, "training steps; 0 writes the initial checkpoint and stops", 0] = 1000
     batch_size: Annotated[int, "images per step", 2] = 4
     learning_rate: Annotated[float, "step size of Adam", 0] = 2e-4
-    task: Annotated[str, "segmentation, colorization, edges or pairs"] = "segmentation"
+    dropout: Annotated[float, "share of features dropped in the two innermost levels up", 0, 1] = (
+        0.5
+    )
+    task: Annotated[
+        str, "what the source is", ("segmentation", "colorization", "edges", "pairs")
+    ] = "segmentation"
     input: Annotated[str | None, "picture or folder to translate with --generate"] = None
 
 
 # N batch, C channels, H height, W width, h = H / 32, w = W / 32
 
 
+def preprocess(images):
+    """Images of 0 to 255 as the networks see them: (N, H, W, C) in [-1, 1]."""
+    return images.astype(keras.config.floatx()) / 127.5 - 1
+
+
+def postprocess(x):
+    """The inverse: (N, H, W, C) in [-1, 1] -> (N, H, W, C) of 0 to 255."""
+    return np.rint((x + 1) * 127.5).clip(0, 255).astype(np.uint8)
+
+
 class Generator(keras.Model):
     """Source to image: (N, H, W, C) -> (N, H, W, C) in [-1, 1]."""
 
-    def __init__(self, image_shape):
+    def __init__(self, image_shape, dropout):
         channels = image_shape[-1]
         normal, norm = initial_settings()
         # With a kernel of 4 and a stride of 2, "same" pads (and crops) by 1 on every side.
         by_two = {"kernel_size": 4, "strides": 2, "padding": "same", **normal}
         source = keras.Input(image_shape)
         down1 = layers.Conv2D(64, **by_two, name="conv1")(source)  # (N, 16h, 16w, 64)
-        x = layers.LeakyReLU(negative_slope=0.2)(down1)
+        x = LeakyReLU(negative_slope=0.2)(down1)
         x = layers.Conv2D(128, **by_two, use_bias=False, name="conv2")(x)
         down2 = BatchNormalization(**norm, name="norm2")(x)  # (N, 8h, 8w, 128)
-        x = layers.LeakyReLU(negative_slope=0.2)(down2)
+        x = LeakyReLU(negative_slope=0.2)(down2)
         x = layers.Conv2D(256, **by_two, use_bias=False, name="conv3")(x)
         down3 = BatchNormalization(**norm, name="norm3")(x)  # (N, 4h, 4w, 256)
-        x = layers.LeakyReLU(negative_slope=0.2)(down3)
+        x = LeakyReLU(negative_slope=0.2)(down3)
         x = layers.Conv2D(512, **by_two, use_bias=False, name="conv4")(x)
         down4 = BatchNormalization(**norm, name="norm4")(x)  # (N, 2h, 2w, 512)
-        x = layers.LeakyReLU(negative_slope=0.2)(down4)
+        x = LeakyReLU(negative_slope=0.2)(down4)
         x = layers.Conv2D(512, **by_two, use_bias=False, name="conv5")(x)
         x = BatchNormalization(**norm, name="norm5")(x)  # (N, h, w, 512)
         x = layers.ReLU()(x)
         x = layers.Conv2DTranspose(512, **by_two, use_bias=False, name="deconv1")(x)
-        x = layers.Dropout(DROPOUT)(BatchNormalization(**norm, name="norm6")(x))
+        x = layers.Dropout(dropout)(BatchNormalization(**norm, name="norm6")(x))
         # From here on the mirror layer's features are among the inputs.
         x = layers.ReLU()(layers.Concatenate()([x, down4]))  # (N, 2h, 2w, 512 + 512)
         x = layers.Conv2DTranspose(256, **by_two, use_bias=False, name="deconv2")(x)
-        x = layers.Dropout(DROPOUT)(BatchNormalization(**norm, name="norm7")(x))
+        x = layers.Dropout(dropout)(BatchNormalization(**norm, name="norm7")(x))
         x = layers.ReLU()(layers.Concatenate()([x, down3]))  # (N, 4h, 4w, 256 + 256)
         x = layers.Conv2DTranspose(128, **by_two, use_bias=False, name="deconv3")(x)
         x = BatchNormalization(**norm, name="norm8")(x)
@@ -104,22 +122,22 @@ class Discriminator(keras.Model):
         source, image = keras.Input(image_shape), keras.Input(image_shape)
         x = layers.Concatenate()([source, image])  # (N, H, W, 2C)
         x = layers.Conv2D(64, **by_two, name="conv1")(x)  # (N, 16h, 16w, 64)
-        x = layers.LeakyReLU(negative_slope=0.2)(x)
+        x = LeakyReLU(negative_slope=0.2)(x)
         x = layers.Conv2D(128, **by_two, use_bias=False, name="conv2")(x)  # (N, 8h, 8w, 128)
-        x = layers.LeakyReLU(negative_slope=0.2)(BatchNormalization(**norm, name="norm2")(x))
+        x = LeakyReLU(negative_slope=0.2)(BatchNormalization(**norm, name="norm2")(x))
         x = layers.Conv2D(256, **by_two, use_bias=False, name="conv3")(x)  # (N, 4h, 4w, 256)
-        x = layers.LeakyReLU(negative_slope=0.2)(BatchNormalization(**norm, name="norm3")(x))
+        x = LeakyReLU(negative_slope=0.2)(BatchNormalization(**norm, name="norm3")(x))
         x = layers.ZeroPadding2D(1)(x)
         x = layers.Conv2D(512, **by_one, use_bias=False, name="conv4")(x)
         x = BatchNormalization(**norm, name="norm4")(x)  # (N, 4h - 1, 4w - 1, 512)
-        x = layers.LeakyReLU(negative_slope=0.2)(x)
+        x = LeakyReLU(negative_slope=0.2)(x)
         x = layers.ZeroPadding2D(1)(x)
         x = layers.Conv2D(1, **by_one, name="conv5")(x)  # (N, 4h - 2, 4w - 2, 1)
         super().__init__([source, image], x)
 
 
 def initial_settings():
-    """The paper's initial weights: N(0, 0.02); scales of batch norm N(1, 0.02); biases 0."""
+    """N(0, 0.02) as in the paper; scales of batch norm N(1, 0.02) as in DCGAN's code; biases 0."""
     # Without a generator of seeds, each use of an initialiser would give the same numbers again.
     seed = keras.random.SeedGenerator()
     normal = {"kernel_initializer": keras.initializers.RandomNormal(0.0, 0.02, seed)}
@@ -157,40 +175,38 @@ def generator_loss(fake_logits, fakes, images):
     }
 
 
-def players(generator, discriminator, generator_optimizer, discriminator_optimizer):
-    """Both players as compiled models, which see (sources, images)."""
-    pair = [keras.Input(shape[1:]) for shape in discriminator.input_shape]
-    sources, images = pair
-    fakes = generator(sources)
-    # Real and fake images pass apart, so that batch norm never mixes their statistics. Keras plays
-    # outputs from the last name to the first: real before fake, as the running averages need it.
-    fake_logits = discriminator([sources, ops.stop_gradient(fakes)])
-    logits = {"fake_logits": fake_logits, "real_logits": discriminator(pair)}
-    discriminator_player = Player(discriminator, discriminator_loss, pair, logits)
-    outputs = {
-        "fake_logits": discriminator([sources, fakes]),
-        "fakes": fakes,
-        "images": images,
-    }
-    parts = ("adversarial_loss", "reconstruction_loss", "generator_loss")
-    generator_player = Player(generator, generator_loss, pair, outputs, parts)
-    # Built before compiled: with --resume the optimisers' state is set before the first step.
-    discriminator_optimizer.build(discriminator.trainable_variables)
-    generator_optimizer.build(generator.trainable_variables)
-    discriminator_player.compile(discriminator_optimizer, jit_compile=bridge.JIT_COMPILE)
-    generator_player.compile(generator_optimizer, jit_compile=bridge.JIT_COMPILE)
-    return generator_player, discriminator_player
+class DiscriminatorTrainer(Trainer):
+    """Sources and images to the discriminator's loss: (N, H, W, C), (N, H, W, C) -> ()."""
+
+    def call(self, inputs):
+        sources, images = inputs
+        fakes = ops.stop_gradient(self.generator(sources, training=True))
+        # Real and fake images pass separately, so that batch norm never mixes their statistics.
+        real_logits = self.discriminator([sources, images], training=True)
+        fake_logits = self.discriminator([sources, fakes], training=True)
+        loss = discriminator_loss(real_logits, fake_logits)
+        self.add_loss(loss)
+        return {"discriminator_loss": loss}
 
 
-def train_step(generator_player, discriminator_player, sources, images):
+class GeneratorTrainer(Trainer):
+    """Sources and images to the generator's losses: (N, H, W, C), (N, H, W, C) -> ()."""
+
+    def call(self, inputs):
+        sources, images = inputs
+        fakes = self.generator(sources, training=True)
+        fake_logits = self.discriminator([sources, fakes], training=True)
+        losses = generator_loss(fake_logits, fakes, images)
+        self.add_loss(losses["generator_loss"])
+        return losses
+
+
+def train_step(trainers, sources, images):
     """Update D on real and translated images beside their sources, then G."""
     # G translates once for each update, so that each has a dropout of its own.
-    d_loss = discriminator_player.train_on_batch([sources, images])
-    g_losses = generator_player.train_on_batch([sources, images], return_dict=True)
-    return {
-        "discriminator_loss": d_loss,
-        **{part: g_losses[part] for part in generator_player.parts},
-    }
+    d_loss = trainers["discriminator"].train_on_batch([sources, images], return_dict=True)
+    g_losses = trainers["generator"].train_on_batch([sources, images], return_dict=True)
+    return d_loss | g_losses
 
 
 def translate(generator, sources):
@@ -198,35 +214,47 @@ def translate(generator, sources):
     return generator.predict_on_batch(sources)
 
 
+def build(config, image_shape):
+    """Both networks and their optimisers."""
+    networks = {
+        "generator": Generator(image_shape, config.dropout),
+        "discriminator": Discriminator(image_shape),
+    }
+    trainers = {
+        "generator": GeneratorTrainer(networks, trained=["generator"]),
+        "discriminator": DiscriminatorTrainer(networks, trained=["discriminator"]),
+    }
+    adam = {"learning_rate": config.learning_rate, "beta_1": 0.5, "beta_2": 0.999, "epsilon": 1e-8}
+    for trainer in trainers.values():
+        trainer.compile(Adam(**adam))
+    return networks, trainers
+
+
 def main():
     """Train, or translate with a checkpoint, as the command line says."""
     run = Run(Config, __file__, __doc__)
     config = run.config
-    bridge.set_seed(config.seed)
-    bridge.find_device(config.device)
-    generator = Generator(run.image_shape)
-    discriminator = Discriminator(run.image_shape)
-    adam = {"learning_rate": config.learning_rate, "beta_1": 0.5, "beta_2": 0.999, "epsilon": 1e-8}
-    generator_optimizer, discriminator_optimizer = Adam(**adam), Adam(**adam)
-    generator_player, discriminator_player = players(
-        generator, discriminator, generator_optimizer, discriminator_optimizer
-    )
+    bridge.prepare(config.seed, config.device, config.precision)
+    networks, trainers = build(config, run.image_shape)
+    run.connect(bridge, networks, trainers)
 
     def draw(sources):
-        return translate(generator, sources)
+        return postprocess(translate(networks["generator"], preprocess(sources)))
 
-    run.connect(
-        bridge,
-        networks={"generator": generator, "discriminator": discriminator},
-        optimizers={"generator": generator_optimizer, "discriminator": discriminator_optimizer},
-        pictures=Translations(draw),
-    )
+    samples = Translations(run.data, config.task, draw, config.input, run.folder.path)
     if config.generate:
-        run.generate()
+        run.generate(samples)
         return
+    run.begin(samples)
     for step, batch in run.steps():
-        losses = train_step(generator_player, discriminator_player, batch.sources, batch.images)
+        sources = preprocess(batch.sources)
+        images = preprocess(batch.images)
+        losses = train_step(trainers, sources, images)
         run.log(step, losses)
+        if run.samples_due(step):
+            run.save_samples(step, samples)
+        if run.checkpoint_due(step):
+            run.save_checkpoint(step)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 Paper: Arjovsky, Chintala, Bottou (2017), https://arxiv.org/abs/1701.07875
 Run:   python keras/wgan.py --dataset cifar10
+Page:  docs/models/wgan.md
 Departures from the paper: kernels of 5 padded alike on all sides, and the widths of the layers. No
 convolution before a batch norm has a bias, which the norm would take away again.
 """
@@ -15,19 +16,20 @@ from typing import Annotated
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")  # torch and jax do as well
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+import numpy as np
+
 import keras
 from keras import layers, ops
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from common.bridges import keras as bridge
-from common.flags import Settings, launch
 from common.pictures import Samples
-from common.run import Run, uniform_noise
+from common.run import Run, Settings, launch
 
-from layers import BatchNormalization
+from layers import BatchNormalization, LeakyReLU
 from optimizers import RMSProp
-from players import Player
+from trainers import Trainer
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,21 @@ CRITIC_UPDATES = 5  # per update of the generator
 CLIP = 0.01  # the critic's weights stay within [-CLIP, CLIP]: that bounds its slope
 
 # N batch, Z latent, C channels, H height, W width, h = H / 16, w = W / 16
+
+
+def preprocess(images):
+    """Images of 0 to 255 as the networks see them: (N, H, W, C) in [-1, 1]."""
+    return images.astype(keras.config.floatx()) / 127.5 - 1
+
+
+def postprocess(x):
+    """The inverse: (N, H, W, C) in [-1, 1] -> (N, H, W, C) of 0 to 255."""
+    return np.rint((x + 1) * 127.5).clip(0, 255).astype(np.uint8)
+
+
+def draw_noise(random, config, *shape):
+    """Latent vectors, uniform on [-1, 1): (*shape, Z)."""
+    return random.uniform(-1, 1, (*shape, config.latent_dim)).astype(config.precision)
 
 
 class Generator(keras.Model):
@@ -89,16 +106,16 @@ class Critic(keras.Model):
         image = keras.Input(image_shape)
         x = layers.ZeroPadding2D(pad)(image)
         x = layers.Conv2D(32, **downsample, name="conv1")(x)  # (N, 8h, 8w, 32)
-        x = layers.ZeroPadding2D(pad)(layers.LeakyReLU(negative_slope=0.2)(x))
+        x = layers.ZeroPadding2D(pad)(LeakyReLU(negative_slope=0.2)(x))
         x = layers.Conv2D(64, **downsample, use_bias=False, name="conv2")(x)  # (N, 4h, 4w, 64)
         x = BatchNormalization(**norm, name="norm2")(x)
-        x = layers.ZeroPadding2D(pad)(layers.LeakyReLU(negative_slope=0.2)(x))
+        x = layers.ZeroPadding2D(pad)(LeakyReLU(negative_slope=0.2)(x))
         x = layers.Conv2D(128, **downsample, use_bias=False, name="conv3")(x)  # (N, 2h, 2w, 128)
         x = BatchNormalization(**norm, name="norm3")(x)
-        x = layers.ZeroPadding2D(pad)(layers.LeakyReLU(negative_slope=0.2)(x))
+        x = layers.ZeroPadding2D(pad)(LeakyReLU(negative_slope=0.2)(x))
         x = layers.Conv2D(256, **downsample, use_bias=False, name="conv4")(x)  # (N, h, w, 256)
         x = BatchNormalization(**norm, name="norm4")(x)
-        x = layers.LeakyReLU(negative_slope=0.2)(x)
+        x = LeakyReLU(negative_slope=0.2)(x)
         # (N, 256, h, w): the order that others flatten in
         x = layers.Flatten()(layers.Permute((3, 1, 2))(x))
         super().__init__(image, layers.Dense(1, **normal, name="dense")(x))  # (N, 1)
@@ -115,7 +132,7 @@ class Clip(keras.constraints.Constraint):
 
 
 def initial_settings():
-    """The paper's initial weights: N(0, 0.02); scales of batch norm N(1, 0.02); biases 0."""
+    """N(0, 0.02) as in the paper; scales of batch norm N(1, 0.02) as in DCGAN's code; biases 0."""
     # Without a generator of seeds, each use of an initialiser would give the same numbers again.
     seed = keras.random.SeedGenerator()
     normal = {"kernel_initializer": keras.initializers.RandomNormal(0.0, 0.02, seed)}
@@ -133,40 +150,37 @@ def generator_loss(fake_scores):
     return -ops.mean(fake_scores)
 
 
-def players(generator, critic, generator_optimizer, critic_optimizer):
-    """Both players as compiled models: the critic sees (images, noise), G sees noise."""
-    real, z = keras.Input(critic.input_shape[1:]), keras.Input(generator.input_shape[1:])
-    fakes = generator(z)
-    # Real and fake images pass apart, so that batch norm never mixes their statistics. Keras plays
-    # outputs from the last name to the first: real before fake, as the running averages need it.
-    fake_scores = critic(ops.stop_gradient(fakes))
-    scores = {"fake_scores": fake_scores, "real_scores": critic(real)}
-    critic_player = Player(critic, critic_loss, [real, z], scores)
-    generator_player = Player(generator, generator_loss, z, {"fake_scores": critic(fakes)})
-    # Built before compiled: with --resume the optimisers' state is set before the first step.
-    critic_optimizer.build(critic.trainable_variables)
-    generator_optimizer.build(generator.trainable_variables)
-    critic_player.compile(critic_optimizer, jit_compile=bridge.JIT_COMPILE)
-    generator_player.compile(generator_optimizer, jit_compile=bridge.JIT_COMPILE)
-    return generator_player, critic_player
+class CriticTrainer(Trainer):
+    """Images and noise to the critic's loss: (N, H, W, C), (N, Z) -> ()."""
+
+    def call(self, inputs):
+        images, noise = inputs
+        fakes = ops.stop_gradient(self.generator(noise, training=True))
+        # Real and fake images pass separately, so that batch norm never mixes their statistics.
+        real_scores = self.critic(images, training=True)
+        fake_scores = self.critic(fakes, training=True)
+        loss = critic_loss(real_scores, fake_scores)
+        self.add_loss(loss)
+        return {"critic_loss": loss}
 
 
-def critic_step(critic_player, images, noise):
-    """Update the critic on real and fake images, then clip its weights; noise is (N, Z)."""
-    return critic_player.train_on_batch([images, noise])  # the weights' constraints clip them
+class GeneratorTrainer(Trainer):
+    """Noise to the generator's loss: (N, Z) -> ()."""
+
+    def call(self, noise):
+        fakes = self.generator(noise, training=True)
+        loss = generator_loss(self.critic(fakes, training=True))
+        self.add_loss(loss)
+        return {"generator_loss": loss}
 
 
-def generator_step(generator_player, noise):
-    """Update the generator on what the critic says of it; noise is (N, Z)."""
-    return generator_player.train_on_batch(noise)
-
-
-def train_step(generator_player, critic_player, images, noise):
+def train_step(trainers, images, noise):
     """Update the critic on each batch, then the generator; noise is (batches + 1, N, Z)."""
     for batch, z in zip(images, noise[:-1], strict=True):
-        c_loss = critic_step(critic_player, batch, z)
-    g_loss = generator_step(generator_player, noise[-1])
-    return {"critic_loss": c_loss, "generator_loss": g_loss, "wasserstein": -c_loss}
+        # The constraints on the critic's weights clip them after the update.
+        c_loss = trainers["critic"].train_on_batch([batch, z], return_dict=True)
+    g_loss = trainers["generator"].train_on_batch(noise[-1], return_dict=True)
+    return c_loss | g_loss | {"wasserstein": -c_loss["critic_loss"]}
 
 
 def sample(generator, noise):
@@ -174,36 +188,50 @@ def sample(generator, noise):
     return generator.predict_on_batch(noise)
 
 
+def build(config, image_shape):
+    """Both networks and their optimisers."""
+    networks = {
+        "generator": Generator(image_shape, config.latent_dim),
+        "critic": Critic(image_shape),
+    }
+    trainers = {
+        "generator": GeneratorTrainer(networks, trained=["generator"]),
+        "critic": CriticTrainer(networks, trained=["critic"]),
+    }
+    rmsprop = {"learning_rate": config.learning_rate, "rho": 0.99, "epsilon": 1e-8}
+    for trainer in trainers.values():
+        trainer.compile(RMSProp(**rmsprop))
+    return networks, trainers
+
+
 def main():
     """Train, or draw from a checkpoint, as the command line says."""
     run = Run(Config, __file__, __doc__)
     config = run.config
-    bridge.set_seed(config.seed)
-    bridge.find_device(config.device)
-    generator = Generator(run.image_shape, config.latent_dim)
-    critic = Critic(run.image_shape)
-    rmsprop = {"learning_rate": config.learning_rate, "rho": 0.99, "epsilon": 1e-8}
-    generator_optimizer, critic_optimizer = RMSProp(**rmsprop), RMSProp(**rmsprop)
-    generator_player, critic_player = players(
-        generator, critic, generator_optimizer, critic_optimizer
-    )
+    bridge.prepare(config.seed, config.device, config.precision)
+    networks, trainers = build(config, run.image_shape)
+    run.connect(bridge, networks, trainers)
 
-    def draw(count, random):
-        return sample(generator, uniform_noise(random, count, config.latent_dim))
+    def make_noise(random, count):
+        return draw_noise(random, config, count)
 
-    run.connect(
-        bridge,
-        networks={"generator": generator, "critic": critic},
-        optimizers={"generator": generator_optimizer, "critic": critic_optimizer},
-        pictures=Samples(draw),
-    )
+    def draw(noise):
+        return postprocess(sample(networks["generator"], noise))
+
+    samples = Samples(run.data, config.seed, make_noise, draw)
     if config.generate:
-        run.generate()
+        run.generate(samples)
         return
-    for step, batch in run.steps(batches=CRITIC_UPDATES):
-        noise = uniform_noise(run.random, CRITIC_UPDATES + 1, config.batch_size, config.latent_dim)
-        losses = train_step(generator_player, critic_player, batch.images, noise)
+    run.begin(samples, batches=CRITIC_UPDATES)
+    for step, batch in run.steps():
+        images = preprocess(batch.images)
+        noise = draw_noise(run.random, config, CRITIC_UPDATES + 1, config.batch_size)
+        losses = train_step(trainers, images, noise)
         run.log(step, losses)
+        if run.samples_due(step):
+            run.save_samples(step, samples)
+        if run.checkpoint_due(step):
+            run.save_checkpoint(step)
 
 
 if __name__ == "__main__":

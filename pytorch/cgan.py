@@ -1,10 +1,11 @@
-"""Conditional GAN: a generator learns to draw images of the class that it is told, in PyTorch.
+"""Conditional GAN: a generator learns to draw images of a given class, in PyTorch.
 
 Paper: Mirza, Osindero (2014), https://arxiv.org/abs/1411.1784
 Run:   python pytorch/cgan.py --dataset cifar10
-Departures from the paper: the networks are DCGAN's (see dcgan.py). The generator is told the class
-as a one-hot vector beside its noise, the discriminator as a plane of ones among planes of zeros, a
-plane per class, beside the image's channels.
+Page:  docs/models/cgan.md
+Departures from the paper: the networks are DCGAN's (see dcgan.py). The generator sees the
+class as a one-hot vector beside its noise, the discriminator as a plane of ones among planes of
+zeros, a plane per class, beside the image's channels.
 """
 
 import sys
@@ -19,9 +20,8 @@ from torch.nn import functional as F
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from common.bridges import pytorch as bridge
-from common.flags import Settings, launch
 from common.pictures import ClassSamples
-from common.run import Run, uniform_noise
+from common.run import Run, Settings, launch
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,23 @@ class Config(Settings):
 
 
 # N batch, Z latent, K classes, C channels, H height, W width, h = H / 16, w = W / 16
+
+
+def preprocess(images, device):
+    """Images of 0 to 255 as the networks see them: (N, H, W, C) -> (N, C, H, W) in [-1, 1]."""
+    x = torch.from_numpy(images).to(device).movedim(-1, -3).contiguous()
+    return x / 127.5 - 1
+
+
+def postprocess(x):
+    """The inverse: (N, C, H, W) in [-1, 1] -> (N, H, W, C) of 0 to 255."""
+    images = ((x + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+    return images.movedim(-3, -1).cpu().numpy()
+
+
+def draw_noise(random, config, *shape):
+    """Latent vectors, uniform on [-1, 1): (*shape, Z)."""
+    return random.uniform(-1, 1, (*shape, config.latent_dim)).astype(config.precision)
 
 
 class Generator(nn.Module):
@@ -102,7 +119,7 @@ class Discriminator(nn.Module):
 
 
 def initialize(layer):
-    """The paper's initial weights: N(0, 0.02); scales of batch norm N(1, 0.02); biases 0."""
+    """N(0, 0.02) as in the paper; scales of batch norm N(1, 0.02) as in DCGAN's code; biases 0."""
     if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
         nn.init.normal_(layer.weight, 0.0, 0.02)
         if layer.bias is not None:
@@ -123,25 +140,24 @@ def generator_loss(fake_logits):
     return F.binary_cross_entropy_with_logits(fake_logits, torch.ones_like(fake_logits))
 
 
-def train_step(
-    generator, discriminator, generator_optimizer, discriminator_optimizer, images, labels, noise
-):
+def train_step(networks, optimizers, images, labels, noise):
     """Update D on real and fake images of the same classes, then G; noise is (2, N, Z)."""
+    generator, discriminator = networks["generator"], networks["discriminator"]
     with torch.no_grad():
         fakes = generator(noise[0], labels)
-    # Real and fake images pass apart, so that batch norm never mixes their statistics.
+    # Real and fake images pass separately, so that batch norm never mixes their statistics.
     real_logits = discriminator(images, labels)
     d_loss = discriminator_loss(real_logits, discriminator(fakes, labels))
-    discriminator_optimizer.zero_grad()
+    optimizers["discriminator"].zero_grad()
     d_loss.backward()
-    discriminator_optimizer.step()
+    optimizers["discriminator"].step()
 
     discriminator.requires_grad_(False)
     fake_logits = discriminator(generator(noise[1], labels), labels)
     g_loss = generator_loss(fake_logits)
-    generator_optimizer.zero_grad()
+    optimizers["generator"].zero_grad()
     g_loss.backward()
-    generator_optimizer.step()
+    optimizers["generator"].step()
     discriminator.requires_grad_(True)
     return {"discriminator_loss": d_loss.detach(), "generator_loss": g_loss.detach()}
 
@@ -155,49 +171,49 @@ def sample(generator, noise, labels):
     return images
 
 
+def build(config, image_shape, classes, device):
+    """Both networks and their optimisers."""
+    networks = {
+        "generator": Generator(image_shape, config.latent_dim, classes).to(device),
+        "discriminator": Discriminator(image_shape, classes).to(device),
+    }
+    adam = {"lr": config.learning_rate, "betas": (0.5, 0.999), "eps": 1e-8}
+    optimizers = {
+        name: torch.optim.Adam(network.parameters(), **adam) for name, network in networks.items()
+    }
+    return networks, optimizers
+
+
 def main():
     """Train, or draw from a checkpoint, as the command line says."""
     run = Run(Config, __file__, __doc__)
     config = run.config
-    bridge.set_seed(config.seed)
-    device = bridge.find_device(config.device)
-    classes = len(run.class_names)
-    generator = Generator(run.image_shape, config.latent_dim, classes).to(device)
-    discriminator = Discriminator(run.image_shape, classes).to(device)
-    adam = {"lr": config.learning_rate, "betas": (0.5, 0.999), "eps": 1e-8}
-    generator_optimizer = torch.optim.Adam(generator.parameters(), **adam)
-    discriminator_optimizer = torch.optim.Adam(discriminator.parameters(), **adam)
-
-    def draw(labels, noise):
-        noise = torch.from_numpy(noise).to(device)
-        return sample(generator, noise, torch.from_numpy(labels).to(device)).cpu().numpy()
+    device = bridge.prepare(config.seed, config.device, config.precision)
+    networks, optimizers = build(config, run.image_shape, len(run.class_names), device)
+    run.connect(bridge, networks, optimizers)
 
     def make_noise(random, count):
-        return uniform_noise(random, count, config.latent_dim)
+        return draw_noise(random, config, count)
 
-    run.connect(
-        bridge,
-        networks={"generator": generator, "discriminator": discriminator},
-        optimizers={"generator": generator_optimizer, "discriminator": discriminator_optimizer},
-        pictures=ClassSamples(draw, make_noise),
-    )
+    def draw(noise, labels):
+        noise, labels = torch.from_numpy(noise).to(device), torch.from_numpy(labels).to(device)
+        return postprocess(sample(networks["generator"], noise, labels))
+
+    samples = ClassSamples(run.data, config.seed, make_noise, draw, config.class_)
     if config.generate:
-        run.generate()
+        run.generate(samples)
         return
+    run.begin(samples)
     for step, batch in run.steps():
-        images = torch.from_numpy(batch.images).to(device)
+        images = preprocess(batch.images, device)
         labels = torch.from_numpy(batch.labels).to(device)
-        noise = uniform_noise(run.random, 2, config.batch_size, config.latent_dim)
-        losses = train_step(
-            generator,
-            discriminator,
-            generator_optimizer,
-            discriminator_optimizer,
-            images,
-            labels,
-            torch.from_numpy(noise).to(device),
-        )
+        noise = torch.from_numpy(draw_noise(run.random, config, 2, config.batch_size)).to(device)
+        losses = train_step(networks, optimizers, images, labels, noise)
         run.log(step, losses)
+        if run.samples_due(step):
+            run.save_samples(step, samples)
+        if run.checkpoint_due(step):
+            run.save_checkpoint(step)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 Paper: Masci and others (2011), https://doi.org/10.1007/978-3-642-21735-7_7
 Run:   python pytorch/convae.py --dataset cifar10
+Page:  docs/models/convae.md
 Departures from the paper: ReLU in place of tanh, and the decoder has weights of its own.
 """
 
@@ -17,9 +18,8 @@ from torch.nn import functional as F
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from common.bridges import pytorch as bridge
-from common.flags import Settings, launch
 from common.pictures import Reconstructions
-from common.run import Run
+from common.run import Run, Settings, launch
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,18 @@ class Config(Settings):
 
 
 # N batch, C channels, H height, W width
+
+
+def preprocess(images, device):
+    """Images of 0 to 255 as the networks see them: (N, H, W, C) -> (N, C, H, W) in [-1, 1]."""
+    x = torch.from_numpy(images).to(device).movedim(-1, -3).contiguous()
+    return x / 127.5 - 1
+
+
+def postprocess(x):
+    """The inverse: (N, C, H, W) in [-1, 1] -> (N, H, W, C) of 0 to 255."""
+    images = ((x + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+    return images.movedim(-3, -1).cpu().numpy()
 
 
 class Encoder(nn.Module):
@@ -78,58 +90,67 @@ def reconstruction_loss(images, reconstructions):
     return F.mse_loss(reconstructions, images)
 
 
-def train_step(encoder, decoder, optimizer, images):
+def train_step(networks, optimizers, images):
     """Update both networks on a batch of images."""
-    loss = reconstruction_loss(images, decoder(encoder(images)))
-    optimizer.zero_grad()
+    loss = reconstruction_loss(images, networks["decoder"](networks["encoder"](images)))
+    optimizers["autoencoder"].zero_grad()
     loss.backward()
-    optimizer.step()
+    optimizers["autoencoder"].step()
     return {"reconstruction_loss": loss.detach()}
 
 
 @torch.no_grad()
-def evaluate(encoder, decoder, images):
-    """The loss of images, without an update."""
-    return {"reconstruction_loss": reconstruction_loss(images, decoder(encoder(images)))}
-
-
-@torch.no_grad()
-def reconstruct(encoder, decoder, images):
+def reconstruct(networks, images):
     """Compress images and restore them."""
-    return decoder(encoder(images))
+    return networks["decoder"](networks["encoder"](images))
+
+
+def evaluate(networks, images):
+    """The loss of images, without an update."""
+    loss = reconstruction_loss(images, reconstruct(networks, images))
+    return {"reconstruction_loss": loss}
+
+
+def build(config, image_shape, device):
+    """Both networks and the optimiser of all their weights."""
+    networks = {
+        "encoder": Encoder(image_shape).to(device),
+        "decoder": Decoder(image_shape).to(device),
+    }
+    parameters = [*networks["encoder"].parameters(), *networks["decoder"].parameters()]
+    adam = {"lr": config.learning_rate, "betas": (0.9, 0.999), "eps": 1e-8}
+    optimizers = {"autoencoder": torch.optim.Adam(parameters, **adam)}
+    return networks, optimizers
 
 
 def main():
     """Train, or restore test images from a checkpoint, as the command line says."""
     run = Run(Config, __file__, __doc__)
     config = run.config
-    bridge.set_seed(config.seed)
-    device = bridge.find_device(config.device)
-    encoder = Encoder(run.image_shape).to(device)
-    decoder = Decoder(run.image_shape).to(device)
-    adam = {"lr": config.learning_rate, "betas": (0.9, 0.999), "eps": 1e-8}
-    optimizer = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], **adam)
+    device = bridge.prepare(config.seed, config.device, config.precision)
+    networks, optimizers = build(config, run.image_shape, device)
+    run.connect(bridge, networks, optimizers)
 
     def restore(images):
-        return reconstruct(encoder, decoder, torch.from_numpy(images).to(device)).cpu().numpy()
+        return postprocess(reconstruct(networks, preprocess(images, device)))
 
     def test(images, _):
-        return evaluate(encoder, decoder, torch.from_numpy(images).to(device))
+        return evaluate(networks, preprocess(images, device))
 
-    run.connect(
-        bridge,
-        networks={"encoder": encoder, "decoder": decoder},
-        optimizers={"autoencoder": optimizer},
-        pictures=Reconstructions(restore),
-        evaluate=test,
-    )
+    samples = Reconstructions(run.data, restore)
     if config.generate:
-        run.generate()
+        run.generate(samples)
         return
+    run.begin(samples)
     for step, batch in run.steps():
-        images = torch.from_numpy(batch.images).to(device)
-        losses = train_step(encoder, decoder, optimizer, images)
+        losses = train_step(networks, optimizers, preprocess(batch.images, device))
         run.log(step, losses)
+        if run.samples_due(step):
+            run.save_samples(step, samples)
+        if run.checkpoint_due(step):
+            run.save_checkpoint(step)
+    if config.steps:
+        run.evaluate(test)
 
 
 if __name__ == "__main__":

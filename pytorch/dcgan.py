@@ -2,11 +2,10 @@
 
 Paper: Radford, Metz, Chintala (2015), https://arxiv.org/abs/1511.06434
 Run:   python pytorch/dcgan.py --dataset cifar10
+Page:  docs/models/dcgan.md
 Departures from the paper: kernels of 5 padded alike on all sides, and the widths of the layers. No
 convolution before a batch norm has a bias: the norm takes it away again, so its gradient is nothing
 but rounding, which Adam blows up to full steps.
-The discriminator has batch norm, as in the paper; the exercise that lists it without learns to draw
-a single picture.
 """
 
 import sys
@@ -21,9 +20,8 @@ from torch.nn import functional as F
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from common.bridges import pytorch as bridge
-from common.flags import Settings, launch
 from common.pictures import Samples
-from common.run import Run, uniform_noise
+from common.run import Run, Settings, launch
 
 
 @dataclass(frozen=True)
@@ -39,6 +37,23 @@ class Config(Settings):
 
 
 # N batch, Z latent, C channels, H height, W width, h = H / 16, w = W / 16
+
+
+def preprocess(images, device):
+    """Images of 0 to 255 as the networks see them: (N, H, W, C) -> (N, C, H, W) in [-1, 1]."""
+    x = torch.from_numpy(images).to(device).movedim(-1, -3).contiguous()
+    return x / 127.5 - 1
+
+
+def postprocess(x):
+    """The inverse: (N, C, H, W) in [-1, 1] -> (N, H, W, C) of 0 to 255."""
+    images = ((x + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+    return images.movedim(-3, -1).cpu().numpy()
+
+
+def draw_noise(random, config, *shape):
+    """Latent vectors, uniform on [-1, 1): (*shape, Z)."""
+    return random.uniform(-1, 1, (*shape, config.latent_dim)).astype(config.precision)
 
 
 class Generator(nn.Module):
@@ -98,7 +113,7 @@ class Discriminator(nn.Module):
 
 
 def initialize(layer):
-    """The paper's initial weights: N(0, 0.02); scales of batch norm N(1, 0.02); biases 0."""
+    """N(0, 0.02) as in the paper; scales of batch norm N(1, 0.02) as in its code; biases 0."""
     if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
         nn.init.normal_(layer.weight, 0.0, 0.02)
         if layer.bias is not None:
@@ -119,23 +134,22 @@ def generator_loss(fake_logits):
     return F.binary_cross_entropy_with_logits(fake_logits, torch.ones_like(fake_logits))
 
 
-def train_step(
-    generator, discriminator, generator_optimizer, discriminator_optimizer, images, noise
-):
+def train_step(networks, optimizers, images, noise):
     """Update D on real and fake images, then G on fresh noise; noise is (2, N, Z)."""
+    generator, discriminator = networks["generator"], networks["discriminator"]
     with torch.no_grad():
         fakes = generator(noise[0])
-    # Real and fake images pass apart, so that batch norm never mixes their statistics.
+    # Real and fake images pass separately, so that batch norm never mixes their statistics.
     d_loss = discriminator_loss(discriminator(images), discriminator(fakes))
-    discriminator_optimizer.zero_grad()
+    optimizers["discriminator"].zero_grad()
     d_loss.backward()
-    discriminator_optimizer.step()
+    optimizers["discriminator"].step()
 
     discriminator.requires_grad_(False)
     g_loss = generator_loss(discriminator(generator(noise[1])))
-    generator_optimizer.zero_grad()
+    optimizers["generator"].zero_grad()
     g_loss.backward()
-    generator_optimizer.step()
+    optimizers["generator"].step()
     discriminator.requires_grad_(True)
     return {"discriminator_loss": d_loss.detach(), "generator_loss": g_loss.detach()}
 
@@ -149,43 +163,47 @@ def sample(generator, noise):
     return images
 
 
+def build(config, image_shape, device):
+    """Both networks and their optimisers."""
+    networks = {
+        "generator": Generator(image_shape, config.latent_dim).to(device),
+        "discriminator": Discriminator(image_shape).to(device),
+    }
+    adam = {"lr": config.learning_rate, "betas": (0.5, 0.999), "eps": 1e-8}
+    optimizers = {
+        name: torch.optim.Adam(network.parameters(), **adam) for name, network in networks.items()
+    }
+    return networks, optimizers
+
+
 def main():
     """Train, or draw from a checkpoint, as the command line says."""
     run = Run(Config, __file__, __doc__)
     config = run.config
-    bridge.set_seed(config.seed)
-    device = bridge.find_device(config.device)
-    generator = Generator(run.image_shape, config.latent_dim).to(device)
-    discriminator = Discriminator(run.image_shape).to(device)
-    adam = {"lr": config.learning_rate, "betas": (0.5, 0.999), "eps": 1e-8}
-    generator_optimizer = torch.optim.Adam(generator.parameters(), **adam)
-    discriminator_optimizer = torch.optim.Adam(discriminator.parameters(), **adam)
+    device = bridge.prepare(config.seed, config.device, config.precision)
+    networks, optimizers = build(config, run.image_shape, device)
+    run.connect(bridge, networks, optimizers)
 
-    def draw(count, random):
-        noise = uniform_noise(random, count, config.latent_dim)
-        return sample(generator, torch.from_numpy(noise).to(device)).cpu().numpy()
+    def make_noise(random, count):
+        return draw_noise(random, config, count)
 
-    run.connect(
-        bridge,
-        networks={"generator": generator, "discriminator": discriminator},
-        optimizers={"generator": generator_optimizer, "discriminator": discriminator_optimizer},
-        pictures=Samples(draw),
-    )
+    def draw(noise):
+        return postprocess(sample(networks["generator"], torch.from_numpy(noise).to(device)))
+
+    samples = Samples(run.data, config.seed, make_noise, draw)
     if config.generate:
-        run.generate()
+        run.generate(samples)
         return
+    run.begin(samples)
     for step, batch in run.steps():
-        images = torch.from_numpy(batch.images).to(device)
-        noise = uniform_noise(run.random, 2, config.batch_size, config.latent_dim)
-        losses = train_step(
-            generator,
-            discriminator,
-            generator_optimizer,
-            discriminator_optimizer,
-            images,
-            torch.from_numpy(noise).to(device),
-        )
+        images = preprocess(batch.images, device)
+        noise = draw_noise(run.random, config, 2, config.batch_size)
+        losses = train_step(networks, optimizers, images, torch.from_numpy(noise).to(device))
         run.log(step, losses)
+        if run.samples_due(step):
+            run.save_samples(step, samples)
+        if run.checkpoint_due(step):
+            run.save_checkpoint(step)
 
 
 if __name__ == "__main__":

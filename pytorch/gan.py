@@ -2,7 +2,9 @@
 
 Paper: Goodfellow and others (2014), https://arxiv.org/abs/1406.2661
 Run:   python pytorch/gan.py --dataset mnist
-Departures from the paper: leaky ReLU in place of maxout, no dropout, and Adam.
+Page:  docs/models/gan.md
+Departures from the paper: leaky ReLU in place of maxout, no dropout, Adam, and batch norm in the
+generator, without which its samples all look alike.
 """
 
 import sys
@@ -17,16 +19,13 @@ from torch.nn import functional as F
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from common.bridges import pytorch as bridge
-from common.flags import Settings, launch
 from common.pictures import Samples
-from common.run import Run, uniform_noise
+from common.run import Run, Settings, launch
 
 
 @dataclass(frozen=True)
 class Config(Settings):
     """The settings of this model; every line is a flag."""
-
-    pixel_range = (0, 1)  # of a sigmoid
 
     steps: Annotated[int, "training steps; 0 writes the initial checkpoint and stops", 0] = 3000
     batch_size: Annotated[int, "images per step", 2] = 64
@@ -37,6 +36,23 @@ class Config(Settings):
 # N batch, Z latent, C channels, H height, W width
 
 
+def preprocess(images, device):
+    """Images of 0 to 255 as the networks see them: (N, H, W, C) -> (N, C, H, W) in [0, 1]."""
+    x = torch.from_numpy(images).to(device).movedim(-1, -3).contiguous()
+    return x / 255
+
+
+def postprocess(x):
+    """The inverse: (N, C, H, W) in [0, 1] -> (N, H, W, C) of 0 to 255."""
+    images = (x * 255).round().clamp(0, 255).to(torch.uint8)
+    return images.movedim(-3, -1).cpu().numpy()
+
+
+def draw_noise(random, config, *shape):
+    """Latent vectors, uniform on [-1, 1): (*shape, Z)."""
+    return random.uniform(-1, 1, (*shape, config.latent_dim)).astype(config.precision)
+
+
 class Generator(nn.Module):
     """Latent vector to image: (N, Z) -> (N, C, H, W) in [0, 1]."""
 
@@ -44,16 +60,19 @@ class Generator(nn.Module):
         super().__init__()
         height, width, channels = image_shape
         self.shape = (channels, height, width)
+        norm = {"eps": 1e-5, "momentum": 0.1}  # the running average keeps 1 - 0.1
         self.dense1 = nn.Linear(latent_dim, 128)
-        self.dense2 = nn.Linear(128, 256)
-        self.dense3 = nn.Linear(256, 512)
+        self.dense2 = nn.Linear(128, 256, bias=False)
+        self.norm2 = nn.BatchNorm1d(256, **norm)
+        self.dense3 = nn.Linear(256, 512, bias=False)
+        self.norm3 = nn.BatchNorm1d(512, **norm)
         self.dense4 = nn.Linear(512, channels * height * width)
         self.apply(initialize)
 
     def forward(self, z):
         x = F.leaky_relu(self.dense1(z), 0.2)  # (N, 128)
-        x = F.leaky_relu(self.dense2(x), 0.2)  # (N, 256)
-        x = F.leaky_relu(self.dense3(x), 0.2)  # (N, 512)
+        x = F.leaky_relu(self.norm2(self.dense2(x)), 0.2)  # (N, 256)
+        x = F.leaky_relu(self.norm3(self.dense3(x)), 0.2)  # (N, 512)
         x = torch.sigmoid(self.dense4(x))  # (N, C * H * W)
         return x.view(-1, *self.shape)  # (N, C, H, W)
 
@@ -79,7 +98,8 @@ def initialize(layer):
     """Glorot's uniform initial weights, biases 0."""
     if isinstance(layer, nn.Linear):
         nn.init.xavier_uniform_(layer.weight)
-        nn.init.zeros_(layer.bias)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
 
 
 def discriminator_loss(real_logits, fake_logits):
@@ -94,69 +114,75 @@ def generator_loss(fake_logits):
     return F.binary_cross_entropy_with_logits(fake_logits, torch.ones_like(fake_logits))
 
 
-def train_step(
-    generator, discriminator, generator_optimizer, discriminator_optimizer, images, noise
-):
+def train_step(networks, optimizers, images, noise):
     """Update D on real and fake images, then G on fresh noise; noise is (2, N, Z)."""
+    generator, discriminator = networks["generator"], networks["discriminator"]
     with torch.no_grad():
         fakes = generator(noise[0])
     d_loss = discriminator_loss(discriminator(images), discriminator(fakes))
-    discriminator_optimizer.zero_grad()
+    optimizers["discriminator"].zero_grad()
     d_loss.backward()
-    discriminator_optimizer.step()
+    optimizers["discriminator"].step()
 
     discriminator.requires_grad_(False)
     g_loss = generator_loss(discriminator(generator(noise[1])))
-    generator_optimizer.zero_grad()
+    optimizers["generator"].zero_grad()
     g_loss.backward()
-    generator_optimizer.step()
+    optimizers["generator"].step()
     discriminator.requires_grad_(True)
     return {"discriminator_loss": d_loss.detach(), "generator_loss": g_loss.detach()}
 
 
 @torch.no_grad()
 def sample(generator, noise):
-    """Draw an image from each latent vector."""
-    return generator(noise)
+    """Draw an image from each latent vector, with the running averages of batch norm."""
+    generator.eval()
+    images = generator(noise)
+    generator.train()
+    return images
+
+
+def build(config, image_shape, device):
+    """Both networks and their optimisers."""
+    networks = {
+        "generator": Generator(image_shape, config.latent_dim).to(device),
+        "discriminator": Discriminator(image_shape).to(device),
+    }
+    adam = {"lr": config.learning_rate, "betas": (0.5, 0.999), "eps": 1e-8}
+    optimizers = {
+        name: torch.optim.Adam(network.parameters(), **adam) for name, network in networks.items()
+    }
+    return networks, optimizers
 
 
 def main():
     """Train, or draw from a checkpoint, as the command line says."""
     run = Run(Config, __file__, __doc__)
     config = run.config
-    bridge.set_seed(config.seed)
-    device = bridge.find_device(config.device)
-    generator = Generator(run.image_shape, config.latent_dim).to(device)
-    discriminator = Discriminator(run.image_shape).to(device)
-    adam = {"lr": config.learning_rate, "betas": (0.5, 0.999), "eps": 1e-8}
-    generator_optimizer = torch.optim.Adam(generator.parameters(), **adam)
-    discriminator_optimizer = torch.optim.Adam(discriminator.parameters(), **adam)
+    device = bridge.prepare(config.seed, config.device, config.precision)
+    networks, optimizers = build(config, run.image_shape, device)
+    run.connect(bridge, networks, optimizers)
 
-    def draw(count, random):
-        noise = uniform_noise(random, count, config.latent_dim)
-        return sample(generator, torch.from_numpy(noise).to(device)).cpu().numpy()
+    def make_noise(random, count):
+        return draw_noise(random, config, count)
 
-    run.connect(
-        bridge,
-        networks={"generator": generator, "discriminator": discriminator},
-        optimizers={"generator": generator_optimizer, "discriminator": discriminator_optimizer},
-        pictures=Samples(draw),
-    )
+    def draw(noise):
+        return postprocess(sample(networks["generator"], torch.from_numpy(noise).to(device)))
+
+    samples = Samples(run.data, config.seed, make_noise, draw)
     if config.generate:
-        run.generate()
+        run.generate(samples)
         return
+    run.begin(samples)
     for step, batch in run.steps():
-        images = torch.from_numpy(batch.images).to(device)
-        noise = uniform_noise(run.random, 2, config.batch_size, config.latent_dim)
-        losses = train_step(
-            generator,
-            discriminator,
-            generator_optimizer,
-            discriminator_optimizer,
-            images,
-            torch.from_numpy(noise).to(device),
-        )
+        images = preprocess(batch.images, device)
+        noise = draw_noise(run.random, config, 2, config.batch_size)
+        losses = train_step(networks, optimizers, images, torch.from_numpy(noise).to(device))
         run.log(step, losses)
+        if run.samples_due(step):
+            run.save_samples(step, samples)
+        if run.checkpoint_due(step):
+            run.save_checkpoint(step)
 
 
 if __name__ == "__main__":

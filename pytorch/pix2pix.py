@@ -2,11 +2,14 @@
 
 Paper: Isola, Zhu, Zhou, Efros (2016), https://arxiv.org/abs/1611.07004
 Run:   python pytorch/pix2pix.py --task edges
-Departures from the paper: five levels instead of eight, for images of 64 pixels; batches of 4, with
-batch norm in the innermost level too. No convolution before a batch norm has a bias: the norm takes
-it away again, so its gradient is nothing but rounding, which Adam blows up to full steps.
-The paper keeps dropout and the batch's own statistics when it translates. Here translations have no
-dropout and use the running averages, so that the same source always gives the same picture.
+Page:  docs/models/pix2pix.md
+Departures from the paper: five levels instead of eight, for images of 64 pixels; dropout in two
+levels instead of three; no jitter of size and place; patches of 70 pixels, wider than such images;
+batches of 4, with batch norm in the innermost level too. No convolution before a batch norm has a
+bias: the norm takes it away again, so its gradient is nothing but rounding, which Adam blows up to
+full steps. The paper keeps dropout and the batch's own statistics when it translates. Here
+translations have no dropout and use the running averages, so that the same source always gives the
+same picture.
 """
 
 import sys
@@ -21,11 +24,9 @@ from torch.nn import functional as F
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from common.bridges import pytorch as bridge
-from common.flags import Settings, launch
 from common.pictures import Translations
-from common.run import Run
+from common.run import Run, Settings, launch
 
-DROPOUT = 0.5  # share of the features dropped in the two innermost levels on the way up
 L1_WEIGHT = 100  # of the reconstruction loss in the generator's
 
 
@@ -38,19 +39,37 @@ class Config(Settings):
     steps: Annotated[int, "training steps; 0 writes the initial checkpoint and stops", 0] = 1000
     batch_size: Annotated[int, "images per step", 2] = 4
     learning_rate: Annotated[float, "step size of Adam", 0] = 2e-4
-    task: Annotated[str, "segmentation, colorization, edges or pairs"] = "segmentation"
+    dropout: Annotated[float, "share of features dropped in the two innermost levels up", 0, 1] = (
+        0.5
+    )
+    task: Annotated[
+        str, "what the source is", ("segmentation", "colorization", "edges", "pairs")
+    ] = "segmentation"
     input: Annotated[str | None, "picture or folder to translate with --generate"] = None
 
 
 # N batch, C channels, H height, W width, h = H / 32, w = W / 32
 
 
+def preprocess(images, device):
+    """Images of 0 to 255 as the networks see them: (N, H, W, C) -> (N, C, H, W) in [-1, 1]."""
+    x = torch.from_numpy(images).to(device).movedim(-1, -3).contiguous()
+    return x / 127.5 - 1
+
+
+def postprocess(x):
+    """The inverse: (N, C, H, W) in [-1, 1] -> (N, H, W, C) of 0 to 255."""
+    images = ((x + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+    return images.movedim(-3, -1).cpu().numpy()
+
+
 class Generator(nn.Module):
     """Source to image: (N, C, H, W) -> (N, C, H, W) in [-1, 1]."""
 
-    def __init__(self, image_shape):
+    def __init__(self, image_shape, dropout):
         super().__init__()
         channels = image_shape[-1]
+        self.dropout = dropout
         by_two = {"kernel_size": 4, "stride": 2, "padding": 1}  # half the size, or double
         norm = {"eps": 1e-5, "momentum": 0.1}  # the running average keeps 1 - 0.1
         self.conv1 = nn.Conv2d(channels, 64, **by_two)
@@ -80,9 +99,9 @@ class Generator(nn.Module):
         down3 = self.norm3(self.conv3(F.leaky_relu(down2, 0.2)))  # (N, 256, 4h, 4w)
         down4 = self.norm4(self.conv4(F.leaky_relu(down3, 0.2)))  # (N, 512, 2h, 2w)
         down5 = self.norm5(self.conv5(F.leaky_relu(down4, 0.2)))  # (N, 512, h, w)
-        x = F.dropout(self.norm6(self.deconv1(F.relu(down5))), DROPOUT, self.training)
+        x = F.dropout(self.norm6(self.deconv1(F.relu(down5))), self.dropout, self.training)
         x = torch.cat((x, down4), dim=1)  # (N, 512 + 512, 2h, 2w)
-        x = F.dropout(self.norm7(self.deconv2(F.relu(x))), DROPOUT, self.training)
+        x = F.dropout(self.norm7(self.deconv2(F.relu(x))), self.dropout, self.training)
         x = torch.cat((x, down3), dim=1)  # (N, 256 + 256, 4h, 4w)
         x = torch.cat((self.norm8(self.deconv3(F.relu(x))), down2), dim=1)  # (N, 256, 8h, 8w)
         x = torch.cat((self.norm9(self.deconv4(F.relu(x))), down1), dim=1)  # (N, 128, 16h, 16w)
@@ -118,7 +137,7 @@ class Discriminator(nn.Module):
 
 
 def initialize(layer):
-    """The paper's initial weights: N(0, 0.02); scales of batch norm N(1, 0.02); biases 0."""
+    """N(0, 0.02) as in the paper; scales of batch norm N(1, 0.02) as in DCGAN's code; biases 0."""
     if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
         nn.init.normal_(layer.weight, 0.0, 0.02)
         if layer.bias is not None:
@@ -155,25 +174,24 @@ def generator_loss(fake_logits, fakes, images):
     }
 
 
-def train_step(
-    generator, discriminator, generator_optimizer, discriminator_optimizer, sources, images
-):
+def train_step(networks, optimizers, sources, images):
     """Update D on real and translated images beside their sources, then G."""
+    generator, discriminator = networks["generator"], networks["discriminator"]
     # G translates once for each update, so that each has a dropout of its own.
     with torch.no_grad():
         fakes = generator(sources)
-    # Real and fake images pass apart, so that batch norm never mixes their statistics.
+    # Real and fake images pass separately, so that batch norm never mixes their statistics.
     d_loss = discriminator_loss(discriminator(sources, images), discriminator(sources, fakes))
-    discriminator_optimizer.zero_grad()
+    optimizers["discriminator"].zero_grad()
     d_loss.backward()
-    discriminator_optimizer.step()
+    optimizers["discriminator"].step()
 
     discriminator.requires_grad_(False)
     fakes = generator(sources)
     g_losses = generator_loss(discriminator(sources, fakes), fakes, images)
-    generator_optimizer.zero_grad()
+    optimizers["generator"].zero_grad()
     g_losses["generator_loss"].backward()
-    generator_optimizer.step()
+    optimizers["generator"].step()
     discriminator.requires_grad_(True)
     losses = {"discriminator_loss": d_loss, **g_losses}
     return {name: loss.detach() for name, loss in losses.items()}
@@ -188,40 +206,44 @@ def translate(generator, sources):
     return images
 
 
+def build(config, image_shape, device):
+    """Both networks and their optimisers."""
+    networks = {
+        "generator": Generator(image_shape, config.dropout).to(device),
+        "discriminator": Discriminator(image_shape).to(device),
+    }
+    adam = {"lr": config.learning_rate, "betas": (0.5, 0.999), "eps": 1e-8}
+    optimizers = {
+        name: torch.optim.Adam(network.parameters(), **adam) for name, network in networks.items()
+    }
+    return networks, optimizers
+
+
 def main():
     """Train, or translate with a checkpoint, as the command line says."""
     run = Run(Config, __file__, __doc__)
     config = run.config
-    bridge.set_seed(config.seed)
-    device = bridge.find_device(config.device)
-    generator = Generator(run.image_shape).to(device)
-    discriminator = Discriminator(run.image_shape).to(device)
-    adam = {"lr": config.learning_rate, "betas": (0.5, 0.999), "eps": 1e-8}
-    generator_optimizer = torch.optim.Adam(generator.parameters(), **adam)
-    discriminator_optimizer = torch.optim.Adam(discriminator.parameters(), **adam)
+    device = bridge.prepare(config.seed, config.device, config.precision)
+    networks, optimizers = build(config, run.image_shape, device)
+    run.connect(bridge, networks, optimizers)
 
     def draw(sources):
-        return translate(generator, torch.from_numpy(sources).to(device)).cpu().numpy()
+        return postprocess(translate(networks["generator"], preprocess(sources, device)))
 
-    run.connect(
-        bridge,
-        networks={"generator": generator, "discriminator": discriminator},
-        optimizers={"generator": generator_optimizer, "discriminator": discriminator_optimizer},
-        pictures=Translations(draw),
-    )
+    samples = Translations(run.data, config.task, draw, config.input, run.folder.path)
     if config.generate:
-        run.generate()
+        run.generate(samples)
         return
+    run.begin(samples)
     for step, batch in run.steps():
-        losses = train_step(
-            generator,
-            discriminator,
-            generator_optimizer,
-            discriminator_optimizer,
-            torch.from_numpy(batch.sources).to(device),
-            torch.from_numpy(batch.images).to(device),
-        )
+        sources = preprocess(batch.sources, device)
+        images = preprocess(batch.images, device)
+        losses = train_step(networks, optimizers, sources, images)
         run.log(step, losses)
+        if run.samples_due(step):
+            run.save_samples(step, samples)
+        if run.checkpoint_due(step):
+            run.save_checkpoint(step)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 Paper: Kingma, Welling (2013), https://arxiv.org/abs/1312.6114
 Run:   python pytorch/vae.py --dataset mnist
+Page:  docs/models/vae.md
 Departures from the paper: two hidden layers with ReLU in place of one with tanh, and Adam.
 """
 
@@ -17,16 +18,13 @@ from torch.nn import functional as F
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from common.bridges import pytorch as bridge
-from common.flags import Settings, launch
 from common.pictures import LatentSpace
-from common.run import Run, normal_noise
+from common.run import Run, Settings, launch
 
 
 @dataclass(frozen=True)
 class Config(Settings):
     """The settings of this model; every line is a flag."""
-
-    pixel_range = (0, 1)  # a pixel's grey is the probability of its being white
 
     dataset: Annotated[
         str, "digits, newts, cifar10, mnist, fashion_mnist, imori or folder:PATH"
@@ -41,6 +39,23 @@ class Config(Settings):
 
 
 # N batch, Z latent, C channels, H height, W width
+
+
+def preprocess(images, device):
+    """Images of 0 to 255 as the networks see them: (N, H, W, C) -> (N, C, H, W) in [0, 1]."""
+    x = torch.from_numpy(images).to(device).movedim(-1, -3).contiguous()
+    return x / 255
+
+
+def postprocess(x):
+    """The inverse: (N, C, H, W) in [0, 1] -> (N, H, W, C) of 0 to 255."""
+    images = (x * 255).round().clamp(0, 255).to(torch.uint8)
+    return images.movedim(-3, -1).cpu().numpy()
+
+
+def draw_noise(random, config, *shape):
+    """Latent vectors, standard normal: (*shape, Z)."""
+    return random.standard_normal((*shape, config.latent_dim)).astype(config.precision)
 
 
 class Encoder(nn.Module):
@@ -86,22 +101,28 @@ def initialize(layer):
         nn.init.zeros_(layer.bias)
 
 
+def autoencode(networks, images, noise):
+    """Encode images, draw from each code's distribution, decode: logits, mean, log variance."""
+    mean, logvar = networks["encoder"](images)
+    z = mean + (logvar / 2).exp() * noise  # a gradient passes through: noise is what is random
+    return networks["decoder"](z), mean, logvar
+
+
 def reconstruction_loss(images, logits):
     """-log p(x | z): cross-entropy, summed over an image's pixels, averaged over the batch."""
-    loss = F.binary_cross_entropy_with_logits(logits, images, reduction="sum")
-    return loss / len(images)
+    loss = F.binary_cross_entropy_with_logits(logits, images, reduction="none")
+    return loss.sum((1, 2, 3)).mean()
 
 
 def kl_divergence(mean, logvar):
     """KL(N(mean, var) || N(0, 1)), summed over a code's numbers, averaged over the batch."""
-    return 0.5 * (mean**2 + logvar.exp() - 1 - logvar).sum() / len(mean)
+    divergence = 0.5 * (mean**2 + logvar.exp() - 1 - logvar)
+    return divergence.sum(1).mean()
 
 
-def negative_elbo(encoder, decoder, images, noise):
-    """The loss, an upper bound of -log p(x), and the two parts that it is the sum of."""
-    mean, logvar = encoder(images)
-    z = mean + (logvar / 2).exp() * noise  # a gradient passes through: noise is what is random
-    reconstruction = reconstruction_loss(images, decoder(z))
+def negative_elbo(images, logits, mean, logvar):
+    """The loss, a bound on -log p(x) if pixels are 0 or 1, and the two parts it is the sum of."""
+    reconstruction = reconstruction_loss(images, logits)
     divergence = kl_divergence(mean, logvar)
     return {
         "reconstruction_loss": reconstruction,
@@ -110,19 +131,19 @@ def negative_elbo(encoder, decoder, images, noise):
     }
 
 
-def train_step(encoder, decoder, optimizer, images, noise):
+def train_step(networks, optimizers, images, noise):
     """Update both networks on a batch of images; noise is (N, Z)."""
-    losses = negative_elbo(encoder, decoder, images, noise)
-    optimizer.zero_grad()
+    losses = negative_elbo(images, *autoencode(networks, images, noise))
+    optimizers["autoencoder"].zero_grad()
     losses["negative_elbo"].backward()
-    optimizer.step()
+    optimizers["autoencoder"].step()
     return {name: loss.detach() for name, loss in losses.items()}
 
 
 @torch.no_grad()
-def evaluate(encoder, decoder, images, noise):
+def evaluate(networks, images, noise):
     """The losses of images, without an update."""
-    return negative_elbo(encoder, decoder, images, noise)
+    return negative_elbo(images, *autoencode(networks, images, noise))
 
 
 @torch.no_grad()
@@ -137,44 +158,57 @@ def decode(decoder, z):
     return torch.sigmoid(decoder(z))
 
 
+def build(config, image_shape, device):
+    """Both networks and the optimiser of all their weights."""
+    networks = {
+        "encoder": Encoder(image_shape, config.latent_dim).to(device),
+        "decoder": Decoder(image_shape, config.latent_dim).to(device),
+    }
+    parameters = [*networks["encoder"].parameters(), *networks["decoder"].parameters()]
+    adam = {"lr": config.learning_rate, "betas": (0.9, 0.999), "eps": 1e-8}
+    optimizers = {"autoencoder": torch.optim.Adam(parameters, **adam)}
+    return networks, optimizers
+
+
 def main():
     """Train, or draw from a checkpoint, as the command line says."""
     run = Run(Config, __file__, __doc__)
     config = run.config
-    bridge.set_seed(config.seed)
-    device = bridge.find_device(config.device)
-    encoder = Encoder(run.image_shape, config.latent_dim).to(device)
-    decoder = Decoder(run.image_shape, config.latent_dim).to(device)
-    adam = {"lr": config.learning_rate, "betas": (0.9, 0.999), "eps": 1e-8}
-    optimizer = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], **adam)
+    device = bridge.prepare(config.seed, config.device, config.precision)
+    networks, optimizers = build(config, run.image_shape, device)
+    run.connect(bridge, networks, optimizers)
+
+    def make_noise(random, count):
+        return draw_noise(random, config, count)
 
     def to_codes(images):
-        return encode(encoder, torch.from_numpy(images).to(device)).cpu().numpy()
+        codes = encode(networks["encoder"], preprocess(images, device))
+        return codes.cpu().numpy()
 
     def to_images(codes):
-        return decode(decoder, torch.from_numpy(codes).to(device)).cpu().numpy()
+        return postprocess(decode(networks["decoder"], torch.from_numpy(codes).to(device)))
 
     def test(images, random):
-        noise = normal_noise(random, len(images), config.latent_dim)
-        images = torch.from_numpy(images).to(device)
-        return evaluate(encoder, decoder, images, torch.from_numpy(noise).to(device))
+        noise = draw_noise(random, config, len(images))
+        return evaluate(networks, preprocess(images, device), torch.from_numpy(noise).to(device))
 
-    run.connect(
-        bridge,
-        networks={"encoder": encoder, "decoder": decoder},
-        optimizers={"autoencoder": optimizer},
-        pictures=LatentSpace(to_codes, to_images),
-        evaluate=test,
-    )
+    samples = LatentSpace(run.data, config.seed, make_noise, to_codes, to_images)
     if config.generate:
-        run.generate()
+        run.generate(samples)
         return
+    run.begin(samples)
     for step, batch in run.steps():
-        images = torch.from_numpy(batch.images).to(device)
-        noise = normal_noise(run.random, config.batch_size, config.latent_dim)
-        noise = torch.from_numpy(noise).to(device)
-        losses = train_step(encoder, decoder, optimizer, images, noise)
+        images = preprocess(batch.images, device)
+        noise = draw_noise(run.random, config, config.batch_size)
+        losses = train_step(networks, optimizers, images, torch.from_numpy(noise).to(device))
         run.log(step, losses)
+        if run.samples_due(step):
+            run.save_samples(step, samples)
+        if run.checkpoint_due(step):
+            run.save_checkpoint(step)
+    if config.steps:
+        run.report(samples.save_maps(run.folder.path, run.title))
+        run.evaluate(test)
 
 
 if __name__ == "__main__":

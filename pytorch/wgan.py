@@ -2,6 +2,7 @@
 
 Paper: Arjovsky, Chintala, Bottou (2017), https://arxiv.org/abs/1701.07875
 Run:   python pytorch/wgan.py --dataset cifar10
+Page:  docs/models/wgan.md
 Departures from the paper: kernels of 5 padded alike on all sides, and the widths of the layers. No
 convolution before a batch norm has a bias, which the norm would take away again.
 """
@@ -18,9 +19,8 @@ from torch.nn import functional as F
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from common.bridges import pytorch as bridge
-from common.flags import Settings, launch
 from common.pictures import Samples
-from common.run import Run, uniform_noise
+from common.run import Run, Settings, launch
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,23 @@ CRITIC_UPDATES = 5  # per update of the generator
 CLIP = 0.01  # the critic's weights stay within [-CLIP, CLIP]: that bounds its slope
 
 # N batch, Z latent, C channels, H height, W width, h = H / 16, w = W / 16
+
+
+def preprocess(images, device):
+    """Images of 0 to 255 as the networks see them: (N, H, W, C) -> (N, C, H, W) in [-1, 1]."""
+    x = torch.from_numpy(images).to(device).movedim(-1, -3).contiguous()
+    return x / 127.5 - 1
+
+
+def postprocess(x):
+    """The inverse: (N, C, H, W) in [-1, 1] -> (N, H, W, C) of 0 to 255."""
+    images = ((x + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+    return images.movedim(-3, -1).cpu().numpy()
+
+
+def draw_noise(random, config, *shape):
+    """Latent vectors, uniform on [-1, 1): (*shape, Z)."""
+    return random.uniform(-1, 1, (*shape, config.latent_dim)).astype(config.precision)
 
 
 class Generator(nn.Module):
@@ -98,7 +115,7 @@ class Critic(nn.Module):
 
 
 def initialize(layer):
-    """The paper's initial weights: N(0, 0.02); scales of batch norm N(1, 0.02); biases 0."""
+    """N(0, 0.02) as in the paper; scales of batch norm N(1, 0.02) as in DCGAN's code; biases 0."""
     if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
         nn.init.normal_(layer.weight, 0.0, 0.02)
         if layer.bias is not None:
@@ -117,37 +134,39 @@ def generator_loss(fake_scores):
     return -fake_scores.mean()
 
 
-def critic_step(generator, critic, critic_optimizer, images, noise):
+def critic_step(networks, optimizers, images, noise):
     """Update the critic on real and fake images, then clip its weights; noise is (N, Z)."""
+    generator, critic = networks["generator"], networks["critic"]
     with torch.no_grad():
         fakes = generator(noise)
-    # Real and fake images pass apart, so that batch norm never mixes their statistics.
+    # Real and fake images pass separately, so that batch norm never mixes their statistics.
     loss = critic_loss(critic(images), critic(fakes))
-    critic_optimizer.zero_grad()
+    optimizers["critic"].zero_grad()
     loss.backward()
-    critic_optimizer.step()
+    optimizers["critic"].step()
     with torch.no_grad():
         for parameter in critic.parameters():  # not the running averages of batch norm
             parameter.clamp_(-CLIP, CLIP)
     return loss.detach()
 
 
-def generator_step(generator, critic, generator_optimizer, noise):
+def generator_step(networks, optimizers, noise):
     """Update the generator on what the critic says of it; noise is (N, Z)."""
+    generator, critic = networks["generator"], networks["critic"]
     critic.requires_grad_(False)
     loss = generator_loss(critic(generator(noise)))
-    generator_optimizer.zero_grad()
+    optimizers["generator"].zero_grad()
     loss.backward()
-    generator_optimizer.step()
+    optimizers["generator"].step()
     critic.requires_grad_(True)
     return loss.detach()
 
 
-def train_step(generator, critic, generator_optimizer, critic_optimizer, images, noise):
+def train_step(networks, optimizers, images, noise):
     """Update the critic on each batch, then the generator; noise is (batches + 1, N, Z)."""
     for batch, z in zip(images, noise[:-1], strict=True):
-        c_loss = critic_step(generator, critic, critic_optimizer, batch, z)
-    g_loss = generator_step(generator, critic, generator_optimizer, noise[-1])
+        c_loss = critic_step(networks, optimizers, batch, z)
+    g_loss = generator_step(networks, optimizers, noise[-1])
     return {"critic_loss": c_loss, "generator_loss": g_loss, "wasserstein": -c_loss}
 
 
@@ -160,43 +179,48 @@ def sample(generator, noise):
     return images
 
 
+def build(config, image_shape, device):
+    """Both networks and their optimisers."""
+    networks = {
+        "generator": Generator(image_shape, config.latent_dim).to(device),
+        "critic": Critic(image_shape).to(device),
+    }
+    rmsprop = {"lr": config.learning_rate, "alpha": 0.99, "eps": 1e-8}
+    optimizers = {
+        name: torch.optim.RMSprop(network.parameters(), **rmsprop)
+        for name, network in networks.items()
+    }
+    return networks, optimizers
+
+
 def main():
     """Train, or draw from a checkpoint, as the command line says."""
     run = Run(Config, __file__, __doc__)
     config = run.config
-    bridge.set_seed(config.seed)
-    device = bridge.find_device(config.device)
-    generator = Generator(run.image_shape, config.latent_dim).to(device)
-    critic = Critic(run.image_shape).to(device)
-    rmsprop = {"lr": config.learning_rate, "alpha": 0.99, "eps": 1e-8}
-    generator_optimizer = torch.optim.RMSprop(generator.parameters(), **rmsprop)
-    critic_optimizer = torch.optim.RMSprop(critic.parameters(), **rmsprop)
+    device = bridge.prepare(config.seed, config.device, config.precision)
+    networks, optimizers = build(config, run.image_shape, device)
+    run.connect(bridge, networks, optimizers)
 
-    def draw(count, random):
-        noise = uniform_noise(random, count, config.latent_dim)
-        return sample(generator, torch.from_numpy(noise).to(device)).cpu().numpy()
+    def make_noise(random, count):
+        return draw_noise(random, config, count)
 
-    run.connect(
-        bridge,
-        networks={"generator": generator, "critic": critic},
-        optimizers={"generator": generator_optimizer, "critic": critic_optimizer},
-        pictures=Samples(draw),
-    )
+    def draw(noise):
+        return postprocess(sample(networks["generator"], torch.from_numpy(noise).to(device)))
+
+    samples = Samples(run.data, config.seed, make_noise, draw)
     if config.generate:
-        run.generate()
+        run.generate(samples)
         return
-    for step, batch in run.steps(batches=CRITIC_UPDATES):
-        images = torch.from_numpy(batch.images).to(device)
-        noise = uniform_noise(run.random, CRITIC_UPDATES + 1, config.batch_size, config.latent_dim)
-        losses = train_step(
-            generator,
-            critic,
-            generator_optimizer,
-            critic_optimizer,
-            images,
-            torch.from_numpy(noise).to(device),
-        )
+    run.begin(samples, batches=CRITIC_UPDATES)
+    for step, batch in run.steps():
+        images = preprocess(batch.images, device)
+        noise = draw_noise(run.random, config, CRITIC_UPDATES + 1, config.batch_size)
+        losses = train_step(networks, optimizers, images, torch.from_numpy(noise).to(device))
         run.log(step, losses)
+        if run.samples_due(step):
+            run.save_samples(step, samples)
+        if run.checkpoint_due(step):
+            run.save_checkpoint(step)
 
 
 if __name__ == "__main__":

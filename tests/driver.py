@@ -15,7 +15,7 @@ from typing import Any
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parent)]
 
-from scripts import load_script  # noqa: E402
+from tools.scripts import load_script  # noqa: E402
 
 
 def run(script: Any, name: str, arguments: list[str]) -> dict[str, object]:

@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from common.augment import augment
+from common.data.augment import augment
 
 POSITIONS = 8  # of a square: four quarter turns, each mirrored or not
 

@@ -19,10 +19,9 @@ import pytest
 
 from common import files
 from common.errors import UserError
-from common.flags import Settings
-from common.run import Run
+from common.run import Run, Settings
 
-from scripts import ROOT, environment, run_script
+from ports import ROOT, environment, run_script
 
 SCRIPT = str(ROOT / "pytorch" / "dcgan.py")
 

@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
-from scripts import ROOT, chosen_players
+from ports import ROOT, chosen_ports
 
 pytestmark = pytest.mark.skipif(
-    "chainer" not in chosen_players(), reason="Chainer is not among the players chosen"
+    "chainer" not in chosen_ports(), reason="Chainer is not among the ports chosen"
 )
 
 

@@ -1,4 +1,4 @@
-"""The plumbing by itself: batches, noise, images, tables, checkpoints, plots."""
+"""The plumbing by itself: images, tables, checkpoints, plots."""
 
 from __future__ import annotations
 
@@ -8,90 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common import checkpoint, images, metrics, pca, plots
-from common.batches import CROPS, Batches, stack
-from common.checkpoint import Checkpoint
-from common.datasets.dataset import Dataset, Split
 from common.errors import UserError
-from common.run import uniform_noise
-
-
-def numbered(count: int, augment: bool = False) -> Dataset:
-    """A data set whose picture i is of the one colour i."""
-    size = 6 if augment else 4
-    pictures = np.broadcast_to(
-        np.arange(count, dtype=np.uint8)[:, None, None, None], (count, size, size, 1)
-    ).copy()
-    split = Split(pictures, np.arange(count))
-    return Dataset("numbered", ("all",), split, split, (4, 4, 1), augment)
-
-
-def test_an_epoch_shows_each_image_once() -> None:
-    batches = Batches(numbered(10), 4, np.random.default_rng(0))
-    seen = np.concatenate([batches.next().images[:, 0, 0, 0] for _ in range(5)])
-    assert sorted(seen[:10]) == list(range(10))
-    assert sorted(seen[10:]) == list(range(10))
-    assert list(seen[:10]) != list(seen[10:])
-
-
-def test_labels_follow_their_images() -> None:
-    batches = Batches(numbered(10), 3, np.random.default_rng(1))
-    for _ in range(8):
-        batch = batches.next()
-        assert (batch.images[:, 0, 0, 0] == batch.labels).all()
-
-
-def test_augmented_images_count_many_times_in_an_epoch() -> None:
-    batches = Batches(numbered(4, augment=True), 16, np.random.default_rng(0))
-    drawn = [batches.next().images for _ in range(4 * CROPS // 16)]
-    assert drawn[0].shape == (16, 4, 4, 1)
-    values, counts = np.unique(np.concatenate(drawn)[:, 0, 0, 0], return_counts=True)
-    assert list(values) == [0, 1, 2, 3]
-    assert set(counts) == {CROPS}
-
-
-def test_batches_go_on_from_their_state() -> None:
-    first = Batches(numbered(10), 4, np.random.default_rng(0))
-    first.next()
-    order, state = first.state()
-    expected = [first.next().images for _ in range(6)]
-    second = Batches(numbered(10), 4, np.random.default_rng(99))
-    second.restore(order, state)
-    for batch in expected:
-        assert (second.next().images == batch).all()
-
-
-def test_several_batches_are_stacked() -> None:
-    batches = Batches(numbered(10), 4, np.random.default_rng(0))
-    joined = stack([batches.next() for _ in range(3)])
-    assert joined.images.shape == (3, 4, 4, 4, 1)
-    assert (joined.images[..., 0, 0, 0] == joined.labels).all()
-    assert joined.sources is None
-
-
-def test_a_batch_larger_than_the_data_is_refused() -> None:
-    with pytest.raises(UserError, match="only 10 training images; give at most 10"):
-        Batches(numbered(10), 11, np.random.default_rng(0))
-
-
-def test_noise_is_uniform_below_1() -> None:
-    noise = uniform_noise(np.random.default_rng(0), 200, 100)
-    assert noise.dtype == np.float32
-    assert noise.min() >= -1
-    assert noise.max() < 1
-    assert abs(noise.mean()) < 0.01
-    assert noise.std() == pytest.approx(3**-0.5, abs=0.01)
-
-
-@pytest.mark.parametrize(("low", "high"), [(-1, 1), (0, 1)])
-def test_images_come_back_unchanged(low: float, high: float) -> None:
-    levels = np.arange(256, dtype=np.uint8)
-    floats = images.to_floats(levels, low, high)
-    assert floats.dtype == np.float32
-    assert floats[0] == low
-    assert floats[-1] == high
-    assert (images.to_bytes(floats, low, high) == levels).all()
-    assert list(images.to_bytes(np.array([low - 1, high + 1], np.float32), low, high)) == [0, 255]
+from common.measures import pca
+from common.measures.diversity import diversity
+from common.pictures import images, plots
+from common.run import checkpoint
+from common.run.checkpoint import Checkpoint
+from common.run.table import Table
 
 
 def test_a_grid_lays_images_out_by_rows() -> None:
@@ -135,25 +58,14 @@ def test_rows_get_their_names() -> None:
         assert named[2 + 34 * row : 34 + 34 * row, :margin].min() < 100
 
 
-@pytest.mark.parametrize("channels_first", [True, False])
-def test_pixels_go_to_the_network_and_back(channels_first: bool) -> None:
-    pictures = np.random.default_rng(0).integers(0, 256, (5, 2, 6, 4, 3), np.uint8)
-    pixels = images.Pixels(channels_first, -1, 1)
-    seen = pixels.to_network(pictures)
-    assert seen.shape == ((5, 2, 3, 6, 4) if channels_first else (5, 2, 6, 4, 3))
-    assert seen.flags.c_contiguous
-    assert (pixels.from_network(seen) == pictures).all()
-
-
 def test_pca_is_what_scikit_learn_says_of_a_line() -> None:
     """Images along one line need one component, images off it are as far from it as they are."""
     along = np.arange(0, 200, 10, dtype=np.uint8)[:, None, None, None] * np.ones((1, 2, 2, 1), "B")
     beside = np.full((1, 2, 2, 1), 100, np.uint8)
     beside[0, 0, 0], beside[0, 1, 1] = 110, 90  # a right angle to the line
-    split = Split(along, np.zeros(20, int))
-    data = Dataset("line", ("all",), split, Split(beside, np.zeros(1, int)), (2, 2, 1))
-    assert pca.test_error(data, 1, 0, 1) == pytest.approx(2 * (10 / 255) ** 2 / 4, rel=1e-3)
-    assert pca.test_error(data, 4, 0, 1) == pytest.approx(0, abs=1e-6)
+    error = 2 * (10 / 127.5) ** 2 / 4  # of pixels in [-1, 1]
+    assert pca.test_error(along, beside, 1) == pytest.approx(error, rel=1e-3)
+    assert pca.test_error(along, beside, 4) == pytest.approx(0, abs=1e-6)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -180,12 +92,12 @@ def test_an_animation_has_its_frames_in_order(tmp_path: Path) -> None:
 
 def test_diversity_is_1_for_the_data_and_0_for_one_picture() -> None:
     real = np.random.default_rng(0).integers(0, 256, (64, 8, 8, 3), np.uint8)
-    assert metrics.diversity(real, real) == pytest.approx(1)
-    assert metrics.diversity(np.repeat(real[:1], 64, axis=0), real) == 0
+    assert diversity(real, real) == pytest.approx(1)
+    assert diversity(np.repeat(real[:1], 64, axis=0), real) == 0
 
 
 def test_a_table_is_appended_cut_and_read(tmp_path: Path) -> None:
-    table = metrics.Table(tmp_path / "metrics.csv")
+    table = Table(tmp_path / "metrics.csv")
     assert table.read() == {}
     for step in (1, 2, 3):
         table.append({"step": step, "loss": step / 3, "diversity": None if step < 3 else 0.5})

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common import compare
 from common.errors import UserError
+from tools import compare, scripts
 
-from scripts import FRAMEWORKS, chosen_players
+from ports import FRAMEWORKS, chosen_ports
 
-CHOSEN = [framework for framework in FRAMEWORKS if framework in chosen_players()]
+CHOSEN = [framework for framework in FRAMEWORKS if framework in chosen_ports()]
 
 
 def test_frameworks_start_alike_and_are_shown_together(
@@ -71,10 +71,10 @@ def test_a_framework_that_is_not_installed_is_named_and_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(compare, "find_version", lambda f: None if f == "chainer" else "1")
+    monkeypatch.setattr(scripts, "find_version", lambda f: None if f == "chainer" else "1")
     assert compare.parse(["dcgan"]).frameworks == ["pytorch", "tensorflow", "keras"]
     assert "chainer is not installed" in capsys.readouterr().err
-    monkeypatch.setattr(compare, "find_version", lambda _: None)
+    monkeypatch.setattr(scripts, "find_version", lambda _: None)
     with pytest.raises(UserError, match="none of the frameworks is installed"):
         compare.parse(["dcgan"])
 

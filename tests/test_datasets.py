@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common import datasets
-from common.datasets import cifar10, imori, mnist, sizes
+from common.data import cifar10, default_data_dir, imori, load, mnist, sizes
 from common.errors import UserError
 
 REAL = Path(__file__).parents[2] / "shared" / "data"
@@ -31,7 +30,7 @@ def no_network(monkeypatch):
     def fetch(urls, path, *_rest):
         raise UserError(f"would download {path}")
 
-    monkeypatch.setattr("common.download.fetch", fetch)
+    monkeypatch.setattr("common.data.download.fetch", fetch)
 
 
 def check(dataset, name, classes, shape):
@@ -83,7 +82,7 @@ def test_choice_of_size(own, given, multiple, size):
 )
 def test_size_that_is_refused(given, multiple, message):
     with pytest.raises(UserError, match=message):
-        datasets.load("mnist", image_size=given, multiple=multiple)
+        load("mnist", image_size=given, multiple=multiple)
 
 
 def test_padding_leaves_the_pixels_as_they_are():
@@ -121,14 +120,14 @@ def test_resizing_keeps_a_gradient(channels):
 )
 def test_unknown_name(name, hint):
     with pytest.raises(UserError, match=hint):
-        datasets.load(name)
+        load(name)
 
 
 def test_default_data_dir(monkeypatch, tmp_path):
     monkeypatch.setenv("QUARTET_DATA", str(tmp_path))
-    assert datasets.default_data_dir() == tmp_path
+    assert default_data_dir() == tmp_path
     monkeypatch.delenv("QUARTET_DATA")
-    assert datasets.default_data_dir().name == "quartet"
+    assert default_data_dir().name == "quartet"
 
 
 def test_images_that_do_not_fit_into_memory(tmp_path, monkeypatch):
@@ -139,7 +138,7 @@ def test_images_that_do_not_fit_into_memory(tmp_path, monkeypatch):
 
     monkeypatch.setattr(sizes, "resize", resize)
     with pytest.raises(UserError, match=r"--image-size 80000: .*do not fit into memory"):
-        datasets.load("mnist", tmp_path, image_size=80_000)
+        load("mnist", tmp_path, image_size=80_000)
 
 
 @pytest.mark.parametrize(
@@ -147,9 +146,9 @@ def test_images_that_do_not_fit_into_memory(tmp_path, monkeypatch):
 )
 def test_newts_are_drawn_at_the_size(monkeypatch, given, multiple, size):
     drawn = types.SimpleNamespace(load=lambda image_size: image_size)
-    monkeypatch.setitem(sys.modules, "common.datasets.newts", drawn)
-    monkeypatch.setattr(datasets, "newts", drawn, raising=False)
-    assert datasets.load("newts", None, given, multiple) == size
+    monkeypatch.setitem(sys.modules, "common.data.newts", drawn)
+    monkeypatch.setattr("common.data.newts", drawn, raising=False)
+    assert load("newts", None, given, multiple) == size
 
 
 # CIFAR-10.
@@ -173,7 +172,7 @@ def test_cifar10_whole(tmp_path, capsys, place):
     folder = tmp_path / place / cifar10.FOLDER
     written = [write_batch(folder / name, 4, seed) for seed, name in enumerate(cifar10.TRAIN)]
     test_images, test_labels = write_batch(folder / cifar10.TEST, 3, seed=9)
-    dataset = datasets.load("cifar10", tmp_path)
+    dataset = load("cifar10", tmp_path)
     check(dataset, "cifar10", 10, (32, 32, 3))
     np.testing.assert_array_equal(dataset.train.images, np.concatenate([w[0] for w in written]))
     np.testing.assert_array_equal(dataset.train.labels, np.concatenate([w[1] for w in written]))
@@ -186,7 +185,7 @@ def test_cifar10_some_batches_missing(tmp_path, capsys):
     folder = tmp_path / "cifar10" / cifar10.FOLDER
     write_batch(folder / "data_batch_3.bin", 2)
     write_batch(folder / cifar10.TEST, 2)
-    assert len(datasets.load("cifar10", tmp_path).train) == 2
+    assert len(load("cifar10", tmp_path).train) == 2
     warning = capsys.readouterr().err
     assert warning.startswith("warning: ")
     assert warning.count("\n") == 1
@@ -208,7 +207,7 @@ def test_cifar10_no_train_or_no_test(tmp_path, written, message):
     for name in written:
         write_batch(folder / name, 1)
     with pytest.raises(UserError, match=message):
-        datasets.load("cifar10", tmp_path)
+        load("cifar10", tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -218,13 +217,14 @@ def test_cifar10_no_train_or_no_test(tmp_path, written, message):
         (b"", "found 0 bytes"),
         (bytes(3073) + b"\x0a" + bytes(3072), "labels 0 to 9, found 10 in record 1"),
     ],
+    ids=lambda value: "content" if isinstance(value, bytes) else None,
 )
 def test_cifar10_damaged_batch(tmp_path, content, message):
     folder = tmp_path / cifar10.FOLDER
     write_batch(folder / cifar10.TEST, 1)
     (folder / "data_batch_1.bin").write_bytes(content)
     with pytest.raises(UserError, match="data_batch_1.bin.*" + message):
-        datasets.load("cifar10", tmp_path)
+        load("cifar10", tmp_path)
 
 
 # MNIST and Fashion-MNIST.
@@ -256,7 +256,7 @@ def write_mnist(folder, counts=(6, 4), compress=True, seed=0):
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
 def test_mnist(tmp_path, name, compress):
     arrays = write_mnist(tmp_path / name, compress=compress)
-    dataset = datasets.load(name, tmp_path)
+    dataset = load(name, tmp_path)
     check(dataset, name, 10, (28, 28, 1))
     np.testing.assert_array_equal(dataset.train.images[..., 0], arrays[0])
     np.testing.assert_array_equal(dataset.train.labels, arrays[1])
@@ -268,20 +268,20 @@ def test_mnist_named_gz_but_plain(tmp_path):
     arrays = write_mnist(tmp_path / "mnist")
     name = tmp_path / "mnist" / mnist.FILES[0]
     name.write_bytes(gzip.decompress(name.read_bytes()))  # as some browsers save it
-    train = datasets.load("mnist", tmp_path).train
+    train = load("mnist", tmp_path).train
     np.testing.assert_array_equal(train.images[..., 0], arrays[0])
 
 
 def test_mnist_is_padded_or_resized(tmp_path):
     arrays = write_mnist(tmp_path / "mnist")
     for size in (None, 32):
-        padded = datasets.load("mnist", tmp_path, size, multiple=16)
+        padded = load("mnist", tmp_path, size, multiple=16)
         check(padded, "mnist", 10, (32, 32, 1))
         np.testing.assert_array_equal(padded.test.images[:, 2:30, 2:30, 0], arrays[2])
-    check(datasets.load("mnist", tmp_path, 64, multiple=16), "mnist", 10, (64, 64, 1))
-    resized = datasets.load("mnist", tmp_path, 32)
+    check(load("mnist", tmp_path, 64, multiple=16), "mnist", 10, (64, 64, 1))
+    resized = load("mnist", tmp_path, 32)
     check(resized, "mnist", 10, (32, 32, 1))
-    assert (resized.train.images != datasets.load("mnist", tmp_path, 32, 16).train.images).any()
+    assert (resized.train.images != load("mnist", tmp_path, 32, 16).train.images).any()
 
 
 def test_one_is_never_taken_for_the_other(tmp_path, monkeypatch):
@@ -295,17 +295,17 @@ def test_one_is_never_taken_for_the_other(tmp_path, monkeypatch):
     write_mnist(tmp_path / "mnist")
     for place in (tmp_path, tmp_path / "mnist"):
         with pytest.raises(UserError, match=r"would download .*fashion_mnist/train-images"):
-            datasets.load("fashion_mnist", place)
-    assert len(datasets.load("mnist", tmp_path / "mnist").train) == 6
+            load("fashion_mnist", place)
+    assert len(load("mnist", tmp_path / "mnist").train) == 6
 
 
 def test_packaged_files(tmp_path, monkeypatch):
     write_mnist(tmp_path / "package")
     source = mnist.Source((), (), ("x",) * 10, packaged=tmp_path / "package")
     monkeypatch.setitem(mnist.SOURCES, "fashion_mnist", source)
-    assert len(datasets.load("fashion_mnist", tmp_path / "none").train) == 6
+    assert len(load("fashion_mnist", tmp_path / "none").train) == 6
     write_mnist(tmp_path / "own" / "fashion_mnist", counts=(2, 2))
-    assert len(datasets.load("fashion_mnist", tmp_path / "own").train) == 2
+    assert len(load("fashion_mnist", tmp_path / "own").train) == 2
 
 
 IMAGES = idx(np.zeros((6, 28, 28), np.uint8))
@@ -326,12 +326,13 @@ IMAGES = idx(np.zeros((6, 28, 28), np.uint8))
         (1, idx(np.full(6, 10, np.uint8)), "labels 0 to 9, found 10"),
         (3, idx(np.zeros((4, 28, 28), np.uint8)), "begins with 00000801, found 00000803"),
     ],
+    ids=lambda value: "content" if isinstance(value, bytes) else None,
 )
 def test_mnist_damaged(tmp_path, index, content, message):
     write_mnist(tmp_path / "mnist")
     (tmp_path / "mnist" / mnist.FILES[index]).write_bytes(content)
     with pytest.raises(UserError, match=f"{mnist.FILES[index]}: .*{message}") as raised:
-        datasets.load("mnist", tmp_path)
+        load("mnist", tmp_path)
     assert "\n" not in str(raised.value)
 
 
@@ -385,7 +386,7 @@ def check_imori(dataset, size):
 @pytest.mark.parametrize("place", ["imori", "."])
 def test_imori(tmp_path, place):
     write_imori(tmp_path / place)
-    dataset = datasets.load("imori", tmp_path)
+    dataset = load("imori", tmp_path)
     check_imori(dataset, 64)
     for split in (dataset.train, dataset.test):
         assert split.masks is not None
@@ -397,8 +398,8 @@ def test_imori(tmp_path, place):
 
 def test_imori_size(tmp_path):
     write_imori(tmp_path)
-    check_imori(datasets.load("imori", tmp_path, image_size=32, multiple=16), 32)
-    check_imori(datasets.load("imori", tmp_path, multiple=48), 96)
+    check_imori(load("imori", tmp_path, image_size=32, multiple=16), 32)
+    check_imori(load("imori", tmp_path, multiple=48), 96)
 
 
 def test_imori_damaged(tmp_path):
@@ -407,15 +408,15 @@ def test_imori_damaged(tmp_path):
     whole = photo.read_bytes()
     photo.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(UserError, match=r"cannot read .*akahara_0001.jpg"):
-        datasets.load("imori", tmp_path)
+        load("imori", tmp_path)
     photo.write_bytes(whole)
     mask = tmp_path / "Dataset/test/seg_images/madara/madara_0010.png"
     mask.write_bytes((tmp_path / "Dataset/test/seg_images/akahara/akahara_0010.png").read_bytes())
     with pytest.raises(UserError, match=r"madara_0010.png: expected .* 0 and 2, found \[0, 1\]"):
-        datasets.load("imori", tmp_path)
+        load("imori", tmp_path)
     Image.new("L", (256, 144)).save(mask)
     with pytest.raises(UserError, match=r"madara_0010.png: expected a palette picture"):
-        datasets.load("imori", tmp_path)
+        load("imori", tmp_path)
 
 
 def test_imori_table():
@@ -430,7 +431,7 @@ def test_imori_table():
 
 @real("cifar10")
 def test_real_cifar10(capsys):
-    dataset = datasets.load("cifar10", REAL, multiple=16)
+    dataset = load("cifar10", REAL, multiple=16)
     check(dataset, "cifar10", 10, (32, 32, 3))
     assert "warning: " in capsys.readouterr().err
     assert len(dataset.train) == len(dataset.test) == 10_000
@@ -446,10 +447,10 @@ def test_real_cifar10(capsys):
 
 @real("mnist")
 def test_real_mnist():
-    dataset = datasets.load("mnist", REAL, multiple=16)
+    dataset = load("mnist", REAL, multiple=16)
     check(dataset, "mnist", 10, (32, 32, 1))
     assert (len(dataset.train), len(dataset.test)) == (8000, 2000)
-    # A zero has a hole in its middle, a one has not.
+    # A zero has a hole in its middle, a one does not.
     middle = dataset.train.images[:, 14:18, 15:17].mean(axis=(1, 2, 3))
     assert middle[dataset.train.labels == 0].mean() < 60 < 150
     assert middle[dataset.train.labels == 1].mean() > 150
@@ -459,7 +460,7 @@ def test_real_mnist():
 def test_real_imori():
     import hashlib
 
-    check_imori(datasets.load("imori", REAL), 64)
+    check_imori(load("imori", REAL), 64)
     for path, digest in imori.checksums().items():
         assert hashlib.sha256((REAL / "imori" / path).read_bytes()).hexdigest() == digest
 
@@ -471,7 +472,7 @@ PACKAGED = mnist.SOURCES["fashion_mnist"].packaged
     not (PACKAGED and PACKAGED.is_dir()), reason="Debian's dataset-fashion-mnist is not installed"
 )
 def test_real_fashion_mnist(tmp_path):
-    dataset = datasets.load("fashion_mnist", tmp_path)
+    dataset = load("fashion_mnist", tmp_path)
     check(dataset, "fashion_mnist", 10, (28, 28, 1))
     assert np.bincount(dataset.train.labels).tolist() == [6000] * 10
     assert np.bincount(dataset.test.labels).tolist() == [1000] * 10
@@ -481,7 +482,7 @@ def test_real_fashion_mnist(tmp_path):
 
 
 def test_digits_are_the_ones_that_scikit_learn_ships() -> None:
-    data = datasets.load("digits", image_size=8)
+    data = load("digits", image_size=8)
     assert data.image_shape == (8, 8, 1)
     assert data.class_names == tuple("0123456789")
     assert len(data.train) + len(data.test) == 1797
@@ -491,4 +492,4 @@ def test_digits_are_the_ones_that_scikit_learn_ships() -> None:
     assert set(data.test.labels) == set(range(10))
     ones = data.train.images[data.train.labels == 1].mean(0)[..., 0]
     assert ones[:, 3:5].mean() > 2 * ones[:, :2].mean()  # a stroke in the middle
-    assert datasets.load("digits").image_shape == (32, 32, 1)
+    assert load("digits").image_shape == (32, 32, 1)

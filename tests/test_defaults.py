@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts import FRAMEWORKS, ROOT, chosen_players, environment
+from ports import FRAMEWORKS, ROOT, chosen_ports, environment
 
 COLUMNS = {"pytorch": "PyTorch", "tensorflow": "TensorFlow", "keras": "Keras", "chainer": "Chainer"}
 
@@ -26,7 +26,7 @@ def documented(column: str) -> dict[str, str]:
     return {row[0]: row[index] for row in rows[1:]}
 
 
-@pytest.mark.parametrize("framework", [f for f in FRAMEWORKS if f in chosen_players()])
+@pytest.mark.parametrize("framework", [f for f in FRAMEWORKS if f in chosen_ports()])
 def test_the_table_is_true(framework: str) -> None:
     done = subprocess.run(
         [sys.executable, str(Path(__file__).with_name("defaults_probe.py")), framework],

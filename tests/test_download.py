@@ -1,4 +1,4 @@
-"""Downloads, from a server on this machine that can be told to misbehave."""
+"""Downloads, from a server on this machine that misbehaves on demand."""
 
 import hashlib
 import http.server
@@ -14,8 +14,7 @@ import numpy as np
 import pytest
 from test_datasets import idx, imori_files
 
-from common import datasets, download
-from common.datasets import cifar10, imori, mnist
+from common.data import cifar10, download, imori, load, mnist
 from common.errors import UserError
 
 CONTENT = np.random.default_rng(0).integers(0, 256, 300_000, np.uint8).tobytes()
@@ -333,7 +332,7 @@ def serve_cifar10(server, monkeypatch):
 def test_cifar10_is_downloaded_once(serve_cifar10, server, tmp_path):
     serve_cifar10(cifar10_archive())
     for _ in range(2):
-        dataset = datasets.load("cifar10", tmp_path / "not" / "yet")
+        dataset = load("cifar10", tmp_path / "not" / "yet")
         assert dataset.train.images.shape == (10, 32, 32, 3)
     assert len(server.requests) == 1
     folder = tmp_path / "not" / "yet" / "cifar10"
@@ -343,7 +342,7 @@ def test_cifar10_is_downloaded_once(serve_cifar10, server, tmp_path):
 def test_cifar10_archive_put_there_by_hand(closed, monkeypatch, tmp_path):
     monkeypatch.setattr(cifar10, "URLS", (closed,))
     (tmp_path / cifar10.ARCHIVE).write_bytes(cifar10_archive())
-    assert len(datasets.load("cifar10", tmp_path).test) == 2
+    assert len(load("cifar10", tmp_path).test) == 2
     assert (tmp_path / cifar10.ARCHIVE).exists()  # not ours to remove
 
 
@@ -354,7 +353,7 @@ def test_archive_that_leads_outside_is_refused(tmp_path, name):
     archive.write_bytes(cifar10_archive({name: b"!"}))
     before = names(tmp_path)
     with pytest.raises(UserError, match="refused"):
-        datasets.load("cifar10", tmp_path)
+        load("cifar10", tmp_path)
     assert names(tmp_path) == before
 
 
@@ -362,7 +361,7 @@ def test_unknown_members_of_the_archive_are_left_in_it(tmp_path):
     archive = tmp_path / cifar10.ARCHIVE
     escaped = tmp_path / "escaped"
     archive.write_bytes(cifar10_archive({str(escaped): b"!", "else": b"!"}))
-    datasets.load("cifar10", tmp_path)
+    load("cifar10", tmp_path)
     batches = sorted([*cifar10.TRAIN, cifar10.TEST])
     assert names(tmp_path / "cifar10") == sorted([cifar10.FOLDER, *batches])
     assert not escaped.exists()
@@ -381,7 +380,7 @@ def test_damaged_archive(tmp_path, damage, message):
     (tmp_path / "cifar10").mkdir()
     (tmp_path / "cifar10" / cifar10.ARCHIVE).write_bytes(damage(cifar10_archive()))
     with pytest.raises(UserError, match=message):
-        datasets.load("cifar10", tmp_path)
+        load("cifar10", tmp_path)
     assert names(tmp_path / "cifar10") == [cifar10.ARCHIVE]
 
 
@@ -396,7 +395,7 @@ def test_mnist_downloads_what_is_missing(server, monkeypatch, tmp_path):
     monkeypatch.setitem(mnist.SOURCES, "mnist", source)
     (tmp_path / "mnist").mkdir()
     (tmp_path / "mnist" / "train-labels-idx1-ubyte").write_bytes(contents[1])
-    assert len(datasets.load("mnist", tmp_path).train) == 5
+    assert len(load("mnist", tmp_path).train) == 5
     asked = [path for path, _ in server.requests if path.startswith("good/")]
     assert asked == ["good/" + mnist.FILES[i] for i in (0, 2, 3)]
 
@@ -405,7 +404,7 @@ def test_mnist_without_network_names_all_files(closed, monkeypatch, tmp_path):
     source = mnist.Source((closed,), ("0",) * 4, tuple("0123456789"))
     monkeypatch.setitem(mnist.SOURCES, "mnist", source)
     with pytest.raises(UserError) as raised:
-        datasets.load("mnist", tmp_path / "data")
+        load("mnist", tmp_path / "data")
     message = str(raised.value)
     assert all(name in message for name in mnist.FILES)
     assert str(tmp_path / "data" / "mnist") in message
@@ -421,7 +420,7 @@ def test_imori_is_downloaded_file_by_file(server, monkeypatch, tmp_path):
     )
     monkeypatch.setattr(imori, "CHECKSUMS", table)
     monkeypatch.setattr(imori, "URL", server.url)
-    dataset = datasets.load("imori", tmp_path / "data")
+    dataset = load("imori", tmp_path / "data")
     assert (len(dataset.train), len(dataset.test)) == (16, 6)
     assert len(server.requests) == 44
 
@@ -429,7 +428,7 @@ def test_imori_is_downloaded_file_by_file(server, monkeypatch, tmp_path):
 def test_imori_without_network(closed, monkeypatch, tmp_path):
     monkeypatch.setattr(imori, "URL", closed)
     with pytest.raises(UserError) as raised:
-        datasets.load("imori", tmp_path / "data")
+        load("imori", tmp_path / "data")
     assert str(tmp_path / "data" / "imori" / "Dataset") in str(raised.value)
     assert imori.COMMIT in str(raised.value)
     assert names(tmp_path) == []

@@ -1,4 +1,4 @@
-"""Folders of the user's own pictures: any size, mode and orientation, and what is no picture."""
+"""Folders of the user's own pictures: any size, mode and orientation, and files of other kinds."""
 
 import os
 
@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common import datasets
-from common.datasets import folder
+from common import data
+from common.data import folder
 from common.errors import UserError
 
 
 def load(path, size=16):
-    return datasets.load(f"folder:{path}", image_size=size)
+    return data.load(f"folder:{path}", image_size=size)
 
 
 def write(path, colour=(200, 100, 50), size=(20, 30), **options):
@@ -80,12 +80,12 @@ def test_split(tmp_path, count, train, test):
 
 def test_default_size_and_multiple(tmp_path):
     write(tmp_path / "a.png")
-    assert datasets.load(f"folder:{tmp_path}").image_shape == (64, 64, 3)
-    assert datasets.load(f"folder:{tmp_path}", multiple=48).image_shape == (96, 96, 3)
+    assert data.load(f"folder:{tmp_path}").image_shape == (64, 64, 3)
+    assert data.load(f"folder:{tmp_path}", multiple=48).image_shape == (96, 96, 3)
 
 
 @pytest.mark.parametrize("size", [(60, 20), (20, 60), (20, 20), (1, 7), (500, 499)])
-def test_middle_square(tmp_path, size):
+def test_central_square(tmp_path, size):
     """Green square in the middle, red around it: the red is cropped away."""
     picture = Image.new("RGB", size, (250, 0, 0))
     side = min(size)
@@ -216,7 +216,7 @@ def test_no_folder(tmp_path):
 def test_size_is_checked(tmp_path):
     write(tmp_path / "a.png")
     with pytest.raises(UserError, match="multiple of 16; the nearest: 16 or 32"):
-        datasets.load(f"folder:{tmp_path}", image_size=24, multiple=16)
+        data.load(f"folder:{tmp_path}", image_size=24, multiple=16)
 
 
 def test_hidden_files_are_left_out(tmp_path, capsys):

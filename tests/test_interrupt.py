@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from safetensors import safe_open
 
-from scripts import ROOT, environment, run_script
+from ports import ROOT, environment, run_script
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -16,13 +16,13 @@ from parts import PARTS
 from PIL import Image
 from safetensors.numpy import load_file
 
-from scripts import Answer, chosen_players, play, side_by_side
+from ports import Answer, chosen_ports, run_commands, side_by_side
 
 MODELS = [model for model in PARTS if model != "dcgan"]
 # Dropout draws from a framework's own source of chance, which no checkpoint holds.
 RESUMED = [model for model in MODELS if model != "pix2pix"]
-PLAYERS = chosen_players()
-WRITERS = [player for player in PLAYERS if "-" not in player]  # Keras writes alike on all backends
+PORTS = chosen_ports()
+WRITERS = [port for port in PORTS if "-" not in port]  # Keras writes alike on all backends
 SIZE = {"vae": 8, "pix2pix": 32}
 SMALL = ["--batch-size", "4", "--log-every", "1", "--sample-every", "1"]
 GLOROT = ("ae", "convae", "vae", "gan")
@@ -46,16 +46,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def trained(folder: Path) -> Answers:
-    """The answers to training each model, by player."""
+    """The answers to training each model, by port."""
     commands: dict[str, list[str]] = {}
     for model in MODELS:
         commands |= commands_of(model)
-    return side_by_side(lambda player: play(player, folder / player, commands), PLAYERS)
+    return side_by_side(lambda port: run_commands(port, folder / port, commands), PORTS)
 
 
 @pytest.fixture(scope="session")
 def drawn(folder: Path, trained: Answers) -> Answers:
-    """Each player draws from each framework's checkpoints."""
+    """Each port draws from each framework's checkpoints."""
     commands: dict[str, list[str]] = {}
     for model in MODELS:
         for writer in WRITERS:
@@ -68,13 +68,13 @@ def drawn(folder: Path, trained: Answers) -> Answers:
     one = ["cgan", "--generate", "4", "--from", str(source), "--out", "one-class"]
     commands["class"] = [*one, "--class", "madara"]
     commands["no class"] = [*one[:-1], "no-class", "--class", "axolotl"]
-    return side_by_side(lambda player: play(player, folder / player, commands), PLAYERS)
+    return side_by_side(lambda port: run_commands(port, folder / port, commands), PORTS)
 
 
-@pytest.mark.parametrize("player", PLAYERS)
+@pytest.mark.parametrize("port", PORTS)
 @pytest.mark.parametrize("model", MODELS)
-def test_a_run_leaves_pictures_and_figures(trained: Answers, model: str, player: str) -> None:
-    answer = trained[player][f"{model} straight"]
+def test_a_run_leaves_pictures_and_figures(trained: Answers, model: str, port: str) -> None:
+    answer = trained[port][f"{model} straight"]
     assert answer.status == 0, answer.stderr
     run = answer.folder / f"{model}-straight"
     for name in ("samples/000000.png", "samples/000002.png", "losses.png", "samples.webp"):
@@ -88,14 +88,14 @@ def test_a_run_leaves_pictures_and_figures(trained: Answers, model: str, player:
     assert all(np.isfinite(float(row[loss])) for row in rows for loss in losses)
     about = json.loads((run / "config.json").read_text())
     assert about["model"] == model
-    assert about["framework"] == player.partition("-")[0]
+    assert about["framework"] == port.partition("-")[0]
 
 
-@pytest.mark.parametrize("player", PLAYERS)
+@pytest.mark.parametrize("port", PORTS)
 @pytest.mark.parametrize("model", MODELS)
-def test_weights_start_as_described(trained: Answers, model: str, player: str) -> None:
+def test_weights_start_as_described(trained: Answers, model: str, port: str) -> None:
     """Glorot's uniform ones for four models, N(0, 0.02) for the others: seen after two steps."""
-    answer = trained[player][f"{model} straight"]
+    answer = trained[port][f"{model} straight"]
     arrays = load_file(answer.folder / f"{model}-straight" / "checkpoint.safetensors")
     for name, array in arrays.items():
         if array.ndim < 2 or array.size < 1000 or name.startswith("critic."):
@@ -109,10 +109,10 @@ def test_weights_start_as_described(trained: Answers, model: str, player: str) -
             assert array.std() == pytest.approx(0.02, rel=0.1), name
 
 
-@pytest.mark.parametrize("player", PLAYERS)
+@pytest.mark.parametrize("port", PORTS)
 @pytest.mark.parametrize("model", RESUMED)
-def test_resume_goes_on_as_if_never_stopped(trained: Answers, model: str, player: str) -> None:
-    answer = trained[player][f"{model} rest"]
+def test_resume_goes_on_as_if_never_stopped(trained: Answers, model: str, port: str) -> None:
+    answer = trained[port][f"{model} rest"]
     assert answer.status == 0, answer.stderr
     straight, parts = (
         load_file(answer.folder / f"{model}-{part}" / "checkpoint.safetensors")
@@ -123,14 +123,12 @@ def test_resume_goes_on_as_if_never_stopped(trained: Answers, model: str, player
         np.testing.assert_allclose(parts[name], array, atol=1e-6, err_msg=name)
 
 
-@pytest.mark.parametrize("player", PLAYERS)
+@pytest.mark.parametrize("port", PORTS)
 @pytest.mark.parametrize("model", MODELS)
-def test_every_framework_draws_from_every_checkpoint(
-    drawn: Answers, model: str, player: str
-) -> None:
+def test_every_framework_draws_from_every_checkpoint(drawn: Answers, model: str, port: str) -> None:
     """The same pictures, within one grey level, as the framework that wrote the checkpoint."""
     for writer in WRITERS:
-        answer = drawn[player][f"{model} {writer}"]
+        answer = drawn[port][f"{model} {writer}"]
         assert answer.status == 0, answer.stderr
         name = Path(f"{model}-from-{writer}") / "generated.png"
         theirs = drawn[writer][f"{model} {writer}"].folder / name
@@ -142,21 +140,21 @@ def test_every_framework_draws_from_every_checkpoint(
         assert np.abs(pictures[0] - pictures[1]).max() <= 1, writer
 
 
-@pytest.mark.parametrize("player", PLAYERS)
-def test_a_conditional_gan_draws_one_class(drawn: Answers, player: str) -> None:
-    answer = drawn[player]["class"]
+@pytest.mark.parametrize("port", PORTS)
+def test_a_conditional_gan_draws_one_class(drawn: Answers, port: str) -> None:
+    answer = drawn[port]["class"]
     assert answer.status == 0, answer.stderr
     picture = np.asarray(Image.open(answer.folder / "one-class" / "generated.png"))
     assert picture.shape == (2 * 34 + 2, 2 * 34 + 2, 3)
-    refused = drawn[player]["no class"]
+    refused = drawn[port]["no class"]
     assert refused.status == 2
     assert "--class axolotl: the checkpoint knows akahara, madara" in refused.stderr
     assert not (answer.folder / "no-class").exists()
 
 
-@pytest.mark.parametrize("player", PLAYERS)
-def test_a_linear_autoencoder_is_measured_by_pca(trained: Answers, player: str) -> None:
-    answer = trained[player]["ae straight"]
+@pytest.mark.parametrize("port", PORTS)
+def test_a_linear_autoencoder_is_measured_by_pca(trained: Answers, port: str) -> None:
+    answer = trained[port]["ae straight"]
     figures = json.loads((answer.folder / "ae-straight" / "evaluation.json").read_text())
     assert (
         answer.stdout.splitlines()[-1] == f"times that of PCA: {figures['times that of PCA']:.5g}"
@@ -165,9 +163,9 @@ def test_a_linear_autoencoder_is_measured_by_pca(trained: Answers, player: str) 
     assert 0 < pca < figures["test reconstruction_loss"]
 
 
-@pytest.mark.parametrize("player", PLAYERS)
-def test_a_vae_leaves_maps_of_its_latent_space(trained: Answers, player: str) -> None:
-    answer = trained[player]["vae straight"]
+@pytest.mark.parametrize("port", PORTS)
+def test_a_vae_leaves_maps_of_its_latent_space(trained: Answers, port: str) -> None:
+    answer = trained[port]["vae straight"]
     for name in ("latent", "walk", "manifold"):
         with Image.open(answer.folder / "vae-straight" / f"{name}.png") as picture:
             assert np.asarray(picture.convert("L")).std() > 5, name

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from common.datasets import newts
+from common.data import newts
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common import datasets
-from common.datasets.dataset import Dataset
+from common import data
+from common.data import Dataset
 from common.errors import UserError
 
 Colour = tuple[int, int, int]
@@ -27,7 +27,7 @@ def write_pairs(home: Path, count: int) -> None:
 
 
 def load(path: Path | str) -> Dataset:
-    return datasets.load(f"folder:{path}", image_size=16, task="pairs")
+    return data.load(f"folder:{path}", image_size=16, task="pairs")
 
 
 def refused(path: Path | str) -> str:
@@ -42,14 +42,14 @@ def refused(path: Path | str) -> str:
 )
 def test_pairs_stay_together(tmp_path: Path, count: int, train: int, test: int) -> None:
     write_pairs(tmp_path, count)
-    data = load(tmp_path)
-    assert data.name == f"folder:{tmp_path}"
-    assert data.class_names == ("pairs",)
-    assert data.image_shape == (16, 16, 3)
-    assert not data.augment
-    assert (len(data.train), len(data.test)) == (train, test)
+    dataset = load(tmp_path)
+    assert dataset.name == f"folder:{tmp_path}"
+    assert dataset.class_names == ("pairs",)
+    assert dataset.image_shape == (16, 16, 3)
+    assert not dataset.augment
+    assert (len(dataset.train), len(dataset.test)) == (train, test)
     seen = []
-    for split in (data.train, data.test):
+    for split in (dataset.train, dataset.test):
         assert split.sources is not None
         assert split.sources.shape == split.images.shape == (len(split), 16, 16, 3)
         assert split.images.dtype == split.sources.dtype == np.uint8
@@ -66,11 +66,11 @@ def test_both_are_cropped_to_the_middle_alike(tmp_path: Path) -> None:
     for side in ("source", "target"):
         (tmp_path / side / "deep").mkdir(parents=True)
         Image.fromarray(levels).save(tmp_path / side / "deep" / "a.png")
-    data = load(tmp_path)
-    assert data.test.sources is not None
-    assert (data.test.sources == data.test.images).all()
+    dataset = load(tmp_path)
+    assert dataset.test.sources is not None
+    assert (dataset.test.sources == dataset.test.images).all()
     direct = Image.fromarray(levels[:, 16:64]).resize((16, 16), Image.Resampling.LANCZOS)
-    assert (data.test.images[0] == np.asarray(direct)).all()
+    assert (dataset.test.images[0] == np.asarray(direct)).all()
 
 
 def test_an_upright_photo_and_a_turned_one_are_of_the_same_size(tmp_path: Path) -> None:
@@ -131,12 +131,12 @@ def test_what_is_no_picture_is_left_out(tmp_path: Path, capsys: pytest.CaptureFi
 
 def test_pairs_need_a_folder() -> None:
     with pytest.raises(UserError, match=r"--dataset newts has no pairs; give folder:PATH"):
-        datasets.load("newts", image_size=16, task="pairs")
+        data.load("newts", image_size=16, task="pairs")
 
 
 def test_other_tasks_take_both_folders_as_classes(tmp_path: Path) -> None:
     write_pairs(tmp_path, 5)
-    data = datasets.load(f"folder:{tmp_path}", image_size=16, task="edges")
-    assert data.class_names == ("source", "target")
-    assert len(data.train) == 9
-    assert data.train.sources is None
+    dataset = data.load(f"folder:{tmp_path}", image_size=16, task="edges")
+    assert dataset.class_names == ("source", "target")
+    assert len(dataset.train) == 9
+    assert dataset.train.sources is None

@@ -17,9 +17,9 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
-from scripts import Answer, chosen_players, play, side_by_side
+from ports import Answer, chosen_ports, run_commands, side_by_side
 
-PLAYERS = chosen_players()
+PORTS = chosen_ports()
 SMALL = [
     *("--image-size", "16", "--batch-size", "8"),
     *("--log-every", "1", "--sample-every", "2", "--checkpoint-every", "2"),
@@ -52,14 +52,14 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def training(root: Path) -> dict[str, dict[str, Answer]]:
-    """The answers to TRAINING, by player."""
-    return side_by_side(lambda player: play(player, root / player, of_dcgan(TRAINING)), PLAYERS)
+    """The answers to TRAINING, by port."""
+    return side_by_side(lambda port: run_commands(port, root / port, of_dcgan(TRAINING)), PORTS)
 
 
 @pytest.fixture(scope="session")
 def exchange(root: Path, training: dict[str, dict[str, Answer]]) -> dict[str, dict[str, Answer]]:
-    """Each player draws from each other's checkpoint, starts from it, and meets bad files."""
-    writers = [training[player]["straight"].folder for player in PLAYERS]
+    """Each port draws from each other's checkpoint, starts from it, and meets bad files."""
+    writers = [training[port]["straight"].folder for port in PORTS]
     bad = root / "bad"
     bad.mkdir()
     good = writers[0] / "straight" / "checkpoint.safetensors"
@@ -93,7 +93,7 @@ def exchange(root: Path, training: dict[str, dict[str, Answer]]) -> dict[str, di
         *["--image-size", "32", "--steps", "0", "--out", "bad-size"],
         *["--init-from", str(bad / "whole.safetensors")],
     ]
-    return side_by_side(lambda player: play(player, root / player, of_dcgan(commands)), PLAYERS)
+    return side_by_side(lambda port: run_commands(port, root / port, of_dcgan(commands)), PORTS)
 
 
 def rows(folder: Path) -> list[dict[str, str]]:
@@ -110,9 +110,9 @@ def one_line(answer: Answer) -> str:
     return lines[0]
 
 
-@pytest.mark.parametrize("player", PLAYERS)
-def test_a_run_leaves_its_folder(training: dict[str, dict[str, Answer]], player: str) -> None:
-    answer = training[player]["straight"]
+@pytest.mark.parametrize("port", PORTS)
+def test_a_run_leaves_its_folder(training: dict[str, dict[str, Answer]], port: str) -> None:
+    answer = training[port]["straight"]
     assert answer.status == 0, answer.stderr
     folder = answer.folder / "straight"
     names = {path.name for path in folder.iterdir()}
@@ -132,7 +132,7 @@ def test_a_run_leaves_its_folder(training: dict[str, dict[str, Answer]], player:
     assert all(float(row["images_per_second"]) > 0 for row in table)
     assert [bool(row["diversity"]) for row in table] == [False, True, False, True]
     about = json.loads((folder / "config.json").read_text())
-    assert about["framework"] == player.partition("-")[0]
+    assert about["framework"] == port.partition("-")[0]
     assert about["settings"]["batch_size"] == 8
     assert about["settings"]["learning_rate"] == 2e-4
     assert len(about["dataset"]["fingerprint"]) == 64
@@ -149,20 +149,20 @@ def test_a_run_leaves_its_folder(training: dict[str, dict[str, Answer]], player:
     assert list((folder / "tensorboard").glob("events*"))
 
 
-@pytest.mark.parametrize("player", PLAYERS)
-def test_a_run_is_not_overwritten(training: dict[str, dict[str, Answer]], player: str) -> None:
-    message = one_line(training[player]["again"])
+@pytest.mark.parametrize("port", PORTS)
+def test_a_run_is_not_overwritten(training: dict[str, dict[str, Answer]], port: str) -> None:
+    message = one_line(training[port]["again"])
     assert "--resume" in message
     assert "--out" in message
 
 
-@pytest.mark.parametrize("player", PLAYERS)
+@pytest.mark.parametrize("port", PORTS)
 def test_resume_goes_on_as_if_never_stopped(
-    training: dict[str, dict[str, Answer]], player: str
+    training: dict[str, dict[str, Answer]], port: str
 ) -> None:
     """Two steps and two more give the very weights that four steps give."""
-    folder = training[player]["rest"].folder
-    assert training[player]["rest"].status == 0, training[player]["rest"].stderr
+    folder = training[port]["rest"].folder
+    assert training[port]["rest"].status == 0, training[port]["rest"].stderr
     straight = load_file(folder / "straight" / "checkpoint.safetensors")
     parts = load_file(folder / "parts" / "checkpoint.safetensors")
     assert set(straight) == set(parts)
@@ -174,20 +174,20 @@ def test_resume_goes_on_as_if_never_stopped(
     np.testing.assert_allclose(*[np.array(part, float) for part in losses], rtol=1e-4)
 
 
-@pytest.mark.parametrize("player", PLAYERS)
+@pytest.mark.parametrize("port", PORTS)
 def test_resume_refuses_what_it_cannot_go_on_with(
-    training: dict[str, dict[str, Answer]], player: str
+    training: dict[str, dict[str, Answer]], port: str
 ) -> None:
-    assert "already reached step 4" in one_line(training[player]["done"])
-    assert "made with 8" in one_line(training[player]["other"])
+    assert "already reached step 4" in one_line(training[port]["done"])
+    assert "made with 8" in one_line(training[port]["other"])
 
 
-@pytest.mark.parametrize("player", PLAYERS)
+@pytest.mark.parametrize("port", PORTS)
 def test_steps_0_writes_the_initial_checkpoint(
-    training: dict[str, dict[str, Answer]], player: str
+    training: dict[str, dict[str, Answer]], port: str
 ) -> None:
     """Weights start as the paper has them: N(0, 0.02), norms' scales N(1, 0.02), biases 0."""
-    answer = training[player]["initial"]
+    answer = training[port]["initial"]
     assert answer.status == 0, answer.stderr
     for name, array in load_file(answer.folder / "initial" / "checkpoint.safetensors").items():
         if name.endswith("running_var"):
@@ -201,10 +201,10 @@ def test_steps_0_writes_the_initial_checkpoint(
             assert abs(array.std() - 0.02) < 5 * error, name
 
 
-@pytest.mark.parametrize("player", PLAYERS)
-def test_losses_behave(training: dict[str, dict[str, Answer]], player: str) -> None:
+@pytest.mark.parametrize("port", PORTS)
+def test_losses_behave(training: dict[str, dict[str, Answer]], port: str) -> None:
     """On newts both losses stay finite, D's falls, and G's pictures move away from grey."""
-    answer = training[player]["learning"]
+    answer = training[port]["learning"]
     assert answer.status == 0, answer.stderr
     table = rows(answer.folder / "learning")
     losses = np.array([[row["discriminator_loss"], row["generator_loss"]] for row in table], float)
@@ -221,19 +221,19 @@ def test_losses_behave(training: dict[str, dict[str, Answer]], player: str) -> N
 
 def test_layers_of_one_shape_start_unlike(training: dict[str, dict[str, Answer]]) -> None:
     """An initialiser that draws the same numbers twice is a trap of Keras."""
-    for player in PLAYERS:
-        folder = training[player]["initial"].folder
+    for port in PORTS:
+        folder = training[port]["initial"].folder
         arrays = load_file(folder / "initial" / "checkpoint.safetensors")
         scales = [arrays[f"generator.norm{n}.weight"][:128] for n in (1, 2, 3, 4)]
         for a, b in itertools.pairwise(scales):
-            assert abs(np.corrcoef(a, b)[0, 1]) < 0.5, player
+            assert abs(np.corrcoef(a, b)[0, 1]) < 0.5, port
 
 
-@pytest.mark.parametrize("player", PLAYERS)
+@pytest.mark.parametrize("port", PORTS)
 def test_a_loss_that_is_not_finite_stops_the_run(
-    training: dict[str, dict[str, Answer]], player: str
+    training: dict[str, dict[str, Answer]], port: str
 ) -> None:
-    answer = training[player]["diverging"]
+    answer = training[port]["diverging"]
     message = one_line(answer)
     assert message.startswith("error: step ")
     assert "checkpoint, of step 0" in message
@@ -241,22 +241,22 @@ def test_a_loss_that_is_not_finite_stops_the_run(
     assert all(np.isfinite(array).all() for array in kept.values())
 
 
-@pytest.mark.parametrize("player", PLAYERS)
-def test_a_missing_gpu_is_said(training: dict[str, dict[str, Answer]], player: str) -> None:
-    answer = training[player]["gpu"]
+@pytest.mark.parametrize("port", PORTS)
+def test_a_missing_gpu_is_said(training: dict[str, dict[str, Answer]], port: str) -> None:
+    answer = training[port]["gpu"]
     if answer.status == 0:
         return  # a machine with a GPU
     assert "finds no GPU" in one_line(answer)
     assert not (answer.folder / "gpu").exists()
 
 
-@pytest.mark.parametrize("player", PLAYERS)
+@pytest.mark.parametrize("port", PORTS)
 def test_every_framework_draws_from_every_checkpoint(
-    exchange: dict[str, dict[str, Answer]], player: str
+    exchange: dict[str, dict[str, Answer]], port: str
 ) -> None:
     """The same pictures, within one grey level, as the framework that wrote the checkpoint."""
-    for writer in PLAYERS:
-        answer = exchange[player][f"draw {writer}"]
+    for writer in PORTS:
+        answer = exchange[port][f"draw {writer}"]
         assert answer.status == 0, answer.stderr
         own = exchange[writer][f"draw {writer}"].folder / f"drawn-{writer}" / "generated.png"
         drawn = answer.folder / f"drawn-{writer}" / "generated.png"
@@ -266,12 +266,12 @@ def test_every_framework_draws_from_every_checkpoint(
         assert pictures[0][2:34, 2:34].std() > 0
 
 
-@pytest.mark.parametrize("player", PLAYERS)
+@pytest.mark.parametrize("port", PORTS)
 def test_every_framework_starts_from_every_checkpoint(
-    exchange: dict[str, dict[str, Answer]], player: str
+    exchange: dict[str, dict[str, Answer]], port: str
 ) -> None:
-    for writer in PLAYERS:
-        answer = exchange[player][f"start {writer}"]
+    for writer in PORTS:
+        answer = exchange[port][f"start {writer}"]
         assert answer.status == 0, answer.stderr
         theirs = exchange[writer][f"start {writer}"].folder / "straight" / "checkpoint.safetensors"
         ours = answer.folder / f"from-{writer}" / "checkpoint.safetensors"
@@ -280,7 +280,7 @@ def test_every_framework_starts_from_every_checkpoint(
         assert all((written[name] == read[name]).all() for name in written)
 
 
-@pytest.mark.parametrize("player", PLAYERS)
+@pytest.mark.parametrize("port", PORTS)
 @pytest.mark.parametrize(
     ("command", "message"),
     [
@@ -293,8 +293,8 @@ def test_every_framework_starts_from_every_checkpoint(
     ],
 )
 def test_a_checkpoint_that_does_not_fit_is_refused(
-    exchange: dict[str, dict[str, Answer]], player: str, command: str, message: str
+    exchange: dict[str, dict[str, Answer]], port: str, command: str, message: str
 ) -> None:
-    answer = exchange[player][command]
+    answer = exchange[port][command]
     assert message in one_line(answer)
     assert not (answer.folder / f"bad-{command}").exists()

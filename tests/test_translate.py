@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common import tasks
+from common.data.inputs import read_sources
 
-from scripts import run_script
+from ports import run_script
 
 SIZE = 32
 
@@ -72,7 +72,7 @@ def test_a_folder_is_translated_without_its_data_set(
     border, columns = 2, 4  # source and translation, twice in a row
     overview = read(tmp_path / "made" / "generated.png")
     assert overview.shape == (2 * (SIZE + border) + border, columns * (SIZE + border) + border, 3)
-    sources = tasks.read_sources("edges", str(tmp_path / "mine"), SIZE)
+    sources = read_sources("edges", str(tmp_path / "mine"), SIZE)
     assert list(sources) == ["grey", "wide", "deep/wide"]
     for index, (name, source) in enumerate(sources.items()):
         y = border + index // 2 * (SIZE + border)

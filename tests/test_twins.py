@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from scripts import FRAMEWORKS, ROOT
+from ports import FRAMEWORKS, ROOT
 
 MODELS = sorted(path.stem for path in (ROOT / "pytorch").glob("*.py"))
 HELPERS = {
     "tensorflow": {"layers", "optimizers"},  # what TensorFlow lacks without Keras
-    # where Keras counts otherwise than the others, and trains one of two networks
-    "keras": {"layers", "optimizers", "players"},
+    # where Keras computes something else than the others, and how it trains one of two networks
+    "keras": {"layers", "optimizers", "trainers"},
     "chainer": {"optimizers"},
 }
 
@@ -26,27 +26,15 @@ HELPERS = {
 EXTRAS = {
     "pytorch": {"initialize"},  # weights are set after a layer is made
     "chainer": {"around_one", "one_hot"},  # no initialiser with a mean, no one-hot vectors
-    # compile() binds networks and optimisers; constraints clip weights.
-    "keras": {"initial_settings", "players", "join", "Joint", "Clip"},
+    "keras": {"initial_settings"},  # initialisers are arguments of layers
 }
-# Keras' compiled models hold the networks and their optimisers: what they take the place of.
-HELD = [
-    (
-        ["generator", "discriminator", "generator_optimizer", "discriminator_optimizer"],
-        ["generator_player", "discriminator_player"],
-    ),
-    (
-        ["generator", "critic", "generator_optimizer", "critic_optimizer"],
-        ["generator_player", "critic_player"],
-    ),
-    (["generator", "critic", "critic_optimizer"], ["critic_player"]),
-    (["generator", "critic", "generator_optimizer"], ["generator_player"]),
-    (["encoder", "decoder", "optimizer"], ["autoencoder"]),
-    (["encoder", "decoder"], ["autoencoder"]),
-]
+# Keras' compiled models hold networks and optimisers, and make the passes.
+TRAINER = re.compile(r"\w*Trainer(\.\w+)?")
+IN_TRAINERS = {"autoencode", "critic_step", "generator_step"}
 SIZES = {"base", "shape", "classes"}  # attributes that are no layers
 CALLS = {"forward", "__call__"}  # the same thing under two names
-INFERENCE_FLAG = {"training"}  # an argument where TensorFlow has no mode
+# Arguments that not all have: TensorFlow has no mode; PyTorch and Chainer place tensors by hand.
+NOT_ALL = {"training", "device"}
 
 
 def definitions(source: str) -> dict[str, ast.AST]:
@@ -65,15 +53,16 @@ def definitions(source: str) -> dict[str, ast.AST]:
 
 
 def arguments(node: ast.FunctionDef) -> list[str]:
-    return [a.arg for a in (*node.args.args, *node.args.kwonlyargs) if a.arg not in INFERENCE_FLAG]
+    return [a.arg for a in (*node.args.args, *node.args.kwonlyargs) if a.arg not in NOT_ALL]
 
 
-def held(names: list[str]) -> list[str]:
-    """The arguments that are left when compiled models hold some of them."""
-    for several, models in HELD:
-        if names[: len(several)] == several:
-            return [*models, *names[len(several) :]]
-    return names
+def constants(source: str) -> dict[str, str]:
+    """The script's own constants, in the order of the file."""
+    return {
+        node.targets[0].id: ast.unparse(node.value)
+        for node in ast.parse(source).body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    }
 
 
 def docstring(node: ast.AST) -> str | None:
@@ -112,8 +101,10 @@ def departures(sources: dict[str, str]) -> list[str]:
         extras = EXTRAS.get(framework, set())
         names = [n for n in twin if n.split(".")[0] not in extras]
         wanted = list(model)
-        if framework == "keras":  # functional models have no forward
-            wanted = [n for n in wanted if n.rpartition(".")[2] not in CALLS]
+        if framework == "keras":
+            names = [n for n in names if not TRAINER.fullmatch(n)]
+            # Functional models have no forward.
+            wanted = [n for n in wanted if n.rpartition(".")[2] not in CALLS | IN_TRAINERS]
         plain = [re.sub(r"\.(forward|__call__)$", ".forward", n) for n in names]
         if plain != wanted:
             found.append(f"{framework}: defines {plain}, not {wanted}")
@@ -125,9 +116,8 @@ def departures(sources: dict[str, str]) -> list[str]:
             if isinstance(here, ast.FunctionDef) and isinstance(there, ast.FunctionDef):
                 signatures = [arguments(here)]
                 if framework == "keras":
-                    signatures.append(held(arguments(here)))
-                    if name == "negative_elbo":  # compute_loss gets what the networks have made
-                        signatures.append(["images", "logits", "mean", "logvar"])
+                    held = [n for n in arguments(here) if n not in ("networks", "optimizers")]
+                    signatures.append(["trainers", *held])
                 if arguments(there) not in signatures:
                     found.append(
                         f"{framework}: {name} takes {arguments(there)}, not {signatures[-1]}"
@@ -141,6 +131,8 @@ def departures(sources: dict[str, str]) -> list[str]:
             sources["pytorch"], model["Config"]
         ):
             found.append(f"{framework}: Config")
+        if constants(source) != constants(sources["pytorch"]):
+            found.append(f"{framework}: constants are {constants(source)}")
         if docstring(ast.parse(source)) != docstring(ast.parse(sources["pytorch"])):
             found.append(f"{framework}: docstring of the script")
     return found
@@ -165,10 +157,11 @@ def test_twins_agree(model: str) -> None:
         ("tensorflow", "def sample(generator, noise)", "def sample(generator, z)", "sample takes"),
         ("keras", "def generator_loss", "def generators_loss", "defines"),
         ("chainer", "(N, Z) -> (N, C, H, W)", "(N, Z) -> (N, C, W, H)", "docstring of Generator"),
+        ("tensorflow", "CRITIC_UPDATES = 5", "CRITIC_UPDATES = 1", "constants"),
     ],
 )  # fmt: skip
 def test_a_planted_departure_is_named(framework: str, old: str, new: str, named: str) -> None:
-    planted = sources("dcgan")
+    planted = sources("wgan" if "CRITIC" in old else "dcgan")
     assert old in planted[framework]
     planted[framework] = planted[framework].replace(old, new)
     found = departures(planted)

@@ -1,52 +1,60 @@
-"""Chainer: made fit for NumPy 2 by its import here; seed, device, parameters to and from NumPy."""
+"""Chainer: mended for NumPy 2 by its import here; seed, device, precision, parameters to NumPy."""
 
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from common.bridges import chainer_compat  # noqa: F401  # isort: skip  (before Chainer)
 import chainer
+import chainer.links as L
 
 from common.errors import UserError
 
-CHANNELS_FIRST = True
 np.seterr(over="ignore", invalid="ignore")  # a loss that is not finite is reported by the run
-NAMES = {
-    "W": "weight",
-    "b": "bias",
-    "gamma": "weight",
-    "beta": "bias",
-    "avg_mean": "running_mean",
-    "avg_var": "running_var",
+# From the names of each kind of layer to the checkpoint's. Chainer has the checkpoint's layouts.
+NAMES: dict[type[chainer.Link], dict[str, str]] = {
+    L.Linear: {"W": "weight", "b": "bias"},
+    L.Convolution2D: {"W": "weight", "b": "bias"},
+    L.Deconvolution2D: {"W": "weight", "b": "bias"},
+    L.BatchNormalization: {
+        "gamma": "weight",
+        "beta": "bias",
+        "avg_mean": "running_mean",
+        "avg_var": "running_var",
+    },
 }
+NOT_KEPT = {"N"}  # what batch norm counts and, with a fixed decay, nobody reads
 
 
-def set_seed(seed: int) -> None:
-    """Seed the initial weights (and dropout), which Chainer draws from NumPy's or CuPy's own."""
-    random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002
-    if chainer.backends.cuda.available:
-        chainer.backends.cuda.cupy.random.seed(seed)
+def prepare(seed: int, device: str, precision: str) -> chainer.backend.Device:
+    """Seed the initial weights and dropout, set the precision, and find the device.
 
-
-def find_device(name: str) -> Any:
-    """The `chainer.backend.Device` that `--device` asks for: `auto`, `cpu` or `gpu`.
+    Args:
+        seed: what `--seed` gives; Chainer draws from NumPy's global generator, or CuPy's.
+        device: `auto`, `cpu` or `gpu`.
+        precision: `float32` or `float64`, of all arrays that are made from now on.
 
     Raises:
         UserError: a GPU is asked for and CuPy finds none.
     """
+    chainer.global_config.dtype = np.dtype(precision)
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002
     count, problem = _count_gpus()
-    if name == "gpu" and not count:
+    if device == "gpu" and not count:
         raise UserError(
             f"--device gpu: Chainer {chainer.__version__} finds no GPU ({problem}); "
             "install CuPy 13 for your CUDA, or use --device cpu"
         )
-    device = chainer.get_device("@cupy:0" if count and name != "cpu" else "@numpy")
-    device.use()
-    return device
+    found = chainer.get_device("@cupy:0" if count and device != "cpu" else "@numpy")
+    found.use()
+    if found.xp is not np:
+        found.xp.random.seed(seed)
+    return found
 
 
 def _count_gpus() -> tuple[int, str]:
@@ -61,28 +69,39 @@ def _count_gpus() -> tuple[int, str]:
         return 0, f"CuPy: {error}"
 
 
-def _entries(network: chainer.Chain) -> dict[str, tuple[chainer.Link, str]]:
-    """Each parameter or running average by its checkpoint name: where it lives."""
-    return {
-        f"{layer.name}.{NAMES[name]}": (layer, name)
-        for layer in network.children()
-        for name in NAMES
-        if getattr(layer, name, None) is not None
-    }
+def _entries(network: chainer.Link, prefix: str = "") -> Iterator[tuple[str, chainer.Link, str]]:
+    """Each parameter and running average: its name in a checkpoint, its layer, its name there."""
+    if isinstance(network, chainer.Chain | chainer.ChainList):
+        for child in network.children():
+            yield from _entries(child, f"{prefix}{child.name}.")
+        return
+    names = NAMES.get(type(network))
+    if names is None:
+        raise TypeError(f"{prefix}: {type(network).__name__} is not a layer that this bridge knows")
+    for name in sorted(network._params | network._persistent):
+        if name not in NOT_KEPT and getattr(network, name) is not None:
+            yield f"{prefix}{names[name]}", network, name
 
 
 def get_arrays(network: chainer.Chain) -> dict[str, np.ndarray]:
     """A network's parameters and running averages, as a checkpoint holds them."""
     return {
         key: np.array(chainer.backends.cuda.to_cpu(_array(layer, name)))
-        for key, (layer, name) in _entries(network).items()
+        for key, layer, name in _entries(network)
     }
 
 
 def set_arrays(network: chainer.Chain, arrays: dict[str, np.ndarray]) -> None:
-    """The inverse of `get_arrays`."""
-    for key, (layer, name) in _entries(network).items():
-        _array(layer, name)[...] = network.device.send(arrays[key])
+    """The inverse of `get_arrays`, cast to the network's precision.
+
+    Raises:
+        KeyError: a name is missing or not known.
+    """
+    entries = {key: _array(layer, name) for key, layer, name in _entries(network)}
+    if set(entries) != set(arrays):
+        raise KeyError(f"not in both: {sorted(set(entries) ^ set(arrays))}")
+    for key, array in entries.items():
+        array[...] = network.device.send(arrays[key].astype(array.dtype))
 
 
 def _array(layer: chainer.Link, name: str) -> Any:
@@ -100,3 +119,19 @@ def get_optimizer_state(optimizer: chainer.Optimizer) -> dict[str, np.ndarray]:
 def set_optimizer_state(optimizer: chainer.Optimizer, arrays: dict[str, np.ndarray]) -> None:
     """The inverse of `get_optimizer_state`."""
     chainer.serializers.NpzDeserializer(arrays).load(optimizer)
+
+
+def get_chance(networks: dict[str, chainer.Chain]) -> dict[str, np.ndarray]:
+    """The state of NumPy's global generator, which dropout draws from on a CPU.
+
+    On a GPU dropout draws from CuPy's, which does not show its state: there a run that goes on has
+    another dropout than one that was never stopped.
+    """
+    state: Any = np.random.get_state(legacy=False)  # noqa: NPY002
+    return {"keys": state["state"]["key"], "position": np.array(state["state"]["pos"])}
+
+
+def set_chance(networks: dict[str, chainer.Chain], arrays: dict[str, np.ndarray]) -> None:
+    """The inverse of `get_chance`."""
+    state = {"key": arrays["keys"], "pos": int(arrays["position"])}
+    np.random.set_state({"bit_generator": "MT19937", "state": state})  # noqa: NPY002

@@ -1,4 +1,4 @@
-"""Keras on any backend: seed, device, and parameters to and from NumPy."""
+"""Keras on any backend: seed, device, precision, and parameters to and from NumPy."""
 
 from __future__ import annotations
 
@@ -7,44 +7,65 @@ from collections.abc import Iterator
 import numpy as np
 
 import keras
+from keras import layers
 
 from common.errors import UserError
 
-CHANNELS_FIRST = False
-# XLA is what makes JAX fast; TensorFlow's step on a CPU it makes many times slower.
-JIT_COMPILE = keras.backend.backend() == "jax"
-# From Keras' names and axes to the checkpoint's; H W I O to O I H W, H W O I to I O H W.
-NAMES = {
-    "kernel": "weight",
-    "bias": "bias",
-    "gamma": "weight",
-    "beta": "bias",
-    "moving_mean": "running_mean",
-    "moving_variance": "running_var",
+# By kind of layer, from Keras' names to the checkpoint's, and the order of axes that makes its
+# layout: dense in x out to out x in, convolutions H W I O to O I H W, transposed ones H W O I to
+# I O H W.
+BIAS = {"bias": ("bias", (0,))}
+LAYOUTS = {
+    layers.Dense: {"kernel": ("weight", (1, 0)), **BIAS},
+    layers.Conv2D: {"kernel": ("weight", (3, 2, 0, 1)), **BIAS},
+    layers.Conv2DTranspose: {"kernel": ("weight", (3, 2, 0, 1)), **BIAS},
+    layers.BatchNormalization: {
+        "gamma": ("weight", (0,)),
+        "beta": ("bias", (0,)),
+        "moving_mean": ("running_mean", (0,)),
+        "moving_variance": ("running_var", (0,)),
+    },
 }
-AXES = {2: (1, 0), 4: (3, 2, 0, 1)}
-AXES_BACK = {2: (1, 0), 4: (2, 3, 1, 0)}
 
 
-def set_seed(seed: int) -> None:
-    """Seed the initial weights (and dropout)."""
-    keras.utils.set_random_seed(seed)
+def prepare(seed: int, device: str, precision: str) -> None:
+    """Seed the initial weights and dropout, set the precision, and choose the device.
 
-
-def find_device(name: str) -> None:
-    """Make the backend use what `--device` asks for: `auto`, `cpu` or `gpu`. Call it first.
+    Args:
+        seed: what `--seed` gives.
+        device: `auto`, `cpu` or `gpu`.
+        precision: `float32` or `float64`, of all tensors that are made from now on.
 
     Raises:
         UserError: a GPU is asked for and the backend finds none.
     """
     backend = keras.backend.backend()
-    if name == "gpu" and not _has_gpu(backend):
+    keras.config.set_floatx(precision)
+    keras.config.set_dtype_policy(precision)
+    if precision == "float64":
+        _allow_float64(backend)
+    keras.utils.set_random_seed(seed)
+    if device == "gpu" and not _has_gpu(backend):
         raise UserError(
             f"--device gpu: Keras {keras.__version__} on {backend} finds no GPU, only the CPU; "
             f"install a build of {backend} for your GPU, or use --device cpu"
         )
-    if name == "cpu":
+    if device == "cpu":
         keras.device("cpu:0").__enter__()  # for the rest of the script
+
+
+def _allow_float64(backend: str) -> None:
+    """Keep Keras, and JAX below it, from casting float64 to float32 in most operations.
+
+    On JAX and PyTorch, Keras looks up in this table what a common type of 64 bits becomes.
+    """
+    from keras.src.backend.common import dtypes
+
+    dtypes.BIT64_TO_BIT32_DTYPE["float64"] = "float64"
+    if backend == "jax":
+        import jax
+
+        jax.config.update("jax_enable_x64", True)
 
 
 def _has_gpu(backend: str) -> bool:
@@ -61,42 +82,127 @@ def _has_gpu(backend: str) -> bool:
     return jax.default_backend() != "cpu"
 
 
-def _to_numpy(variable: keras.Variable) -> np.ndarray:
-    return np.array(keras.ops.convert_to_numpy(variable))
-
-
-def _variables(network: keras.Model) -> Iterator[tuple[str, keras.Variable]]:
-    """A network's variables by their names in a checkpoint: `deconv2.weight`."""
-    for layer in network.layers:
-        for variable in layer.weights:
-            yield f"{layer.name}.{NAMES[variable.name]}", variable
-
-
 def get_arrays(network: keras.Model) -> dict[str, np.ndarray]:
-    """A network's parameters and running averages, as a checkpoint holds them."""
+    """A network's parameters and running averages, as a checkpoint holds them.
+
+    Raises:
+        TypeError: a layer has weights, and its kind is not in `LAYOUTS`.
+    """
     return {
-        key: _to_numpy(variable).transpose(AXES.get(len(variable.shape)))
-        for key, variable in _variables(network)
+        key: _to_numpy(variable).transpose(axes) for key, variable, axes in _parameters(network)
     }
 
 
 def set_arrays(network: keras.Model, arrays: dict[str, np.ndarray]) -> None:
-    """The inverse of `get_arrays`."""
-    for key, variable in _variables(network):
-        variable.assign(arrays[key].transpose(AXES_BACK.get(len(variable.shape))))
+    """The inverse of `get_arrays`, cast to the network's precision.
+
+    Raises:
+        KeyError: a name is missing or not known.
+        TypeError: a layer has weights, and its kind is not in `LAYOUTS`.
+    """
+    parameters = list(_parameters(network))
+    _check_names(arrays, {key for key, _, _ in parameters})
+    for key, variable, axes in parameters:
+        variable.assign(arrays[key].transpose(np.argsort(axes)).astype(variable.dtype))
 
 
-def get_optimizer_state(optimizer: keras.Optimizer) -> dict[str, np.ndarray]:
-    """What an optimiser remembers, as flat arrays by position."""
-    return {str(index): _to_numpy(variable) for index, variable in enumerate(_memory(optimizer))}
+def get_optimizer_state(trainer: keras.Model) -> dict[str, np.ndarray]:
+    """What the optimiser of a compiled model remembers, as flat arrays: `INDEX.NAME`."""
+    return {key: _to_numpy(variable) for key, variable in _memory(trainer.optimizer)}
 
 
-def set_optimizer_state(optimizer: keras.Optimizer, arrays: dict[str, np.ndarray]) -> None:
-    """The inverse of `get_optimizer_state`."""
-    for index, variable in enumerate(_memory(optimizer)):
-        variable.assign(arrays[str(index)])
+def set_optimizer_state(trainer: keras.Model, arrays: dict[str, np.ndarray]) -> None:
+    """The inverse of `get_optimizer_state`.
+
+    Raises:
+        KeyError: a name is missing or not known.
+    """
+    _assign(_memory(trainer.optimizer), arrays)
 
 
-def _memory(optimizer: keras.Optimizer) -> list[keras.Variable]:
-    """Its own variables but the learning rate, which the command line may change."""
-    return [variable for variable in optimizer.variables if variable.name != "learning_rate"]
+def get_chance(networks: dict[str, keras.Model]) -> dict[str, np.ndarray]:
+    """The state of what dropout draws from, as flat arrays: `NETWORK.LAYER`; none without dropout.
+
+    On PyTorch, Keras' dropout draws from PyTorch's own generators: `cpu`, and `gpu` if one is used.
+    """
+    seeds = list(_seeds(networks))
+    states = {key: _to_numpy(variable) for key, variable in seeds}
+    if seeds and keras.backend.backend() == "torch":
+        import torch
+
+        states["cpu"] = torch.get_rng_state().numpy()
+        if seeds[0][1].value.device.type != "cpu":
+            states["gpu"] = torch.get_device_module().get_rng_state().cpu().numpy()
+    return states
+
+
+def set_chance(networks: dict[str, keras.Model], arrays: dict[str, np.ndarray]) -> None:
+    """The inverse of `get_chance`.
+
+    Raises:
+        KeyError: a name is missing or not known.
+    """
+    arrays = dict(arrays)
+    cpu, gpu = arrays.pop("cpu", None), arrays.pop("gpu", None)
+    _assign(list(_seeds(networks)), arrays)
+    if cpu is not None:
+        import torch
+
+        torch.set_rng_state(torch.from_numpy(cpu.copy()))
+        if gpu is not None and torch.accelerator.is_available():
+            torch.get_device_module().set_rng_state(torch.from_numpy(gpu.copy()))
+
+
+def _layers(model: keras.Model, prefix: str = "") -> Iterator[tuple[str, keras.Layer]]:
+    """The layers of a model and of the models in it, by their names: `block1.conv2`."""
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from _layers(layer, f"{prefix}{layer.name}.")
+        else:
+            yield prefix + layer.name, layer
+
+
+def _parameters(
+    network: keras.Model,
+) -> Iterator[tuple[str, keras.Variable, tuple[int, ...]]]:
+    """A network's parameters by their names in a checkpoint, and their axes in its layout."""
+    for name, layer in _layers(network):
+        if not layer.weights:
+            continue
+        kind = next((kind for kind in type(layer).__mro__ if kind in LAYOUTS), None)
+        if kind is None:
+            raise TypeError(f"{name}: layer {type(layer).__name__} is not in LAYOUTS")
+        for variable in layer.weights:
+            parameter, axes = LAYOUTS[kind][variable.name]
+            yield f"{name}.{parameter}", variable, axes
+
+
+def _memory(optimizer: keras.Optimizer) -> list[tuple[str, keras.Variable]]:
+    """An optimiser's own variables but the learning rate, which the command line may change."""
+    return [
+        (f"{index}.{variable.name}", variable)
+        for index, variable in enumerate(optimizer.variables)
+        if variable.name != "learning_rate"
+    ]
+
+
+def _seeds(networks: dict[str, keras.Model]) -> Iterator[tuple[str, keras.Variable]]:
+    for name, network in networks.items():
+        for path, layer in _layers(network, f"{name}."):
+            if isinstance(layer, layers.Dropout) and layer.rate > 0:
+                yield path, layer.seed_generator.state
+
+
+def _assign(variables: list[tuple[str, keras.Variable]], arrays: dict[str, np.ndarray]) -> None:
+    _check_names(arrays, {key for key, _ in variables})
+    for key, variable in variables:
+        variable.assign(arrays[key].astype(variable.dtype))
+
+
+def _check_names(arrays: dict[str, np.ndarray], expected: set[str]) -> None:
+    if wrong := arrays.keys() ^ expected:
+        raise KeyError(f"missing or not known: {', '.join(sorted(wrong))}")
+
+
+def _to_numpy(variable: keras.Variable) -> np.ndarray:
+    return np.array(keras.ops.convert_to_numpy(variable))

@@ -1,4 +1,4 @@
-"""PyTorch: seed, device, and parameters to and from NumPy."""
+"""PyTorch: seed, device, precision, and parameters to and from NumPy."""
 
 from __future__ import annotations
 
@@ -10,23 +10,26 @@ import torch
 
 from common.errors import UserError
 
-CHANNELS_FIRST = True
+# What batch norm counts and nobody reads: the running averages have a fixed momentum.
+NOT_KEPT = "num_batches_tracked"
 
 
-def set_seed(seed: int) -> None:
-    """Seed the initial weights (and dropout)."""
-    torch.manual_seed(seed)
+def prepare(seed: int, device: str, precision: str) -> torch.device:
+    """Seed the initial weights and dropout, set the precision, and find the device.
 
-
-def find_device(name: str) -> torch.device:
-    """The device that `--device` asks for: `auto`, `cpu` or `gpu`.
+    Args:
+        seed: what `--seed` gives.
+        device: `auto`, `cpu` or `gpu`.
+        precision: `float32` or `float64`, of all tensors that are made from now on.
 
     Raises:
         UserError: a GPU is asked for and PyTorch finds none.
     """
-    if name != "cpu" and torch.accelerator.is_available():
+    torch.manual_seed(seed)
+    torch.set_default_dtype(getattr(torch, precision))
+    if device != "cpu" and torch.accelerator.is_available():
         return torch.accelerator.current_accelerator()  # type: ignore[return-value]
-    if name == "gpu":
+    if device == "gpu":
         build = torch.version.cuda or torch.version.hip or "none, this is the CPU build"
         raise UserError(
             f"--device gpu: PyTorch {torch.__version__} finds no GPU (CUDA of its build: {build}); "
@@ -40,14 +43,19 @@ def get_arrays(network: torch.nn.Module) -> dict[str, np.ndarray]:
     return {
         name: tensor.detach().cpu().numpy().copy()
         for name, tensor in network.state_dict().items()
-        if not name.endswith("num_batches_tracked")
+        if not name.endswith(NOT_KEPT)
     }
 
 
 def set_arrays(network: torch.nn.Module, arrays: dict[str, np.ndarray]) -> None:
-    """The inverse of `get_arrays`."""
+    """The inverse of `get_arrays`, cast to the network's precision.
+
+    Raises:
+        RuntimeError: a name is missing or not known.
+    """
+    counts = {name: t for name, t in network.state_dict().items() if name.endswith(NOT_KEPT)}
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-    network.load_state_dict(tensors, strict=False)
+    network.load_state_dict(tensors | counts)
 
 
 def get_optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, np.ndarray]:
@@ -67,3 +75,22 @@ def set_optimizer_state(optimizer: torch.optim.Optimizer, arrays: dict[str, np.n
         state.setdefault(int(index), {})[name] = torch.from_numpy(array.copy())
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def get_chance(networks: dict[str, torch.nn.Module]) -> dict[str, np.ndarray]:
+    """The state of what dropout draws from, on the CPU and on a GPU if the networks are there."""
+    states = {"cpu": torch.get_rng_state().numpy()}
+    if _on_gpu(networks):
+        states["gpu"] = torch.get_device_module().get_rng_state().cpu().numpy()
+    return states
+
+
+def set_chance(networks: dict[str, torch.nn.Module], arrays: dict[str, np.ndarray]) -> None:
+    """The inverse of `get_chance`."""
+    torch.set_rng_state(torch.from_numpy(arrays["cpu"].copy()))
+    if "gpu" in arrays and _on_gpu(networks):
+        torch.get_device_module().set_rng_state(torch.from_numpy(arrays["gpu"].copy()))
+
+
+def _on_gpu(networks: dict[str, torch.nn.Module]) -> bool:
+    return any(p.device.type != "cpu" for n in networks.values() for p in n.parameters())

@@ -1,0 +1,61 @@
+"""Random crops, flips and quarter turns, for data sets of only a few images."""
+
+from __future__ import annotations
+
+from typing import overload
+
+import numpy as np
+
+
+@overload
+def augment(
+    images: np.ndarray, image_size: int, rng: np.random.Generator, masks: None = None
+) -> np.ndarray: ...
+@overload
+def augment(
+    images: np.ndarray, image_size: int, rng: np.random.Generator, masks: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]: ...
+def augment(
+    images: np.ndarray,
+    image_size: int,
+    rng: np.random.Generator,
+    masks: np.ndarray | None = None,
+) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+    """Crop, mirror and turn each image at random, independently of the others.
+
+    The eight positions of a square (four quarter turns, each mirrored or not) are equally likely.
+
+    Args:
+        images: `uint8`, shape (N, H, W, C), values 0 to 255, H and W at least `image_size`.
+        image_size: side of the square crops, in pixels.
+        rng: the only source of chance.
+        masks: `uint8`, shape (N, H, W), changed in the same way as their images.
+
+    Returns:
+        The new images, `uint8`, shape (N, image_size, image_size, C); with `masks` a pair of
+        these and the new masks, `uint8`, shape (N, image_size, image_size).
+
+    Raises:
+        ValueError: the images are smaller than `image_size`.
+    """
+    count, height, width, channels = images.shape
+    tops = rng.integers(height - image_size, size=count, endpoint=True).tolist()
+    lefts = rng.integers(width - image_size, size=count, endpoint=True).tolist()
+    upside_down, mirrored, transposed = rng.integers(2, size=(3, count)).tolist()
+
+    def place(planes: np.ndarray) -> np.ndarray:
+        placed = np.empty((count, image_size, image_size), planes.dtype)
+        for index, (top, left) in enumerate(zip(tops, lefts, strict=True)):
+            crop = planes[index, top : top + image_size, left : left + image_size]
+            if upside_down[index]:
+                crop = crop[::-1]
+            if mirrored[index]:
+                crop = crop[:, ::-1]
+            # Swapping rows and columns after a flip is a quarter turn.
+            placed[index] = crop.T if transposed[index] else crop
+        return placed
+
+    # A pixel's channels are moved as one item, which halves the time.
+    pixels = np.ascontiguousarray(images).view(f"V{channels}")[..., 0]
+    changed = place(pixels)[..., np.newaxis].view(np.uint8)
+    return changed if masks is None else (changed, place(masks))

@@ -1,0 +1,139 @@
+"""Batches in random order, the same for every framework, with a state that can be saved."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from common.data.augment import augment
+from common.data.dataset import Dataset, Split
+from common.data.sources import make_sources
+from common.errors import UserError
+
+CROPS = 16  # times that an epoch shows an augmented image, each time cropped and turned anew
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one update learns from.
+
+    Its pixels are always `uint8`: a script's own `preprocess` brings them to the networks' range
+    and layout.
+
+    Attributes:
+        images: `uint8`, shape (N, H, W, C), values 0 to 255.
+        labels: `int64`, shape (N,), indices into the data set's `class_names`.
+        sources: `uint8`, shape (N, H, W, 3), what the images are to be made from; None for a
+            model without a task.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    sources: np.ndarray | None = None
+
+
+def stack(batches: list[Batch]) -> Batch:
+    """Several batches as one, whose arrays have a new first axis: (B, N, H, W, C) and (B, N)."""
+    sources = [batch.sources for batch in batches if batch.sources is not None]
+    return Batch(
+        np.stack([batch.images for batch in batches]),
+        np.stack([batch.labels for batch in batches]),
+        np.stack(sources) if sources else None,
+    )
+
+
+class Batches:
+    """Endless batches of a training split, which each epoch shows once in a new random order.
+
+    A batch that reaches past the end of an epoch is completed from the next one. With augmentation
+    an epoch holds `CROPS` variants of each image.
+
+    Args:
+        dataset: its training split is used.
+        batch_size: images in a batch.
+        random: the run's generator, which shuffles now and after each epoch, and augments.
+        task: what to make sources for (one of `common.data.sources.TASKS`); None makes none.
+
+    Raises:
+        UserError: a batch is larger than an epoch.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        batch_size: int,
+        random: np.random.Generator,
+        task: str | None = None,
+    ) -> None:
+        count = len(dataset.train) * (CROPS if dataset.augment else 1)
+        if batch_size > count:
+            raise UserError(
+                f"--batch-size {batch_size}: {dataset.name} has only {count} training images; "
+                f"give at most {count}"
+            )
+        self.dataset = dataset
+        self.batch_size = batch_size
+        self.random = random
+        self.task = task
+        self.order = random.permutation(count)
+        self.position = 0
+
+    def next(self) -> Batch:
+        """The next batch."""
+        indices = self.order[self.position : self.position + self.batch_size]
+        self.position += len(indices)
+        missing = self.batch_size - len(indices)
+        if missing:
+            self.order = self.random.permutation(len(self.order))
+            self.position = missing
+            indices = np.concatenate([indices, self.order[:missing]])
+        indices = indices % len(self.dataset.train)
+        part = self.dataset.train.take(indices)
+        if self.dataset.augment:
+            part = self._augmented(part)
+        sources = make_sources(self.task, part) if self.task else None
+        return Batch(part.images, part.labels, sources)
+
+    def _augmented(self, part: Split) -> Split:
+        size = self.dataset.image_shape[0]
+        if part.masks is None or self.task != "segmentation":
+            return replace(part, images=augment(part.images, size, self.random), masks=None)
+        images, masks = augment(part.images, size, self.random, part.masks)
+        return replace(part, images=images, masks=masks)
+
+    def state(self) -> tuple[np.ndarray, dict[str, Any]]:
+        """What `restore` needs to go on from here.
+
+        Returns:
+            The epoch's order, `int64` of shape (images in an epoch,); and what fits into JSON: the
+            position in it, and the state of the run's generator.
+        """
+        return self.order, {
+            "position": self.position,
+            "random": self.random.bit_generator.state,
+        }
+
+    def restore(self, order: np.ndarray, state: dict[str, Any]) -> None:
+        """Go on from an earlier `state`, which also sets the run's generator back to it.
+
+        Args:
+            order: the first part of the state, of a data set of the same length.
+            state: the second part.
+        """
+        self.order = order
+        self.position = state["position"]
+        self.random.bit_generator.state = state["random"]
+
+
+def every_image(dataset: Dataset) -> np.ndarray:
+    """The images of an epoch, `uint8` (N, H, W, C): what a model learns from, measured as a whole.
+
+    Of a data set with augmentation, `CROPS` variants of each image, always the same.
+    """
+    images = dataset.train.images
+    if not dataset.augment:
+        return images
+    random = np.random.default_rng(0)
+    return augment(images.repeat(CROPS, axis=0), dataset.image_shape[0], random)

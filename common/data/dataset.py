@@ -1,0 +1,72 @@
+"""What every loader returns: images, labels and class names, split into train and test."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Split:
+    """One part of a data set.
+
+    Attributes:
+        images: `uint8`, shape (N, H, W, C), C is 1 (grey) or 3 (RGB), values 0 to 255.
+        labels: `int64`, shape (N,), indices into the data set's `class_names`.
+        masks: `uint8`, shape (N, H, W), a class index per pixel (0 for the ground, then label
+            + 1), or None.
+        sources: `uint8`, shape (N, H, W, 3), what each image of a pair is to be translated from,
+            or None.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    masks: np.ndarray | None = None
+    sources: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def take(self, indices: np.ndarray | slice) -> Split:
+        """The images at these indices, with all that belongs to them."""
+        return Split(
+            *(
+                None if array is None else array[indices]
+                for array in (self.images, self.labels, self.masks, self.sources)
+            )  # type: ignore[arg-type]
+        )
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Images in memory, ready to be put into batches.
+
+    Attributes:
+        name: as given to `--dataset`.
+        class_names: one per label.
+        train: what models learn from. With `augment` its images may be larger than `image_shape`;
+            batches hold random crops of them.
+        test: what models never learn from; its images are of `image_shape`.
+        image_shape: (H, W, C) of the images that networks see.
+        augment: whether training images are cropped, flipped and turned at random.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    train: Split
+    test: Split
+    image_shape: tuple[int, int, int]
+    augment: bool = False
+
+    def fingerprint(self) -> str:
+        """SHA-256 of everything in both splits, as 64 hexadecimal digits."""
+        digest = hashlib.sha256()
+        for split in (self.train, self.test):
+            for array in (split.images, split.labels, split.masks, split.sources):
+                if array is None:
+                    continue
+                digest.update(repr((array.shape, array.dtype.str)).encode())
+                digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()

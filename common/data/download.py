@@ -1,0 +1,236 @@
+"""Downloads that are verified, resumed where they broke off, and tried from several mirrors.
+
+A file is written as `NAME.part` and gets its name once its checksum is right, so that a broken
+transfer can be resumed, even by a later run. Without a network, a download fails within seconds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from common.errors import UserError
+from common.files import disk_errors
+
+if TYPE_CHECKING:
+    from requests import Response
+
+ANSWER_SECONDS = 9.0  # until a mirror answers: two dead mirrors fail within 20 seconds
+READ_SECONDS = 20.0  # without a byte
+PAUSES = (1.0, 2.0)  # seconds before another attempt at the same mirror
+CHUNK = 1 << 16  # bytes
+
+# Reasons in a few words, by what occurs in the long messages of requests; the first match counts.
+REASONS = {
+    "failed to resolve": "host name not found",
+    "refused": "connection refused",
+    "unreachable": "network unreachable",
+    "timed out": "timed out",
+    "certificate": "certificate not accepted",
+    "proxy": "the proxy failed",
+}
+
+
+class _MirrorError(Exception):
+    """A mirror does not deliver the file; the message is the reason in a few words."""
+
+
+class _BrokenError(_MirrorError):
+    """A mirror did not deliver the file, but may do so if asked again."""
+
+
+@contextlib.contextmanager
+def into(folder: Path) -> Iterator[None]:
+    """Make a folder to download into, and keep other runs from downloading into it meanwhile.
+
+    Of two scripts that need the same data, the second waits here for the first; it must then check
+    again which files are missing. Folders made here are removed if they stay empty.
+
+    Raises:
+        UserError: the folder cannot be made, or (inside the block) written to.
+    """
+    with disk_errors(folder, "--data-dir"):
+        made = [path for path in (folder, *folder.parents) if not path.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with _lock(folder):
+                yield
+        finally:
+            with contextlib.suppress(OSError):  # not empty: a file or its part is in it
+                for path in made:
+                    path.rmdir()
+
+
+@contextlib.contextmanager
+def _lock(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock; without locks (Windows, some file systems) do nothing."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"waiting for another run that downloads into {folder}", file=sys.stderr)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        except OSError:  # a file system without locks
+            pass
+        yield
+    finally:
+        os.close(handle)
+
+
+def fetch(urls: Sequence[str], path: Path, checksum: str, by_hand: str | None = None) -> None:
+    """Download a file into an existing folder, which `into` makes.
+
+    Args:
+        urls: where the file can be found, in the order in which they are tried.
+        path: the file to write. It appears complete and verified, or not at all; a broken transfer
+            leaves `path` with `.part` added, which the next one resumes.
+        checksum: `sha256:` or `md5:`, then the hexadecimal digits.
+        by_hand: what the user can do instead; ends the message if the download fails. By default:
+            get the file from the first URL and put it at `path`.
+
+    Raises:
+        UserError: no mirror delivered a file with that checksum, or it could not be written.
+    """
+    part = path.with_name(path.name + ".part")
+    reasons = []
+    with disk_errors(path, "--data-dir"):
+        for url in urls:
+            try:
+                _fetch_verified(url, part, checksum)
+            except _MirrorError as error:
+                reasons.append(f"{urlsplit(url).netloc}: {error}")
+            else:
+                os.replace(part, path)
+                return
+    if by_hand is None:
+        by_hand = f"get {urls[0]} by hand and put it at {path}"
+    raise UserError(f"cannot download {path.name} ({'; '.join(reasons)}); {by_hand}")
+
+
+def _fetch_verified(url: str, part: Path, checksum: str) -> None:
+    """Complete `part` from `url`; remove it if its checksum is wrong.
+
+    Raises:
+        _MirrorError: the mirror did not deliver the file, or a wrong one.
+    """
+    import pooch
+
+    algorithm, digest = checksum.split(":")
+    # What an earlier transfer left may already be wrong, which is not this mirror's fault: then
+    # the file is requested once more from the start.
+    for _ in range(2 if _length(part) else 1):
+        _transfer(url, part)
+        if pooch.file_hash(str(part), alg=algorithm) == digest:
+            return
+        part.unlink()
+    raise _MirrorError("its file has a wrong checksum")
+
+
+def _transfer(url: str, part: Path) -> None:
+    """Complete `part`: keep trying while each attempt brings some bytes, then a few times more."""
+    attempts = 0
+    started = False
+    longest = _length(part)
+    while True:
+        try:
+            _attempt(url, part)
+            return
+        except _MirrorError as error:
+            length = _length(part)
+            if length > longest:
+                attempts, started, longest = 0, True, length
+            # A mirror that has never answered is given up at once for the next one.
+            hopeful = started or isinstance(error, _BrokenError)
+            if not hopeful or attempts == len(PAUSES):
+                raise
+            time.sleep(PAUSES[attempts])
+            attempts += 1
+
+
+def _attempt(url: str, part: Path) -> None:
+    """Request the bytes that `part` lacks, and append them."""
+    from tqdm import tqdm
+    from urllib3.exceptions import HTTPError
+
+    have = _length(part)
+    # The file's own bytes: some servers would otherwise send a .gz file decompressed.
+    headers = {"Accept-Encoding": "identity"}
+    if have:
+        headers["Range"] = f"bytes={have}-"
+    with _answer(url, headers) as response:
+        status = response.status_code
+        span = response.headers.get("Content-Range", "")
+        if status == 416 and span == f"bytes */{have}":
+            return  # it is complete
+        if status == 416 or (status == 206 and not span.startswith(f"bytes {have}-")):
+            part.unlink(missing_ok=True)
+            raise _BrokenError("it could not resume")
+        if status not in (200, 206):
+            kind = _BrokenError if status >= 500 or status == 429 else _MirrorError
+            raise kind(f"HTTP status {status}")
+        if status == 200:
+            have = 0  # a server that cannot resume sends everything
+        length = response.headers.get("Content-Length")
+        total = have + int(length) if length else None
+        name = part.name.removesuffix(".part")
+        with (
+            open(part, "ab" if have else "wb") as file,
+            tqdm(total=total, initial=have, desc=name, unit="B", unit_scale=True, delay=2) as bar,
+        ):
+            try:
+                for chunk in response.raw.stream(CHUNK, decode_content=False):
+                    file.write(chunk)
+                    bar.update(len(chunk))
+            except HTTPError as error:
+                raise _BrokenError("the connection broke") from error
+
+
+def _answer(url: str, headers: dict[str, str]) -> Response:
+    """The server's answer, its body not yet read.
+
+    Looking up a host name and trying each of its addresses have no time limit of their own, so
+    they happen in a thread, which is abandoned if it takes too long.
+
+    Raises:
+        _MirrorError: there is no connection, or no answer in time.
+    """
+    import requests
+
+    answers: queue.Queue[Response | Exception] = queue.Queue()
+
+    def ask() -> None:
+        timeout = (ANSWER_SECONDS, READ_SECONDS)
+        try:
+            answers.put(requests.get(url, headers=headers, stream=True, timeout=timeout))
+        except Exception as error:  # raised again in the waiting thread
+            answers.put(error)
+
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        answer = answers.get(timeout=ANSWER_SECONDS)
+    except queue.Empty:
+        raise _MirrorError(f"no answer within {ANSWER_SECONDS:.0f} seconds") from None
+    if isinstance(answer, Exception):
+        text = str(answer).lower()
+        reason = next((short for sign, short in REASONS.items() if sign in text), "no connection")
+        raise _MirrorError(reason) from answer
+    return answer
+
+
+def _length(path: Path) -> int:
+    """Length of a file in bytes; 0 if there is none."""
+    return path.stat().st_size if path.exists() else 0

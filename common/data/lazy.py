@@ -1,0 +1,100 @@
+"""A data set that is loaded at its first use: what a run hands around."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+
+from common.data.catalogue import load
+from common.data.dataset import Dataset, Split
+from common.errors import UserError
+
+
+class Data:
+    """The data set that a run's flags name, loaded at its first use, never earlier.
+
+    Nothing is read, drawn or downloaded until an attribute needs it, so that images can be
+    generated from a checkpoint without its data set. The first use may therefore raise any
+    UserError of `load`.
+
+    Args:
+        name: as given to `--dataset`; see `load`, also for the next four.
+        data_dir: where data sets lie or are downloaded to.
+        image_size: side of the images in pixels, or None for the data set's own.
+        multiple: what the model needs the side to be a multiple of.
+        task: what the model translates from, or None.
+        like: `image_shape` (H, W, C) and `class_names` of a checkpoint, if its networks are to be
+            used as they are. Both are then known without loading, and the data set is loaded at
+            that size, whatever `image_size` says.
+
+    Attributes:
+        name: as given.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        data_dir: str | Path | None = None,
+        image_size: int | None = None,
+        multiple: int = 1,
+        task: str | None = None,
+        like: tuple[Sequence[int], Sequence[str]] | None = None,
+    ) -> None:
+        self.name = name
+        self._data_dir = data_dir
+        self._image_size = like[0][0] if like else image_size
+        self._multiple = multiple
+        self._task = task
+        self._like = like
+
+    @functools.cached_property
+    def dataset(self) -> Dataset:
+        """The data set itself.
+
+        Raises:
+            UserError: it cannot be loaded, or its images are not of the checkpoint's shape.
+        """
+        dataset = load(self.name, self._data_dir, self._image_size, self._multiple, self._task)
+        if self._like and dataset.image_shape != self.image_shape:
+            raise UserError(
+                f"--dataset {self.name}: its images are {dataset.image_shape} (height, width, "
+                f"channels), the checkpoint's are {self.image_shape}"
+            )
+        return dataset
+
+    @property
+    def train(self) -> Split:
+        """What models learn from; with `augment` possibly larger than `image_shape`."""
+        return self.dataset.train
+
+    @property
+    def test(self) -> Split:
+        """What models never learn from, at `image_shape`."""
+        return self.dataset.test
+
+    @property
+    def augment(self) -> bool:
+        """Whether training images are cropped, flipped and turned at random."""
+        return self.dataset.augment
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """One per label: those of `like` if given, else the data set's."""
+        return tuple(self._like[1]) if self._like else self.dataset.class_names
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(H, W, C) of what networks see: that of `like` if given, else the data set's."""
+        if self._like is None:
+            return self.dataset.image_shape
+        height, width, channels = self._like[0]
+        return height, width, channels
+
+    def fingerprint(self) -> str:
+        """SHA-256 of everything in both splits, as 64 hexadecimal digits; computed only once."""
+        return self._fingerprint
+
+    @functools.cached_property
+    def _fingerprint(self) -> str:
+        return self.dataset.fingerprint()

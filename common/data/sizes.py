@@ -1,0 +1,116 @@
+"""The size of a data set's images: chosen, and reached by padding or resizing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from common.data.dataset import Dataset, Split
+from common.errors import UserError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+SMALLEST = 8  # pixels; smaller images show nothing
+
+
+def round_up(size: int, multiple: int) -> int:
+    """`size`, rounded up to a multiple of `multiple`."""
+    return -(-size // multiple) * multiple
+
+
+def choose(own: int, image_size: int | None, multiple: int) -> int:
+    """The side in pixels that a data set's images will have.
+
+    Args:
+        own: the data set's own side; without `image_size` it is rounded up to `multiple`.
+        image_size: what the user asked for, or None.
+        multiple: what the model's strides need the side to be a multiple of.
+
+    Raises:
+        UserError: `image_size` is not a multiple of `multiple`, or is too small.
+    """
+    if image_size is None:
+        return round_up(own, multiple)
+    smallest = round_up(SMALLEST, multiple)
+    if image_size < smallest:
+        raise UserError(
+            f"--image-size {image_size}: too small; the smallest accepted is {smallest}"
+        )
+    if image_size % multiple:
+        below = image_size // multiple * multiple
+        raise UserError(
+            f"--image-size {image_size}: must be a multiple of {multiple}; "
+            f"the nearest: {below} or {below + multiple}"
+        )
+    return image_size
+
+
+def central_square(picture: Image) -> Image:
+    """A picture, cropped to the largest square around its centre."""
+    side = min(picture.size)
+    left, top = (picture.width - side) // 2, (picture.height - side) // 2
+    return picture.crop((left, top, left + side, top + side))
+
+
+def pad(images: np.ndarray, size: int) -> np.ndarray:
+    """Put `uint8` images (N, H, W, C) in the middle of black ones (N, size, size, C)."""
+    count, height, width, channels = images.shape
+    padded = np.zeros((count, size, size, channels), np.uint8)
+    top, left = (size - height) // 2, (size - width) // 2
+    padded[:, top : top + height, left : left + width] = images
+    return padded
+
+
+def resize(images: np.ndarray, size: int, name: str = "images") -> np.ndarray:
+    """Resize `uint8` images (N, H, W, 1 or 3) to (N, size, size, C) with Pillow's Lanczos filter.
+
+    Args:
+        images: the images.
+        size: the new side in pixels.
+        name: what the progress bar says, which appears if this takes more than two seconds.
+
+    Returns:
+        `uint8`, shape (N, size, size, C).
+    """
+    from PIL import Image
+    from tqdm import tqdm
+
+    count, *_, channels = images.shape
+    resized = np.empty((count, size, size, channels), np.uint8)
+    # Pillow takes a grey picture without its channel axis.
+    sources = images[..., 0] if channels == 1 else images
+    for index in tqdm(range(count), desc=f"resizing {name}", unit="image", delay=2, leave=False):
+        picture = Image.fromarray(sources[index]).resize((size, size), Image.Resampling.LANCZOS)
+        resized[index] = np.asarray(picture).reshape(size, size, channels)
+    return resized
+
+
+def fit(dataset: Dataset, size: int, multiple: int) -> Dataset:
+    """A data set with images of another size.
+
+    If that is the data set's own size rounded up to `multiple`, the images are padded with zeros,
+    which leaves each pixel as it was; otherwise they are resized.
+
+    Args:
+        dataset: has square images of `image_shape` in both splits, and no masks.
+        size: the side in pixels that `choose` gave.
+        multiple: what `choose` was given.
+    """
+    own, _, channels = dataset.image_shape
+    if size == own:
+        return dataset
+
+    def fitted(split: Split) -> Split:
+        if size == round_up(own, multiple):
+            return replace(split, images=pad(split.images, size))
+        return replace(split, images=resize(split.images, size, dataset.name))
+
+    return replace(
+        dataset,
+        train=fitted(dataset.train),
+        test=fitted(dataset.test),
+        image_shape=(size, size, channels),
+    )

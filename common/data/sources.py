@@ -1,0 +1,80 @@
+"""Sources: what an image-to-image model translates from, made from a data set's images.
+
+A task says what the sources are: a mask in colours, the image in grey, its edges, or the other
+half of a pair.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from common.data.dataset import Dataset, Split
+from common.errors import UserError
+
+TASKS = ("segmentation", "colorization", "edges", "pairs")
+# A mask's colours: ground, akahara, madara. The last two are vermilion and bluish green of Okabe
+# and Ito, which colour-blind people can tell apart: https://jfly.uni-koeln.de/color/
+MASK_COLOURS = np.array([(0, 0, 0), (213, 94, 0), (0, 158, 115)], np.uint8)
+EDGE_CONTRAST = 8  # grey levels of ink for a slope of one grey level per pixel
+
+
+def check(task: str, dataset: Dataset) -> None:
+    """Raise UserError if a data set lacks what a task's sources are made from.
+
+    Args:
+        task: one of `TASKS`; for `pairs` the loader has checked everything.
+        dataset: whose training split is looked at.
+    """
+    split = dataset.train
+    if task == "segmentation" and split.masks is None:
+        raise UserError(
+            f"--task segmentation: {dataset.name} has no masks (newts and imori have); "
+            "choose one of these, or for pictures in colour --task colorization or edges"
+        )
+    if task in ("colorization", "edges") and split.images.shape[-1] != 3:
+        raise UserError(
+            f"--task {task}: the images of {dataset.name} have no colours; "
+            "choose cifar10, newts, imori or folder:PATH"
+        )
+
+
+def make_sources(task: str, split: Split) -> np.ndarray:
+    """The sources of a split's images: `uint8`, shape (N, H, W, 3), values 0 to 255.
+
+    Args:
+        task: `segmentation` (the mask in `MASK_COLOURS`), `colorization` (the image in grey),
+            `edges` (dark lines on white) or `pairs` (the split's own sources).
+        split: part of a data set that has passed `check`.
+    """
+    if task == "pairs":
+        assert split.sources is not None
+        return split.sources
+    if task == "segmentation":
+        assert split.masks is not None
+        return MASK_COLOURS[split.masks]
+    grey = to_grey(split.images)
+    return np.repeat((draw_edges(grey) if task == "edges" else grey)[..., np.newaxis], 3, axis=-1)
+
+
+def to_grey(images: np.ndarray) -> np.ndarray:
+    """Brightness of RGB images: (N, H, W, 3) -> (N, H, W), both `uint8`.
+
+    The luma of ITU-R BT.601: https://www.itu.int/rec/R-REC-BT.601
+    """
+    weights = np.array([0.299, 0.587, 0.114], np.float32)
+    return np.rint(images @ weights).astype(np.uint8)
+
+
+def draw_edges(grey: np.ndarray) -> np.ndarray:
+    """Edges of grey images, the steeper the darker, on white: (N, H, W) -> (N, H, W), both `uint8`.
+
+    The magnitude of the image's gradient after a Gaussian blur with a deviation of one pixel.
+    """
+    from scipy.ndimage import gaussian_filter
+
+    levels = grey.astype(np.float32)
+    down, right = (
+        gaussian_filter(levels, (0, 1, 1), order=order)  # type: ignore[arg-type]
+        for order in ((0, 1, 0), (0, 0, 1))
+    )
+    return (255 - np.clip(EDGE_CONTRAST * np.hypot(down, right), 0, 255)).astype(np.uint8)

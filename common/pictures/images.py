@@ -1,0 +1,110 @@
+"""Images laid out as pictures, and picture files: grids, PNG, animation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from common.files import replacing
+
+
+def grid(images: np.ndarray, columns: int | None = None, border: int = 2) -> np.ndarray:
+    """Lay `uint8` images (N, H, W, C) out as one picture, row by row, on a white ground.
+
+    Images of less than 32 pixels a side are shown enlarged, each pixel as a square.
+
+    Args:
+        images: at least one image.
+        columns: images in a row; by default as near to a square as N allows.
+        border: white pixels between and around the images.
+
+    Returns:
+        `uint8`, (rows * (H + border) + border, columns * (W + border) + border, C), with H and
+        W as shown.
+    """
+    zoom = max(1, 32 // images.shape[1])
+    images = images.repeat(zoom, axis=1).repeat(zoom, axis=2)
+    count, height, width, channels = images.shape
+    columns = columns or math.ceil(math.sqrt(count))
+    rows = math.ceil(count / columns)
+    sheet = np.full(
+        (rows * (height + border) + border, columns * (width + border) + border, channels),
+        255,
+        np.uint8,
+    )
+    for index, image in enumerate(images):
+        y = border + index // columns * (height + border)
+        x = border + index % columns * (width + border)
+        sheet[y : y + height, x : x + width] = image
+    return sheet
+
+
+def rows_over_rows(upper: np.ndarray, lower: np.ndarray, columns: int) -> np.ndarray:
+    """A picture of two sets of `uint8` images (N, H, W, C), each row over its counterpart."""
+    count = len(upper)
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    blank = np.full((2, rows, columns, *upper.shape[1:]), 255, np.uint8)
+    for sheet, images in zip(blank, (upper, lower), strict=True):
+        sheet.reshape(-1, *upper.shape[1:])[:count] = images
+    return grid(blank.swapaxes(0, 1).reshape(-1, *upper.shape[1:]), columns)
+
+
+def beside(*sets: np.ndarray, columns: int = 2) -> np.ndarray:
+    """A picture of sets of `uint8` images (N, H, W, C): counterparts side by side."""
+    joined = np.stack(sets, 1).reshape(-1, *sets[0].shape[1:])
+    return grid(joined, len(sets) * min(columns, len(sets[0])))
+
+
+def label_rows(sheet: np.ndarray, names: Sequence[str], border: int = 2) -> np.ndarray:
+    """A grid (H, W, C) with a name left of each of its rows, `uint8`."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    height = (len(sheet) - border) // len(names)
+    font = ImageFont.load_default(max(10, min(16, height - 4)))
+    width = max(round(font.getlength(name)) for name in names) + 8
+    margin = Image.new("L", (width, len(sheet)), 255)
+    pen = ImageDraw.Draw(margin)
+    for row, name in enumerate(names):
+        middle = border + row * height + (height - border) / 2
+        pen.text((width - 4, middle), name, 0, font, anchor="rm")
+    text = np.repeat(np.asarray(margin)[..., np.newaxis], sheet.shape[-1], axis=-1)
+    return np.concatenate([text, sheet], axis=1)
+
+
+def save(path: Path, picture: np.ndarray) -> None:
+    """Write a `uint8` picture (H, W, 1 or 3) as a PNG file.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    from PIL import Image
+
+    with replacing(path) as aside:
+        Image.fromarray(picture.squeeze(-1) if picture.shape[-1] == 1 else picture).save(aside)
+
+
+def animate(paths: list[Path], path: Path, most: int = 60) -> None:
+    """Join PNG files of one size into an animated WebP, the last one shown longest.
+
+    Args:
+        paths: the frames, in order; of more than `most`, evenly spaced ones are taken.
+        path: the file to write.
+        most: the largest number of frames.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    from PIL import Image
+
+    if len(paths) > most:
+        paths = [paths[round(i)] for i in np.linspace(0, len(paths) - 1, most)]
+    frames = [Image.open(frame).convert("RGB") for frame in paths]
+    durations = [250] * (len(frames) - 1) + [2000]  # milliseconds
+    with replacing(path) as aside:
+        frames[0].save(
+            aside, save_all=True, append_images=frames[1:], duration=durations, loop=0, quality=85
+        )

@@ -1,0 +1,110 @@
+"""Curves drawn with matplotlib, without a screen."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from common.files import replacing
+
+# Okabe and Ito's palette: colours that colour-blind people can tell apart.
+# https://jfly.uni-koeln.de/color/
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+
+
+def losses(path: Path, title: str, columns: dict[str, list[float]]) -> None:
+    """Draw a run's losses over its steps, and below them the diversity of its samples.
+
+    Args:
+        path: the PNG file to write.
+        title: stands above the curves.
+        columns: `step`, each loss by name, and perhaps `diversity`, as `Table.read` gives.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    from matplotlib.figure import Figure
+
+    names = [
+        name for name in columns if name.endswith(("loss", "divergence", "elbo", "wasserstein"))
+    ]
+    sampled = [
+        (step, value)
+        for step, value in zip(columns["step"], columns.get("diversity", []), strict=False)
+        if not math.isnan(value)
+    ]
+    figure = Figure(figsize=(8, 5.5 if sampled else 4), layout="constrained")
+    heights = {"height_ratios": [3, 1]} if sampled else {}
+    axes = figure.subplots(2 if sampled else 1, sharex=True, squeeze=False, gridspec_kw=heights)
+    upper = axes[0, 0]
+    for name, colour in zip(names, COLOURS, strict=False):
+        upper.plot(columns["step"], columns[name], color=colour, label=name.replace("_", " "))
+    upper.set(title=title, ylabel="loss")
+    upper.grid(alpha=0.3)
+    upper.legend()
+    if sampled:
+        lower = axes[1, 0]
+        lower.plot(*zip(*sampled, strict=True), color=COLOURS[2], marker=".")
+        lower.axhline(1, color="grey", linewidth=0.8, linestyle="--")
+        lower.set(ylabel="diversity\n(data = 1)")
+        lower.set_ylim(bottom=0)
+        lower.grid(alpha=0.3)
+    axes[-1, 0].set_xlabel("step")
+    with replacing(path) as aside:
+        figure.savefig(aside, dpi=110)
+
+
+def comparison(
+    path: Path,
+    title: str,
+    losses: dict[str, dict[str, np.ndarray]],
+    pictures: dict[str, Path],
+    rows: list[dict[str, str]],
+) -> None:
+    """Draw several runs of one model side by side: losses, samples, and a table of figures.
+
+    Args:
+        path: the PNG file to write.
+        title: stands above all.
+        losses: by run, each loss over its steps, from step 1.
+        pictures: by run, its sample grid.
+        rows: the table, a row per run, as text by column.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    from matplotlib.figure import Figure
+    from PIL import Image
+
+    names = list(next(iter(losses.values())))
+    figure = Figure(figsize=(12, 9.5), layout="constrained")
+    figure.suptitle(title)
+    parts: Any = figure.subfigures(3, 1, height_ratios=[4, 3.6, 1.4])
+    upper, middle, lower = parts
+    styles = ("-", "--", "-.", ":")
+    for axes, name in zip(upper.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+        for index, (run, values) in enumerate(losses.items()):
+            steps = range(1, len(values[name]) + 1)
+            style = styles[index % len(styles)]
+            axes.plot(steps, values[name], style, color=COLOURS[index], label=run, linewidth=1.5)
+        axes.set(title=name.replace("_", " "), xlabel="step")
+        axes.grid(alpha=0.3)
+        axes.legend()
+    for axes, (run, file) in zip(
+        middle.subplots(1, len(pictures), squeeze=False)[0], pictures.items(), strict=True
+    ):
+        with Image.open(file) as picture:
+            axes.imshow(picture.convert("RGB"), interpolation="nearest")
+        axes.set_title(run)
+        axes.axis("off")
+    axes = lower.subplots()
+    axes.axis("off")
+    grid = axes.table([list(row.values()) for row in rows], colLabels=list(rows[0]), loc="center")
+    grid.auto_set_font_size(False)
+    grid.set_fontsize(10)
+    grid.scale(1, 1.5)
+    with replacing(path) as aside:
+        figure.savefig(aside, dpi=110)

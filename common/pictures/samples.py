@@ -1,0 +1,113 @@
+"""Images drawn from noise, with or without a class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from common.data import Data
+from common.errors import UserError
+from common.measures.diversity import diversity
+from common.pictures import images
+from common.pictures.base import COLUMNS, SAMPLES, Pictures, Random, choose_test, portions
+
+
+class Samples(Pictures):
+    """Images drawn from noise.
+
+    Args:
+        data: its test split is what diversity is measured against.
+        seed: of the noise.
+        make_noise: latent vectors: (random, count) to (N, Z).
+        draw: latent vectors to `uint8` images (N, H, W, C).
+    """
+
+    figures = ("diversity",)
+
+    def __init__(
+        self,
+        data: Data,
+        seed: int,
+        make_noise: Callable[[Random, int], np.ndarray],
+        draw: Callable[[np.ndarray], np.ndarray],
+    ) -> None:
+        self._data = data
+        self._seed = seed
+        self._make_noise = make_noise
+        self._draw = draw
+
+    def draw(self) -> tuple[np.ndarray, dict[str, float]]:
+        """A grid from the same noise each time, so that one sees it learn."""
+        drawn = self._images(SAMPLES, np.random.default_rng((self._seed, 1)))
+        real = choose_test(self._data, SAMPLES).images
+        return images.grid(drawn), {"diversity": diversity(drawn, real)}
+
+    def generate(self, count: int) -> np.ndarray:
+        """A grid of `count` images."""
+        return images.grid(self._images(count, np.random.default_rng(self._seed)))
+
+    def _images(self, count: int, random: Random) -> np.ndarray:
+        noise = self._make_noise(random, count)
+        return np.concatenate([self._draw(noise[part]) for part in portions(count)])
+
+
+class ClassSamples(Pictures):
+    """Images drawn from noise and a class: a row per class, the same noise down each column.
+
+    Args:
+        data: its class names, and its test split, which diversity is measured against.
+        seed: of the noise.
+        make_noise: latent vectors: (random, count) to (N, Z).
+        draw: latent vectors and labels `int64` (N,) to `uint8` images (N, H, W, C).
+        only: the one class that `generate` draws; None for all.
+    """
+
+    figures = ("diversity",)
+
+    def __init__(
+        self,
+        data: Data,
+        seed: int,
+        make_noise: Callable[[Random, int], np.ndarray],
+        draw: Callable[[np.ndarray, np.ndarray], np.ndarray],
+        only: str | None = None,
+    ) -> None:
+        self._data = data
+        self._seed = seed
+        self._make_noise = make_noise
+        self._draw = draw
+        self._only = only
+
+    def draw(self) -> tuple[np.ndarray, dict[str, float]]:
+        """A grid of all classes from the same noise each time."""
+        names = self._data.class_names
+        random = np.random.default_rng((self._seed, 1))
+        drawn = self._rows(np.arange(len(names)), COLUMNS, random)
+        real = choose_test(self._data, len(drawn)).images
+        figures = {"diversity": diversity(drawn, real)}
+        return images.label_rows(images.grid(drawn, COLUMNS), names), figures
+
+    def generate(self, count: int) -> np.ndarray:
+        """`count` images of the one class, else shared out among all classes.
+
+        Raises:
+            UserError: the checkpoint does not know the class.
+        """
+        names = self._data.class_names
+        random = np.random.default_rng(self._seed)
+        if self._only is not None:
+            if self._only not in names:
+                raise UserError(f"--class {self._only}: the checkpoint knows {', '.join(names)}")
+            label = names.index(self._only)
+            return images.grid(self._rows(np.array([label]), count, random))
+        columns = -(-count // len(names))
+        rows = -(-count // columns)
+        drawn = self._rows(np.arange(rows), columns, random)[:count]
+        return images.label_rows(images.grid(drawn, columns), names[:rows])
+
+    def _rows(self, classes: np.ndarray, columns: int, random: Random) -> np.ndarray:
+        noise = np.tile(self._make_noise(random, columns), (len(classes), 1))
+        labels = classes.astype(np.int64).repeat(columns)
+        drawn = [self._draw(noise[part], labels[part]) for part in portions(len(labels))]
+        return np.concatenate(drawn)

@@ -1,0 +1,218 @@
+"""The command line: the flags that every script has, and a `Config` filled from them."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import difflib
+import types
+import typing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, TypeVar
+
+from common.errors import UserError
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What every script lets the user choose; a script's `Config` adds its own fields.
+
+    Every field is a flag of the same name, `--batch-size` for `batch_size`. The annotation holds
+    its help text and the values accepted: of numbers the smallest, and perhaps what they must be
+    below; of words a tuple of all.
+    """
+
+    size_multiple: ClassVar[int] = 1  # what the sides of images must be a multiple of
+
+    dataset: Annotated[
+        str, "newts, digits, cifar10, mnist, fashion_mnist, imori or folder:PATH"
+    ] = "newts"
+    data_dir: Annotated[
+        str | None, "where data sets lie or are downloaded to (default: $QUARTET_DATA or the cache)"
+    ] = None
+    image_size: Annotated[
+        int | None, "side of the images in pixels (default: the data set's own)", 1
+    ] = None
+    steps: Annotated[int, "training steps; 0 writes the initial checkpoint and stops", 0] = 1000
+    batch_size: Annotated[int, "images per step", 2] = 64
+    learning_rate: Annotated[float, "step size of the optimiser", 0] = 2e-4
+    seed: Annotated[int, "start of all random numbers", 0] = 0
+    device: Annotated[str, "where to compute", ("auto", "cpu", "gpu")] = "auto"
+    precision: Annotated[
+        str, "float64 is slow, and the same to a rounding in all frameworks", ("float32", "float64")
+    ] = "float32"
+    out: Annotated[str | None, "run folder (default: runs/MODEL-FRAMEWORK-DATASET)"] = None
+    log_every: Annotated[int, "steps between two rows of metrics.csv", 1] = 10
+    sample_every: Annotated[int, "steps between two pictures in samples/", 1] = 100
+    checkpoint_every: Annotated[int, "steps between two checkpoints", 1] = 200
+    resume: Annotated[bool, "go on from the run folder's last checkpoint"] = False
+    init_from: Annotated[str | None, "start from the weights in FILE, of any framework"] = None
+    generate: Annotated[
+        int | None, "no training: draw N pictures (64 without N) from --from FILE", 1
+    ] = None
+    from_: Annotated[str | None, "checkpoint for --generate, of any framework"] = None
+
+    @classmethod
+    def architecture(cls) -> list[str]:
+        """The fields that a model adds to the shared ones: they belong to the checkpoint."""
+        others = {field.name for field in dataclasses.fields(Settings)} | set(ALONE)
+        return [field.name for field in dataclasses.fields(cls) if field.name not in others]
+
+
+ConfigType = TypeVar("ConfigType", bound=Settings)
+
+METAVARS = {
+    "dataset": "NAME",
+    "data_dir": "DIR",
+    "out": "DIR",
+    "init_from": "FILE",
+    "from_": "FILE",
+    "class_": "NAME",
+    "input": "PATH",
+}
+# What a run is, besides its architecture: fixed when it goes on.
+IDENTITY = ("dataset", "image_size", "batch_size", "seed", "precision")
+# What belongs to one command alone, not to the run or its checkpoint.
+ALONE = ("resume", "out", "init_from", "generate", "from_", "class_", "input")
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that raises UserError where argparse would print and exit."""
+
+    def error(self, message: str) -> typing.NoReturn:
+        """Raise what the command line lacks."""
+        raise UserError(f"{message} (see --help)")
+
+
+@dataclass(frozen=True)
+class _Flag:
+    """What a field's annotation says of its flag."""
+
+    name: str
+    default: Any
+    type: type
+    help: str
+    minimum: float | None = None
+    below: float | None = None
+    choices: tuple[str, ...] | None = None
+
+    @property
+    def option(self) -> str:
+        return "--" + self.name.rstrip("_").replace("_", "-")
+
+
+def _flags(config: type[Settings]) -> list[_Flag]:
+    hints = typing.get_type_hints(config, include_extras=True)
+    flags = []
+    for field in dataclasses.fields(config):
+        inner, text, *limit = typing.get_args(hints[field.name])
+        if isinstance(inner, types.UnionType):  # int | None
+            inner = typing.get_args(inner)[0]
+        flag = _Flag(field.name, field.default, inner, text)
+        if limit and isinstance(limit[0], tuple):
+            flag = dataclasses.replace(flag, choices=limit[0])
+        elif limit:
+            minimum, below = (*limit, None)[:2]
+            flag = dataclasses.replace(flag, minimum=minimum, below=below)
+        flags.append(flag)
+    return flags
+
+
+def _parser(config: type[Settings], script: Path, description: str) -> argparse.ArgumentParser:
+    parser = Parser(
+        prog=f"{script.parent.name}/{script.name}",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    for flag in _flags(config):
+        if flag.type is bool:
+            parser.add_argument(
+                flag.option,
+                dest=flag.name,
+                action="store_true",
+                help=flag.help,
+                default=argparse.SUPPRESS,
+            )
+            continue
+        text = flag.help if flag.default is None else f"{flag.help} (default: {flag.default})"
+        parser.add_argument(
+            flag.option,
+            dest=flag.name,
+            type=flag.type,
+            help=text.replace("%", "%%"),
+            metavar=METAVARS.get(flag.name, "N" if flag.type in (int, float) else None),
+            choices=flag.choices,
+            **({"nargs": "?", "const": 64} if flag.name == "generate" else {}),
+            default=argparse.SUPPRESS,
+        )
+    return parser
+
+
+def _check(config: Settings) -> None:
+    """Raise UserError for a value below its minimum or flags that contradict each other."""
+    for flag in _flags(type(config)):
+        value = getattr(config, flag.name)
+        if flag.minimum is None or value is None:
+            continue
+        if not value >= flag.minimum or value == float("inf"):
+            raise UserError(f"{flag.option} {value}: must be at least {flag.minimum}")
+        if flag.below is not None and not value < flag.below:
+            raise UserError(f"{flag.option} {value}: must be below {flag.below}")
+    if config.learning_rate == 0:
+        raise UserError("--learning-rate 0.0: must be above 0")
+    if (config.generate is None) != (config.from_ is None):
+        raise UserError("--generate N and --from FILE go together: give both or neither")
+    for name in ("class_", "input"):
+        if getattr(config, name, None) is not None and config.generate is None:
+            raise UserError(f"--{name.rstrip('_')} needs --generate and --from FILE")
+    exclusive = [
+        option
+        for option, given in (
+            ("--resume", config.resume),
+            ("--init-from", config.init_from),
+            ("--generate", config.generate),
+        )
+        if given
+    ]
+    if len(exclusive) > 1:
+        raise UserError(f"{' and '.join(exclusive)} contradict each other: give one of them")
+
+
+def given_flags(
+    config: type[Settings], script: Path, description: str, arguments: list[str] | None
+) -> dict[str, Any]:
+    """The settings that the command line names, without defaults.
+
+    Raises:
+        UserError: an unknown flag, or a value of the wrong type.
+    """
+    parser = _parser(config, script, description)
+    given, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        known = [flag.option for flag in _flags(config)]
+        close = difflib.get_close_matches(unknown[0].split("=")[0], known, n=1)
+        hint = f"did you mean {close[0]}?" if close else "see --help"
+        raise UserError(f"unknown argument {unknown[0]}: {hint}")
+    return vars(given)
+
+
+def fill(config: type[ConfigType], given: dict[str, Any], earlier: dict[str, Any]) -> ConfigType:
+    """A checked `Config`: defaults, under a checkpoint's settings, under what was given.
+
+    Raises:
+        UserError: a value that is not accepted, or another than the checkpoint was made with.
+    """
+    fixed = (*IDENTITY, *config.architecture())
+    for name, value in given.items():
+        if name in fixed and earlier.get(name, value) != value:
+            option = "--" + name.replace("_", "-")
+            raise UserError(
+                f"{option} {value}: the checkpoint was made with {earlier[name]}; leave {option} "
+                "out, or start a new run"
+            )
+    given = earlier | given
+    filled = config(**given)
+    _check(filled)
+    return filled

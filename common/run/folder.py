@@ -1,0 +1,133 @@
+"""The folder of a run: where its files lie, whether it can be used, what it is resumed from.
+
+It holds `config.json`, `metrics.csv`, `samples/STEP.png`, `samples.webp`, `losses.png`,
+`checkpoint.safetensors`, `optimizer-STEP.safetensors` and `tensorboard/`; of models that are
+measured on the test split also `evaluation.json`; what `--generate` draws is `generated.png`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from common.errors import UserError
+from common.files import disk_errors
+from common.run import checkpoint
+from common.run.checkpoint import Checkpoint
+
+
+class RunFolder:
+    """The files of one run.
+
+    Args:
+        path: the folder; it need not exist.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / "config.json"
+        self.metrics = path / "metrics.csv"
+        self.samples = path / "samples"
+        self.animation = path / "samples.webp"
+        self.losses = path / "losses.png"
+        self.checkpoint = path / "checkpoint.safetensors"
+        self.tensorboard = path / "tensorboard"
+        self.generated = path / "generated.png"
+        self.evaluation = path / "evaluation.json"
+        # What was there before, so that a start that fails leaves it alone.
+        self._before = set(path.iterdir()) if path.is_dir() else set()
+        self._missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+
+    @classmethod
+    def find(cls, out: str | None, model: str, framework: str, dataset: str) -> RunFolder:
+        """The folder that `--out` names, else the default one of a model, framework and data."""
+        if out:
+            return cls(Path(out))
+        if dataset.startswith("folder:"):
+            dataset = "folder-" + Path(dataset.removeprefix("folder:")).resolve().name
+        return cls(Path("runs") / f"{model}-{framework}-{dataset}")
+
+    def check_free(self) -> None:
+        """Raise UserError if the folder already holds a run."""
+        for file in (self.config, self.checkpoint, self.metrics):
+            if file.exists():
+                raise UserError(
+                    f"{self.path} already holds a run ({file.name}): go on with it by --resume, "
+                    "or choose another folder with --out"
+                )
+
+    def check_writable(self) -> None:
+        """Raise UserError, before any work, if the folder could not be made or written."""
+        nearest = next(folder for folder in (self.path, *self.path.parents) if folder.exists())
+        if not nearest.is_dir():
+            raise UserError(f"--out {self.path}: {nearest} is a file; give a folder")
+        if not os.access(nearest, os.W_OK | os.X_OK):
+            raise UserError(
+                f"--out {self.path}: no permission to write in {nearest}; give another folder"
+            )
+
+    def make(self, folder: Path) -> None:
+        """Create the folder, or one in it.
+
+        Raises:
+            UserError: it cannot be created.
+        """
+        with disk_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+
+    def undo(self) -> None:
+        """Take away all that was written since the start, and the folders made for it."""
+        if self.path.is_dir():
+            for entry in set(self.path.iterdir()) - self._before:
+                if entry.is_dir():
+                    shutil.rmtree(entry, ignore_errors=True)
+                else:
+                    entry.unlink(missing_ok=True)
+        for folder in self._missing:
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+
+    def save(self, weights: Checkpoint, state: Checkpoint) -> None:
+        """Write a checkpoint and the optimisers' state that belongs to it.
+
+        The state goes first, under a name of its own, so that `checkpoint.safetensors` always has
+        its partner, whenever the power fails.
+
+        Raises:
+            UserError: the disk is full; the earlier checkpoint is still there.
+        """
+        target = self.state_path(state.metadata["step"])
+        checkpoint.save(target, state)
+        try:
+            checkpoint.save(self.checkpoint, weights)
+        except UserError:
+            target.unlink(missing_ok=True)
+            raise
+        for older in self.path.glob("optimizer-*.safetensors"):
+            if older != target:
+                older.unlink()
+
+    def state_path(self, step: int) -> Path:
+        """The file of the optimisers' and batches' state after a step."""
+        return self.path / f"optimizer-{step}.safetensors"
+
+    def load(self, framework: str) -> tuple[Checkpoint, Checkpoint]:
+        """The last checkpoint and its state, to go on from.
+
+        Raises:
+            UserError: there is none, one is damaged, or another framework wrote it.
+        """
+        if not self.checkpoint.is_file():
+            raise UserError(
+                f"--resume: {self.path} holds no checkpoint; start the run without --resume, "
+                "or name its folder with --out"
+            )
+        weights = checkpoint.load(self.checkpoint)
+        written_by = weights.metadata["framework"]
+        if written_by != framework:
+            raise UserError(
+                f"--resume: {self.path} was written by {written_by}, this is {framework}; start a "
+                f"run of its own with --init-from {self.checkpoint}"
+            )
+        return weights, checkpoint.load(self.state_path(weights.metadata["step"]))

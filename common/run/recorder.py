@@ -1,0 +1,154 @@
+"""The figures of a run: a row of `metrics.csv` now and then, TensorBoard, the progress bar."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from common.errors import UserError, warn
+from common.measures.diversity import COLLAPSED
+from common.run import events
+from common.run.folder import RunFolder
+from common.run.table import Table
+
+
+class Recorder:
+    """Takes each step's losses, and writes those of the steps whose row is due.
+
+    Losses stay on the device until they are needed, so that no step waits for the device.
+
+    Args:
+        folder: of the run.
+        step: the last one that was trained before.
+        images_per_step: for the speed in images a second.
+        figures: names of those that come with pictures.
+        digits: of a loss in the table; enough to tell any two numbers of the run's precision apart.
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        step: int,
+        images_per_step: int,
+        figures: tuple[str, ...],
+        digits: int,
+    ) -> None:
+        self._folder = folder
+        self._images_per_step = images_per_step
+        self._names = figures
+        self._board = events.open_writer(folder.tensorboard, step)
+        self.table = Table(folder.metrics, digits)
+        self.table.cut(step)
+        self.logged_step = self._written_step = step
+        self._pending: list[tuple[int, dict[str, Any]]] = []
+        self._losses: dict[str, float] = {}  # of the last step that was read
+        self._figures: dict[str, float] = {}  # that came with the last picture
+        self._steps_timed = 0
+        self._collapsed = False
+        self._bar: tqdm | None = None
+        self._clock = time.perf_counter()
+
+    @contextlib.contextmanager
+    def progress(self, step: int, steps: int) -> Iterator[None]:
+        """Show a progress bar from `step` on, until the block ends."""
+        self._bar = tqdm(
+            total=steps,
+            initial=step,
+            unit="step",
+            mininterval=0.5 if sys.stderr.isatty() else 15,
+            dynamic_ncols=True,
+        )
+        self._clock = time.perf_counter()
+        with self._bar:
+            yield
+
+    def log(self, step: int, losses: dict[str, Any]) -> None:
+        """Take a step's losses, still on the device."""
+        self._pending.append((step, losses))
+        self._steps_timed += 1
+        self.logged_step = step
+        if self._bar is not None:
+            self._bar.update()
+
+    def check(self) -> None:
+        """Read the losses that are pending.
+
+        Raises:
+            UserError: one of them is not finite.
+        """
+        pending, self._pending = self._pending, []
+        for step, losses in pending:
+            self._losses = {name: float(value) for name, value in losses.items()}
+            for name, value in self._losses.items():
+                if not np.isfinite(value):
+                    raise UserError(
+                        f"step {step}: {name} is {value}; stopped. The last good checkpoint is "
+                        f"{self._folder.checkpoint}; a lower --learning-rate may help"
+                    )
+
+    def write_row(self, step: int) -> None:
+        """Write a step's row, once: its losses, the speed since the last row, the figures so far.
+
+        Raises:
+            UserError: a loss is not finite, or the file cannot be written.
+        """
+        if step == self._written_step:
+            return
+        seconds = time.perf_counter() - self._clock
+        self.check()
+        row: dict[str, float | None] = dict(self._losses)
+        if self._bar is not None:
+            shown = {name: f"{value:.3f}" for name, value in self._losses.items()}
+            self._bar.set_postfix(shown, refresh=False)
+        speed = self._steps_timed * self._images_per_step / max(seconds, 1e-9)
+        row["images_per_second"] = round(speed, 2)
+        row |= dict.fromkeys(self._names) | self._figures
+        self.table.append({"step": step, **row})
+        for name, value in row.items():
+            if value is not None:
+                self._board.add_scalar(name, value, step)
+        self._figures = {}
+        self._steps_timed = 0
+        self._written_step = step
+        self._clock = time.perf_counter()
+
+    def add_picture(
+        self, step: int, path: Path, picture: np.ndarray, figures: dict[str, float]
+    ) -> None:
+        """Announce a `uint8` picture (H, W, C) in a file; its figures go into the step's row."""
+        self._board.add_image("samples", picture, step, dataformats="HWC")
+        shown = "".join(f", {name} {value:.2f}" for name, value in figures.items())
+        tqdm.write(f"step {step}: {path}{shown}", file=sys.stderr)
+        if step:  # there is no row of step 0
+            self._figures = figures
+        if "diversity" in figures:
+            self._watch(step, figures["diversity"])
+
+    @contextlib.contextmanager
+    def not_training(self) -> Iterator[None]:
+        """Leave the time that the block takes out of the speed."""
+        started = time.perf_counter()
+        yield
+        self._clock += time.perf_counter() - started
+
+    def close(self) -> dict[str, list[float]]:
+        """Close the event file; return the columns of `metrics.csv`."""
+        self._board.close()
+        return self.table.read()
+
+    def _watch(self, step: int, value: float) -> None:
+        """Warn once when the samples become all alike."""
+        collapsed = step > 0 and value < COLLAPSED
+        if collapsed and not self._collapsed:
+            warn(
+                f"step {step}: diversity {value:.2f} is under {COLLAPSED}: the generator "
+                "draws one picture (it has hardly begun, or its modes have collapsed)"
+            )
+        self._collapsed = collapsed

@@ -1,0 +1,338 @@
+"""A run: what the command line asks for, made ready, and the loop that a script's `main` drives."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from common.data import Data
+from common.data.batches import Batch, Batches, every_image, stack
+from common.errors import UserError
+from common.files import write_text
+from common.measures import pca
+from common.pictures import images, plots
+from common.pictures.base import Pictures, portions
+from common.run import checkpoint, flags
+from common.run.about import describe
+from common.run.checkpoint import Checkpoint
+from common.run.folder import RunFolder
+from common.run.recorder import Recorder
+from common.run.signals import stop_signals
+from common.run.store import Store
+
+DIGITS = {"float32": 9, "float64": 17}  # significant ones that name a number exactly
+
+# The losses of `uint8` test images (N, H, W, C), without an update.
+TestLosses = Callable[[np.ndarray, np.random.Generator], dict[str, Any]]
+
+
+class Run:
+    """What a script's command line asks for, made ready; `steps` then drives the training.
+
+    Args:
+        config_class: the script's `Config`.
+        script: the script's `__file__`; its folder names the framework, its name the model.
+        description: the script's docstring, for `--help`.
+        arguments: the command line without the program's name; None takes `sys.argv`.
+
+    Attributes:
+        config: the `Config`, filled from the flags.
+        data: the data set, read when it is needed.
+        image_shape: (H, W, C) of the images that the networks see.
+        class_names: of the data set, one per label.
+        random: the one source of chance in training: batch order, augmentation and noise.
+        step: the last one that was trained.
+        images_per_step: that a step learns from, once the run has begun.
+        title: names the run above plots.
+
+    Raises:
+        UserError: a flag, the data, a checkpoint or the run folder cannot be used.
+    """
+
+    def __init__(
+        self,
+        config_class: type[flags.Settings],
+        script: str,
+        description: str | None,
+        arguments: list[str] | None = None,
+    ) -> None:
+        path = Path(script).resolve()
+        self.model = path.stem
+        self.framework = path.parent.name
+        given = flags.given_flags(config_class, path, description or "", arguments)
+        self._weights: tuple[Path, Checkpoint] | None = None  # to start from, and their file
+        self._state: Checkpoint | None = None  # of all else, to go on from
+        earlier: dict[str, Any] = {}
+        like = None
+        if given.get("resume"):
+            folder = self._find_folder(given, config_class)
+            weights, self._state = folder.load(self.framework)
+            self._take(folder.checkpoint, weights)
+            earlier = weights.metadata["config"]
+        elif given.get("generate") and given.get("from_"):
+            weights = self._take(Path(given["from_"]))
+            stored = weights.metadata["config"]
+            given = {"dataset": stored["dataset"]} | given
+            earlier = {name: stored[name] for name in config_class.architecture()}
+            like = tuple(weights.metadata["image_shape"]), tuple(weights.metadata["class_names"])
+        self.config: Any = flags.fill(config_class, given, earlier)
+        config = self.config
+        self.folder = self._find_folder(dataclasses.asdict(config), config_class)
+        if not config.generate and not config.resume:
+            self.folder.check_free()
+        self.folder.check_writable()
+        if config.init_from:
+            self._take(Path(config.init_from))
+        self._task = getattr(config, "task", None)
+        self.data = Data(
+            config.dataset,
+            config.data_dir,
+            config.image_size,
+            config.size_multiple,
+            self._task,
+            like,
+        )
+        self.image_shape = self.data.image_shape
+        self.class_names = self.data.class_names
+        self.title = f"{self.model} in {self.framework} on {config.dataset}"
+        self.random = np.random.default_rng(config.seed)
+        self.step = self.images_per_step = 0
+        if not config.generate:
+            self._batches = Batches(self.data.dataset, config.batch_size, self.random, self._task)
+
+    def _find_folder(self, settings: dict[str, Any], config: type[flags.Settings]) -> RunFolder:
+        dataset = settings.get("dataset", config.dataset)
+        return RunFolder.find(settings.get("out"), self.model, self.framework, dataset)
+
+    def _take(self, path: Path, weights: Checkpoint | None = None) -> Checkpoint:
+        weights = weights or checkpoint.load(path)
+        checkpoint.check_model(path, weights, self.model)
+        self._weights = path, weights
+        return weights
+
+    def connect(self, bridge: Any, networks: dict[str, Any], optimizers: dict[str, Any]) -> None:
+        """Say what the run saves; load the weights and the state that the flags ask for.
+
+        Args:
+            bridge: the framework's module in `common.bridges`.
+            networks: by the name that their checkpoint keys begin with.
+            optimizers: by name; `--resume` restores their state.
+
+        Raises:
+            UserError: a tensor of the checkpoint does not fit, or the data set has changed.
+        """
+        self._store = Store(bridge, networks, optimizers)
+        if self._weights:
+            self._store.load_weights(*self._weights)
+        if self._state:
+            self._check_state(self._state)
+            self.step = self._store.restore(self._state, self._batches)
+
+    def _check_state(self, state: Checkpoint) -> None:
+        if state.metadata["fingerprint"] != self.data.fingerprint():
+            raise UserError(
+                f"--resume: the data set {self.config.dataset} is not as it was when the run in "
+                f"{self.folder.path} was started; put it back, or start a new run with --out"
+            )
+        step = state.metadata["step"]
+        if step >= self.config.steps:
+            raise UserError(
+                f"--resume: the run in {self.folder.path} has already reached step {step}; "
+                f"give a larger number with --steps"
+            )
+
+    # Training.
+
+    def begin(self, pictures: Pictures, batches: int = 1) -> None:
+        """Open the run folder; of a new run, save the initial checkpoint and picture.
+
+        Args:
+            pictures: what `save_samples` will draw.
+            batches: how many a step takes.
+
+        Raises:
+            UserError: the folder cannot be written; the disk is as it was.
+        """
+        config = self.config
+        self._batches_per_step = batches
+        self.images_per_step = batches * config.batch_size
+        with contextlib.nullcontext() if config.resume else self._undone_by_errors():
+            self.folder.make(self.folder.samples)
+            text = describe(self.model, self.framework, config, self.data)
+            write_text(self.folder.config, text)
+            self._recorder = Recorder(
+                self.folder,
+                self.step,
+                self.images_per_step,
+                pictures.figures,
+                DIGITS[config.precision],
+            )
+            if not config.resume:
+                self.save_checkpoint(0)
+                if config.steps:
+                    self.save_samples(0, pictures)
+
+    def steps(self) -> Iterator[tuple[int, Batch]]:
+        """Yield each step's number and its `Batch`; the body must `log` the step's losses.
+
+        Where a step takes several batches, their arrays are stacked along a new first axis.
+        Ctrl-C (or SIGTERM) ends the run after the step at hand, with everything saved. After the
+        last step the curves and the animation are made.
+
+        Raises:
+            UserError: the folder cannot be written, or a loss is no longer finite.
+            RuntimeError: a step was not logged.
+        """
+        config, recorder = self.config, self._recorder
+        with recorder.progress(self.step, config.steps), stop_signals() as stopped:
+            while self.step < config.steps and not stopped:
+                drawn = [self._batches.next() for _ in range(self._batches_per_step)]
+                yield self.step + 1, drawn[0] if len(drawn) == 1 else stack(drawn)
+                self.step += 1
+                if recorder.logged_step != self.step:
+                    raise RuntimeError(f"step {self.step} was not logged: call run.log")
+                self._write_row(self.step)
+            unfinished = self.step < config.steps
+            if unfinished:
+                self.save_checkpoint(self.step)
+        self._finish()
+        if unfinished:
+            again = " ".join(map(shlex.quote, [*_command(), "--resume"]))
+            print(f"stopped after step {self.step}; go on with: {again}", file=sys.stderr)
+            sys.exit(130)
+
+    def log(self, step: int, losses: dict[str, Any]) -> None:
+        """Take a step's losses, still on the device; they are read when a row is due."""
+        self._recorder.log(step, losses)
+
+    def samples_due(self, step: int) -> bool:
+        """Whether a picture is to be drawn after this step: now and then, and after the last."""
+        return step % self.config.sample_every == 0 or step == self.config.steps
+
+    def save_samples(self, step: int, pictures: Pictures) -> None:
+        """Draw the picture of a step into the run folder; note the figures that come with it.
+
+        Raises:
+            UserError: a loss is no longer finite, or the file cannot be written.
+        """
+        recorder = self._recorder
+        recorder.check()
+        with recorder.not_training():
+            picture, figures = pictures.draw()
+            path = self.folder.samples / f"{step:06d}.png"
+            images.save(path, picture)
+            recorder.add_picture(step, path, picture, figures)
+
+    def checkpoint_due(self, step: int) -> bool:
+        """Whether a checkpoint is to be written: now and then, and after the last step."""
+        return step % self.config.checkpoint_every == 0 or step == self.config.steps
+
+    def save_checkpoint(self, step: int) -> None:
+        """Write the checkpoint and what `--resume` needs besides.
+
+        Raises:
+            UserError: a loss or weight is no longer finite, or the disk is full; the earlier
+                checkpoint is still there.
+        """
+        recorder = self._recorder
+        self._write_row(step)
+        recorder.check()
+        settings = dataclasses.asdict(self.config)
+        settings = {name: value for name, value in settings.items() if name not in flags.ALONE}
+        with recorder.not_training():
+            self._store.save(
+                self.folder,
+                step,
+                {"model": self.model, "framework": self.framework},
+                {
+                    "image_shape": self.image_shape,
+                    "class_names": self.class_names,
+                    "config": settings,
+                },
+                self._batches,
+                self.data.fingerprint(),
+            )
+
+    def _write_row(self, step: int) -> None:
+        """Write a step's row of `metrics.csv` if it is due and not there yet."""
+        if step % self.config.log_every == 0 or self.samples_due(step):
+            self._recorder.write_row(step)
+
+    def _finish(self) -> None:
+        """Draw the curves and the animation, and say where everything is."""
+        made = {"checkpoint": self.folder.checkpoint}
+        columns = self._recorder.close()
+        if columns:
+            plots.losses(self.folder.losses, self.title, columns)
+            grids = sorted(self.folder.samples.glob("*.png"))
+            images.animate(grids, self.folder.animation)
+            made = {
+                "picture": grids[-1],
+                "animation": self.folder.animation,
+                "curves": self.folder.losses,
+            } | made
+        self.report(made)
+
+    def report(self, made: dict[str, Path]) -> None:
+        """Say where files are, by name."""
+        for name, path in made.items():
+            print(f"{name + ':':12}{path}")
+
+    # After training, or without it.
+
+    def evaluate(self, test_losses: TestLosses, pca_components: int | None = None) -> None:
+        """Print the losses of the test split, averaged, and write them to `evaluation.json`.
+
+        Args:
+            test_losses: the losses of test images.
+            pca_components: if given, the losses are set beside the error of PCA with so many.
+
+        Raises:
+            UserError: the file cannot be written.
+        """
+        test = self.data.test.images
+        random = np.random.default_rng((self.config.seed, 2))
+        sums: dict[str, float] = {}
+        for part in portions(len(test)):
+            for name, value in test_losses(test[part], random).items():
+                sums[name] = sums.get(name, 0.0) + float(value) * len(test[part])
+        figures = {f"test {name}": value / len(test) for name, value in sums.items()}
+        if pca_components:
+            error = pca.test_error(every_image(self.data.dataset), test, pca_components)
+            figures[f"test error of PCA with {pca_components} components"] = error
+            figures["times that of PCA"] = figures["test reconstruction_loss"] / error
+        write_text(self.folder.evaluation, json.dumps(figures, indent=2) + "\n")
+        for name, value in figures.items():
+            print(f"{name}: {value:.5g}")
+
+    def generate(self, pictures: Pictures) -> None:
+        """Draw the picture that `--generate` asks for.
+
+        Raises:
+            UserError: there is nothing to draw from, or a picture cannot be written.
+        """
+        with self._undone_by_errors():
+            picture = pictures.generate(self.config.generate)
+            self.folder.make(self.folder.path)
+            images.save(self.folder.generated, picture)
+        self.report({"picture": self.folder.generated})
+
+    @contextlib.contextmanager
+    def _undone_by_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except UserError:
+            self.folder.undo()
+            raise
+
+
+def _command() -> list[str]:
+    return ["python", *(argument for argument in sys.argv if argument != "--resume")]

@@ -1,0 +1,98 @@
+"""What `--resume` needs: weights, and all else that a run would otherwise forget."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from common.data.batches import Batches
+from common.errors import UserError
+from common.run import checkpoint
+from common.run.checkpoint import Checkpoint
+from common.run.folder import RunFolder
+
+Arrays = dict[str, np.ndarray]
+
+
+class Store:
+    """Networks and optimisers, between memory and the run folder.
+
+    Args:
+        bridge: the framework's module in `common.bridges`.
+        networks: by the name that their checkpoint keys begin with.
+        optimizers: by name.
+    """
+
+    def __init__(self, bridge: Any, networks: dict[str, Any], optimizers: dict[str, Any]) -> None:
+        self._bridge = bridge
+        self._networks = networks
+        self._optimizers = optimizers
+
+    def load_weights(self, path: Path, weights: Checkpoint) -> None:
+        """Give the networks a checkpoint's weights, cast to the run's precision.
+
+        Raises:
+            UserError: a tensor is missing, too much, or of another shape.
+        """
+        checkpoint.check_fit(path, weights.arrays, self._weights())
+        for name, network in self._networks.items():
+            self._bridge.set_arrays(network, _below(name, weights.arrays))
+
+    def restore(self, state: Checkpoint, batches: Batches) -> int:
+        """Go on from an earlier state; return the step after which it was saved."""
+        batches.restore(state.arrays["batches.order"], state.metadata["batches"])
+        for name, optimizer in self._optimizers.items():
+            self._bridge.set_optimizer_state(optimizer, _below(name, state.arrays))
+        self._bridge.set_chance(self._networks, _below("chance", state.arrays))
+        return state.metadata["step"]
+
+    def save(
+        self, folder: RunFolder, step: int, about: dict[str, Any], settings: dict[str, Any],
+        batches: Batches, fingerprint: str,
+    ) -> None:  # fmt: skip
+        """Write the checkpoint and the state that belongs to it.
+
+        Args:
+            folder: where to.
+            step: the last one that was trained.
+            about: what both files say of the run.
+            settings: what the checkpoint says besides.
+            batches: where the epoch stands, and the run's chance.
+            fingerprint: of the data set.
+
+        Raises:
+            UserError: a weight is no longer finite, or the disk is full; the earlier checkpoint
+                is still there.
+        """
+        weights = self._weights()
+        for name, array in weights.items():
+            if not np.isfinite(array).all():
+                raise UserError(
+                    f"step {step}: {name} is no longer finite; stopped. The last good "
+                    f"checkpoint is {folder.checkpoint}; a lower --learning-rate may help"
+                )
+        order, position = batches.state()
+        state = {n: self._bridge.get_optimizer_state(v) for n, v in self._optimizers.items()}
+        state["chance"] = self._bridge.get_chance(self._networks)
+        about = about | {"step": step}
+        folder.save(
+            Checkpoint(weights, about | settings),
+            Checkpoint(
+                {"batches.order": order, **_joined(state)},
+                about | {"batches": position, "fingerprint": fingerprint},
+            ),
+        )
+
+    def _weights(self) -> Arrays:
+        return _joined({n: self._bridge.get_arrays(v) for n, v in self._networks.items()})
+
+
+def _joined(groups: dict[str, Arrays]) -> Arrays:
+    return {f"{name}.{key}": a for name, group in groups.items() for key, a in group.items()}
+
+
+def _below(name: str, arrays: Arrays) -> Arrays:
+    prefix = name + "."
+    return {key.removeprefix(prefix): a for key, a in arrays.items() if key.startswith(prefix)}

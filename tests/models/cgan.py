@@ -1,0 +1,60 @@
+"""The conditional GAN; Mirza, Osindero (2014), on DCGAN's networks and trained as DCGAN."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from models.dcgan import DeepAdversarial, discriminator_weights, generator_weights
+from models.description import Config, ImageShape, Model, Weights
+from reference import Value, concatenate
+
+
+def networks(image_shape: ImageShape, config: Config, classes: int) -> dict[str, Weights]:
+    height, width, channels = image_shape
+    return {
+        "generator": generator_weights(image_shape, config["latent_dim"] + classes),
+        "discriminator": discriminator_weights((height, width, channels + classes)),
+    }
+
+
+class ConditionalAdversarial(DeepAdversarial):
+    def generate(self, z: np.ndarray, labels: np.ndarray, training: bool = True) -> Value:
+        """The class joined to z, after it, as a vector of one 1 among zeros."""
+        return self.generator(Value(np.concatenate([z, self.one_hot(labels)], 1)), training)
+
+    def judge(self, x: Value, labels: np.ndarray) -> Value:
+        """The class joined to the image's channels, after them, as a plane of ones among zeros."""
+        _, _, height, width = x.shape
+        planes = np.ones((1, 1, height, width)) * self.one_hot(labels)[:, :, None, None]
+        return self.discriminator(concatenate([x, Value(planes)]))
+
+    def one_hot(self, labels: np.ndarray) -> np.ndarray:
+        return np.eye(self.classes)[labels]
+
+    def draw(self, dataset: Any, random: np.random.Generator) -> np.ndarray:
+        """Eight images of each class, a class per row, the same noise down each column."""
+        z = random.uniform(-1, 1, (8, self.config["latent_dim"]))
+        labels = np.repeat(np.arange(self.classes), 8)
+        z = np.tile(z, (self.classes, 1))
+        return self.from_network(self.generate(z, labels, training=False))
+
+
+MODEL = Model(
+    defaults={
+        "dataset": "newts",
+        "steps": 1000,
+        "batch_size": 64,
+        "learning_rate": 2e-4,
+        "latent_dim": 100,
+        "class_": None,
+    },
+    proof={"image_size": 16, "batch_size": 4},
+    networks=networks,
+    classes={"generator": "Generator", "discriminator": "Discriminator"},
+    optimizers={"generator": ("generator",), "discriminator": ("discriminator",)},
+    losses=("discriminator_loss", "generator_loss"),
+    reference=ConditionalAdversarial,
+    size_multiple=16,
+)

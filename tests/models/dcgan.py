@@ -1,0 +1,119 @@
+"""DCGAN; Radford, Metz, Chintala (2015). Trained as the fully connected GAN."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from models.description import (
+    Arrays,
+    Config,
+    ImageShape,
+    Model,
+    Weights,
+    conv,
+    deconv,
+    dense,
+    from_tanh,
+    norm,
+    to_tanh,
+)
+from models.gan import Adversarial
+from reference import Value, leaky_relu, relu, tanh
+from reference_layers import Network
+
+
+def generator_weights(image_shape: ImageShape, inputs: int) -> Weights:
+    height, width, channels = image_shape
+    return (
+        dense("dense", inputs, 256 * (height // 16) * (width // 16), "normal")
+        | norm("norm1", 256, "scale")
+        | deconv("deconv1", 256, 512, 5, "normal", bias=False)
+        | norm("norm2", 512, "scale")
+        | deconv("deconv2", 512, 256, 5, "normal", bias=False)
+        | norm("norm3", 256, "scale")
+        | deconv("deconv3", 256, 128, 5, "normal", bias=False)
+        | norm("norm4", 128, "scale")
+        | deconv("deconv4", 128, channels, 5, "normal")
+    )
+
+
+def discriminator_weights(image_shape: ImageShape) -> Weights:
+    height, width, channels = image_shape
+    return (
+        conv("conv1", channels, 32, 5, "normal")
+        | conv("conv2", 32, 64, 5, "normal", bias=False)
+        | norm("norm2", 64, "scale")
+        | conv("conv3", 64, 128, 5, "normal", bias=False)
+        | norm("norm3", 128, "scale")
+        | conv("conv4", 128, 256, 5, "normal", bias=False)
+        | norm("norm4", 256, "scale")
+        | dense("dense", 256 * (height // 16) * (width // 16), 1, "normal")
+    )
+
+
+def networks(image_shape: ImageShape, config: Config, classes: int) -> dict[str, Weights]:
+    return {
+        "generator": generator_weights(image_shape, config["latent_dim"]),
+        "discriminator": discriminator_weights(image_shape),
+    }
+
+
+class Generator(Network):
+    def __init__(self, arrays: Arrays, image_shape: ImageShape) -> None:
+        super().__init__(arrays)
+        self.base = (256, image_shape[0] // 16, image_shape[1] // 16)
+
+    def __call__(self, z: Value, training: bool = True) -> Value:
+        """(N, Z) -> (N, C, H, W) in [-1, 1]."""
+        double = {"stride": 2, "padding": 2, "output_padding": 1}
+        x = self.dense("dense", z).reshape(-1, *self.base)
+        x = relu(self.norm("norm1", x, training))
+        x = relu(self.norm("norm2", self.deconv("deconv1", x, **double), training))
+        x = relu(self.norm("norm3", self.deconv("deconv2", x, **double), training))
+        x = relu(self.norm("norm4", self.deconv("deconv3", x, **double), training))
+        return tanh(self.deconv("deconv4", x, **double))
+
+
+class Discriminator(Network):
+    """Also a critic; it is never asked out of training."""
+
+    def __call__(self, x: Value) -> Value:
+        """(N, C, H, W) -> logits or scores (N, 1)."""
+        x = leaky_relu(self.conv("conv1", x, stride=2, padding=2))
+        x = leaky_relu(self.norm("norm2", self.conv("conv2", x, stride=2, padding=2), True))
+        x = leaky_relu(self.norm("norm3", self.conv("conv3", x, stride=2, padding=2), True))
+        x = leaky_relu(self.norm("norm4", self.conv("conv4", x, stride=2, padding=2), True))
+        return self.dense("dense", x.reshape(len(x.data), -1))
+
+
+class DeepAdversarial(Adversarial):
+    def make_networks(self) -> None:
+        self.generator = Generator(self.part("generator"), self.image_shape)
+        self.discriminator = Discriminator(self.part("discriminator"))
+
+    def to_network(self, images: np.ndarray) -> np.ndarray:
+        return to_tanh(images)
+
+    def from_network(self, x: Value) -> np.ndarray:
+        return from_tanh(x)
+
+    def generate(self, z: np.ndarray, labels: np.ndarray, training: bool = True) -> Value:
+        return self.generator(Value(z), training)
+
+
+MODEL = Model(
+    defaults={
+        "dataset": "newts",
+        "steps": 1000,
+        "batch_size": 64,
+        "learning_rate": 2e-4,
+        "latent_dim": 100,
+    },
+    proof={"image_size": 16, "batch_size": 4},
+    networks=networks,
+    classes={"generator": "Generator", "discriminator": "Discriminator"},
+    optimizers={"generator": ("generator",), "discriminator": ("discriminator",)},
+    losses=("discriminator_loss", "generator_loss"),
+    reference=DeepAdversarial,
+    size_multiple=16,
+)

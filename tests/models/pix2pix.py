@@ -1,0 +1,148 @@
+"""pix2pix, paired image-to-image translation; Isola and others (2016)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from models.description import (
+    Config,
+    ImageShape,
+    Model,
+    Reference,
+    Weights,
+    choose,
+    conv,
+    deconv,
+    from_tanh,
+    norm,
+    numbers,
+    to_tanh,
+)
+from reference import Value, absolute, concatenate, cross_entropy, leaky_relu, mean, relu, tanh
+from reference_layers import Network
+from reference_optimizers import Adam
+
+L1_WEIGHT = 100
+
+
+def networks(image_shape: ImageShape, config: Config, classes: int) -> dict[str, Weights]:
+    channels = image_shape[-1]
+    return {
+        "generator": conv("conv1", channels, 64, 4, "normal")
+        | conv("conv2", 64, 128, 4, "normal", bias=False)
+        | norm("norm2", 128, "scale")
+        | conv("conv3", 128, 256, 4, "normal", bias=False)
+        | norm("norm3", 256, "scale")
+        | conv("conv4", 256, 512, 4, "normal", bias=False)
+        | norm("norm4", 512, "scale")
+        | conv("conv5", 512, 512, 4, "normal", bias=False)
+        | norm("norm5", 512, "scale")
+        | deconv("deconv1", 512, 512, 4, "normal", bias=False)
+        | norm("norm6", 512, "scale")
+        | deconv("deconv2", 512 + 512, 256, 4, "normal", bias=False)
+        | norm("norm7", 256, "scale")
+        | deconv("deconv3", 256 + 256, 128, 4, "normal", bias=False)
+        | norm("norm8", 128, "scale")
+        | deconv("deconv4", 128 + 128, 64, 4, "normal", bias=False)
+        | norm("norm9", 64, "scale")
+        | deconv("deconv5", 64 + 64, channels, 4, "normal"),
+        "discriminator": conv("conv1", 2 * channels, 64, 4, "normal")
+        | conv("conv2", 64, 128, 4, "normal", bias=False)
+        | norm("norm2", 128, "scale")
+        | conv("conv3", 128, 256, 4, "normal", bias=False)
+        | norm("norm3", 256, "scale")
+        | conv("conv4", 256, 512, 4, "normal", bias=False)
+        | norm("norm4", 512, "scale")
+        | conv("conv5", 512, 1, 4, "normal"),
+    }
+
+
+class Generator(Network):
+    def __call__(self, x: Value, training: bool = True) -> Value:
+        """(N, C, H, W) -> (N, C, H, W) in [-1, 1], without dropout."""
+        levels = [self.conv("conv1", x, stride=2, padding=1)]
+        for number in (2, 3, 4, 5):
+            x = self.conv(f"conv{number}", leaky_relu(levels[-1]), stride=2, padding=1)
+            levels.append(self.norm(f"norm{number}", x, training))
+        x = levels.pop()
+        for number in (1, 2, 3, 4):
+            x = self.deconv(f"deconv{number}", relu(x), stride=2, padding=1)
+            x = self.norm(f"norm{number + 5}", x, training)
+            x = concatenate([x, levels.pop()])  # the mirror level after the own features
+        return tanh(self.deconv("deconv5", relu(x), stride=2, padding=1))
+
+
+class Discriminator(Network):
+    def __call__(self, sources: Value, images: Value) -> Value:
+        """A logit for each patch: (N, C, H, W) twice -> (N, 1, H / 8 - 2, W / 8 - 2)."""
+        x = leaky_relu(self.conv("conv1", concatenate([sources, images]), stride=2, padding=1))
+        x = leaky_relu(self.norm("norm2", self.conv("conv2", x, stride=2, padding=1), True))
+        x = leaky_relu(self.norm("norm3", self.conv("conv3", x, stride=2, padding=1), True))
+        x = leaky_relu(self.norm("norm4", self.conv("conv4", x, stride=1, padding=1), True))
+        return self.conv("conv5", x, stride=1, padding=1)
+
+
+class Translation(Reference):
+    """Equation 4, G maximising log D(x, G(x)) and D's loss halved (section 3.3)."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        if self.config["dropout"]:
+            raise ValueError("each framework draws dropout by itself: there is no reference for it")
+        self.generator = Generator(self.part("generator"))
+        self.discriminator = Discriminator(self.part("discriminator"))
+        rate = self.config["learning_rate"]
+        self.generator_optimizer = Adam(self.generator.weights.values(), rate, beta1=0.5)
+        self.discriminator_optimizer = Adam(self.discriminator.weights.values(), rate, beta1=0.5)
+
+    def step(self, batch: Any, random: np.random.Generator) -> dict[str, float]:
+        sources, images = Value(to_tanh(batch.sources)), Value(to_tanh(batch.images))
+
+        fakes = self.generator(sources).detach()
+        real_logits = self.discriminator(sources, images)
+        fake_logits = self.discriminator(sources, fakes)
+        d_loss = (mean(cross_entropy(real_logits, 1)) + mean(cross_entropy(fake_logits, 0))) / 2
+        self.discriminator_optimizer.minimize(d_loss)
+
+        fakes = self.generator(sources)  # once more: it moves the running averages again
+        adversarial = mean(cross_entropy(self.discriminator(sources, fakes), 1))
+        reconstruction = mean(absolute(images - fakes))
+        g_loss = adversarial + L1_WEIGHT * reconstruction
+        self.generator_optimizer.minimize(g_loss)
+        return numbers(
+            {
+                "discriminator_loss": d_loss,
+                "adversarial_loss": adversarial,
+                "reconstruction_loss": reconstruction,
+                "generator_loss": g_loss,
+            }
+        )
+
+    def draw(self, dataset: Any, random: np.random.Generator) -> np.ndarray:
+        """Translations of 16 test images."""
+        from common.data.sources import make_sources
+
+        sources = make_sources(self.config["task"], choose(dataset, 16))
+        return from_tanh(self.generator(Value(to_tanh(sources)), training=False))
+
+
+MODEL = Model(
+    defaults={
+        "dataset": "newts",
+        "steps": 1000,
+        "batch_size": 4,
+        "learning_rate": 2e-4,
+        "task": "segmentation",
+        "input": None,
+        "dropout": 0.5,
+    },
+    proof={"task": "colorization", "image_size": 32, "batch_size": 2, "dropout": 0},
+    networks=networks,
+    classes={"generator": "Generator", "discriminator": "Discriminator"},
+    optimizers={"generator": ("generator",), "discriminator": ("discriminator",)},
+    losses=("discriminator_loss", "adversarial_loss", "reconstruction_loss", "generator_loss"),
+    reference=Translation,
+    size_multiple=32,
+)

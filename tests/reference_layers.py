@@ -1,0 +1,160 @@
+"""Layers in plain NumPy, in PyTorch's layouts; see reference.py.
+
+Letters: N images, C channels in, O channels out, H and W height and width, K kernel.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from reference import Value, sum_to
+
+EPS = 1e-5  # of batch norm
+KEEPS = 0.9  # share of the old running average
+
+
+class Network:
+    """The arrays of one network by name, and the layers that they make.
+
+    Args:
+        arrays: parameters and running averages; running averages are changed in place by `norm`,
+            parameters by an optimiser.
+
+    Attributes:
+        weights: the parameters, without the running averages.
+    """
+
+    def __init__(self, arrays: dict[str, np.ndarray]) -> None:
+        self.arrays = arrays
+        self.weights = {
+            name: Value(array) for name, array in arrays.items() if ".running_" not in name
+        }
+
+    def dense(self, name: str, x: Value) -> Value:
+        """Fully connected, x W' + b: (N, C) -> (N, O), with W (O, C)."""
+        return self._add_bias(name, x @ self.weights[f"{name}.weight"].T)
+
+    def conv(self, name: str, x: Value, stride: int, padding: int) -> Value:
+        return self._add_bias(name, conv2d(x, self.weights[f"{name}.weight"], stride, padding))
+
+    def deconv(
+        self, name: str, x: Value, stride: int, padding: int = 0, output_padding: int = 0
+    ) -> Value:
+        weight = self.weights[f"{name}.weight"]
+        return self._add_bias(name, conv_transpose2d(x, weight, stride, padding, output_padding))
+
+    def norm(self, name: str, x: Value, training: bool) -> Value:
+        """Batch normalisation of (N, C) or (N, C, H, W).
+
+        scale (x - mean) / sqrt(var + eps) + shift; Ioffe, Szegedy (2015), algorithms 1 and 2.
+        In training, mean and variance are the batch's own, the variance divided by the count n;
+        the running averages then move a tenth of the way to them, with the variance divided by
+        n - 1. In inference the running averages are used.
+        """
+        shape = (1, -1, *[1] * (len(x.shape) - 2))
+        averages = [self.arrays[f"{name}.running_{which}"] for which in ("mean", "var")]
+        if training:
+            channels = x.shape[1]
+            count = x.data.size // channels
+            per_channel = (1, channels, *shape[2:])
+            average = sum_to(x, per_channel) / count
+            variance = sum_to((x - average) ** 2, per_channel) / count
+            unbiased = variance.data * count / (count - 1)
+            for old, new in zip(averages, (average.data, unbiased), strict=True):
+                old[:] = KEEPS * old + (1 - KEEPS) * new.ravel()
+        else:
+            average, variance = (Value(array.reshape(shape)) for array in averages)
+        scale, shift = (
+            self.weights[f"{name}.{which}"].reshape(*shape) for which in ("weight", "bias")
+        )
+        return scale * (x - average) / (variance + EPS) ** 0.5 + shift
+
+    def _add_bias(self, name: str, x: Value) -> Value:
+        bias = self.weights.get(f"{name}.bias")
+        return x if bias is None else x + bias.reshape(1, -1, *[1] * (len(x.shape) - 2))
+
+
+def conv2d(x: Value, weight: Value, stride: int, padding: int) -> Value:
+    """Each window of x, times the kernel, summed: (N, C, H, W) -> (N, O, h, w).
+
+    Args:
+        x: the images.
+        weight: (O, C, K, K).
+        stride: pixels from one window to the next.
+        padding: zeros on every side.
+    """
+    count, _, height, width = x.shape
+    outputs, _, kernel, _ = weight.shape
+    h, w = (count_windows(size, kernel, stride, padding) for size in (height, width))
+    y = weight.reshape(outputs, -1) @ unfold(x, kernel, stride, padding)  # (O, N * h * w)
+    return y.reshape(outputs, count, h, w).transpose(1, 0, 2, 3)
+
+
+def conv_transpose2d(
+    x: Value, weight: Value, stride: int, padding: int, output_padding: int
+) -> Value:
+    """The adjoint of `conv2d`: every pixel adds the kernel, times itself, to its window.
+
+    The result has (H - 1) stride - 2 padding + K + output_padding rows.
+
+    Args:
+        x: the images (N, C, H, W).
+        weight: (C, O, K, K).
+        stride: pixels from one window to the next.
+        padding: rows and columns cut off on every side.
+        output_padding: rows below and columns to the right that are kept of the padding.
+    """
+    count, channels, height, width = x.shape
+    _, outputs, kernel, _ = weight.shape
+    grow = kernel - 2 * padding + output_padding
+    shape = (count, outputs, (height - 1) * stride + grow, (width - 1) * stride + grow)
+    pixels = x.transpose(0, 2, 3, 1).reshape(-1, channels)  # (N * H * W, C)
+    windows = pixels @ weight.reshape(channels, -1)  # (N * H * W, O * K * K)
+    return fold(windows.T, shape, kernel, stride, padding)
+
+
+def max_pool2d(x: Value) -> Value:
+    """The largest of each 2 x 2 pixels, the first of equals: (N, C, H, W) -> (N, C, H/2, W/2)."""
+    count, channels, height, width = x.shape
+    h, w = height // 2, width // 2
+    fours = x.reshape(count, channels, h, 2, w, 2).transpose(0, 1, 2, 4, 3, 5)
+    fours = fours.reshape(count, channels, h, w, 4)
+    largest = fours.data.argmax(-1, keepdims=True) == np.arange(4)
+    return sum_to(fours * largest, (count, channels, h, w, 1)).reshape(count, channels, h, w)
+
+
+# Convolutions as products of matrices.
+
+
+def count_windows(size: int, kernel: int, stride: int, padding: int) -> int:
+    """How many windows lie along a side."""
+    return (size + 2 * padding - kernel) // stride + 1
+
+
+def unfold(x: Value, kernel: int, stride: int, padding: int) -> Value:
+    """Every window as a column: (N, C, H, W) -> (C * K * K, N * h * w)."""
+    sides = (padding, padding)
+    padded = np.pad(x.data, ((0, 0), (0, 0), sides, sides))
+    views = sliding_window_view(padded, (kernel, kernel), axis=(2, 3))  # type: ignore[call-overload]
+    columns = views[:, :, ::stride, ::stride].transpose(1, 4, 5, 0, 2, 3)  # (C, K, K, N, h, w)
+    return Value(
+        columns.reshape(x.shape[1] * kernel**2, -1),
+        (x, lambda g: fold(g, x.shape, kernel, stride, padding)),
+    )
+
+
+def fold(columns: Value, shape: tuple[int, ...], kernel: int, stride: int, padding: int) -> Value:
+    """The adjoint of `unfold`: every column is added to its window of images of `shape`."""
+    count, channels, height, width = shape
+    h, w = (count_windows(size, kernel, stride, padding) for size in (height, width))
+    given = columns.data.reshape(channels, kernel, kernel, count, h, w)
+    padded = np.zeros((channels, count, height + 2 * padding, width + 2 * padding))
+    for i in range(kernel):
+        for j in range(kernel):
+            rows, places = slice(i, i + stride * h, stride), slice(j, j + stride * w, stride)
+            padded[:, :, rows, places] += given[:, i, j]
+    inner = padded[:, :, padding : padding + height, padding : padding + width]
+    return Value(
+        inner.transpose(1, 0, 2, 3), (columns, lambda g: unfold(g, kernel, stride, padding))
+    )

@@ -1,0 +1,236 @@
+"""Every port is the model that the papers describe: their numbers are those of plain NumPy.
+
+Each port's scripts are run from the command line in float64, from a checkpoint that the tests make,
+for 50 steps; tests/reference.py trains the same model on the same batches and noise. In float64
+rounding stays some orders of magnitude below any real departure, on any machine (see
+docs/equality.md), so one small bound serves for all models and all ports.
+
+QUARTET_STEPS takes other numbers of steps than 50, for a quick look.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors.numpy import load_file
+
+from common.run import checkpoint
+from common.run.checkpoint import Checkpoint
+from tools.scripts import ROOT
+
+from models import MODELS
+from parity import load_data, make_start, proof_config
+from ports import Answer, chosen_ports, environment, run_commands, side_by_side
+
+STEPS = int(os.environ.get("QUARTET_STEPS", "50"))
+LOSSES = 1e-9  # relative
+WEIGHTS = 1e-8
+SINGLE = 1e-4  # relative, of the losses of one step in float32
+PORTS = chosen_ports()
+
+each_model = pytest.mark.parametrize("model", MODELS)
+each_port = pytest.mark.parametrize("port", PORTS)
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the checkpoints lie that all start from."""
+    folder = tmp_path_factory.mktemp("parity")
+    for name, model in MODELS.items():
+        config = proof_config(model)
+        dataset = load_data(model, config)
+        about = {
+            "model": name,
+            "framework": "numpy",
+            "step": 0,
+            "image_shape": dataset.image_shape,
+            "class_names": dataset.class_names,
+            "config": config,
+        }
+        arrays = make_start(model, config, dataset)
+        checkpoint.save(folder / f"{name}.safetensors", Checkpoint(arrays, about))
+    return folder
+
+
+def commands_of(name: str, folder: Path) -> dict[str, list[str]]:
+    """A proof in float64, a step in float32, and initial weights."""
+    flags = [name, *MODELS[name].flags, "--checkpoint-every", "1000000"]
+    start = ["--init-from", str(folder / f"{name}.safetensors"), "--log-every", "1"]
+    proof = ["--precision", "float64", "--steps", str(STEPS), "--sample-every", str(STEPS)]
+    return {
+        f"{name} proof": [*flags, *start, *proof, "--out", f"{name}-proof"],
+        f"{name} single": [*flags, *start, "--steps", "1", "--out", f"{name}-single"],
+        f"{name} initial": [*flags, "--steps", "0", "--out", f"{name}-initial"],
+    }
+
+
+@pytest.fixture(scope="session")
+def answers(folder: Path) -> dict[str, dict[str, Answer]]:
+    """What each port's command lines did, and in the folder `reference` the reference's numbers."""
+    commands: dict[str, list[str]] = {}
+    for name in MODELS:
+        commands |= commands_of(name, folder)
+
+    def run(port: str) -> dict[str, Answer]:
+        if port == "reference":
+            program = str(Path(__file__).with_name("parity.py"))
+            done = subprocess.run(
+                [sys.executable, program, str(folder), str(STEPS)],
+                cwd=ROOT,
+                env=environment(),
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert done.returncode == 0, done.stderr[-3000:]
+            return {}
+        return run_commands(port, folder / port, commands)
+
+    return side_by_side(run, ["reference", *PORTS])
+
+
+@pytest.fixture(scope="session")
+def reference(
+    folder: Path, answers: dict[str, dict[str, Answer]]
+) -> Callable[[str], dict[str, np.ndarray]]:
+    """The reference's numbers, by model."""
+    return lru_cache(maxsize=2)(lambda name: dict(np.load(folder / f"{name}-reference.npz")))
+
+
+def read_losses(run: Path) -> dict[str, np.ndarray]:
+    with open(run / "metrics.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    others = {"step", "images_per_second", "diversity"}
+    return {n: np.array([row[n] for row in rows], float) for n in rows[0] if n not in others}
+
+
+def run_of(answers: dict[str, dict[str, Answer]], port: str, command: str) -> Path:
+    """The run folder of a command that succeeded."""
+    answer = answers[port][command]
+    assert answer.status == 0, answer.stderr[-3000:]
+    return answer.folder / command.replace(" ", "-")
+
+
+@each_port
+@each_model
+def test_losses_are_those_of_the_papers(answers, reference, model: str, port: str) -> None:
+    found = read_losses(run_of(answers, port, f"{model} proof"))
+    assert list(found) == list(MODELS[model].losses)
+    for name, values in found.items():
+        expected = reference(model)[f"losses/{name}"]
+        assert len(values) == STEPS
+        apart = np.abs(values - expected) / np.maximum(np.abs(expected), 1e-3)
+        worst = int(apart.argmax())
+        assert apart[worst] <= LOSSES, (
+            f"{name} of step {worst + 1}: {values[worst]!r}, not {expected[worst]!r}"
+        )
+
+
+@each_port
+@each_model
+def test_weights_end_where_the_papers_take_them(answers, reference, model: str, port: str) -> None:
+    """All of them: parameters and running averages."""
+    found = load_file(run_of(answers, port, f"{model} proof") / "checkpoint.safetensors")
+    expected = {
+        name.removeprefix("arrays/"): array
+        for name, array in reference(model).items()
+        if name.startswith("arrays/")
+    }
+    assert set(found) == set(expected)
+    for name, array in expected.items():
+        assert found[name].dtype == np.float64
+        apart = np.abs(found[name] - array).max()
+        assert apart <= WEIGHTS, f"{name}: {apart:.1e} apart"
+
+
+@each_port
+@each_model
+def test_pictures_are_those_of_the_reference(answers, reference, model: str, port: str) -> None:
+    """Within one grey level, which a rounding can make: at the start and at the end."""
+    run = run_of(answers, port, f"{model} proof")
+    for step in (0, STEPS):
+        with Image.open(run / "samples" / f"{step:06d}.png") as file:
+            found = np.asarray(file).astype(int)
+        expected = reference(model)[f"picture/{step}"].squeeze().astype(int)
+        assert found.shape == expected.shape
+        assert np.abs(found - expected).max() <= 1
+
+
+@each_port
+@each_model
+def test_evaluations_are_those_of_the_reference(answers, reference, model: str, port: str) -> None:
+    expected = {
+        name.removeprefix("test/"): float(value)
+        for name, value in reference(model).items()
+        if name.startswith("test/")
+    }
+    run = run_of(answers, port, f"{model} proof")
+    assert (run / "evaluation.json").exists() == bool(expected)
+    if expected:
+        found = json.loads((run / "evaluation.json").read_text())
+        for name, value in expected.items():
+            assert found[f"test {name}"] == pytest.approx(value, rel=LOSSES), name
+
+
+@each_model
+def test_every_weight_moves(reference, folder: Path, model: str) -> None:
+    """A weight that never moves proves nothing about its gradient."""
+    start = load_file(folder / f"{model}.safetensors")
+    for name, array in start.items():
+        moved = np.abs(reference(model)[f"arrays/{name}"] - array).max()
+        assert moved > 100 * WEIGHTS or name in MODELS[model].may_rest, name
+
+
+@each_port
+@each_model
+def test_a_step_in_single_precision(answers, reference, model: str, port: str) -> None:
+    """What users train in is the same code: losses of one step, and what is drawn before it."""
+    run = run_of(answers, port, f"{model} single")
+    for name, values in read_losses(run).items():
+        expected = reference(model)[f"losses/{name}"][0]
+        assert values[0] == pytest.approx(expected, rel=SINGLE, abs=SINGLE), name
+    with Image.open(run / "samples" / "000000.png") as file:
+        found = np.asarray(file).astype(int)
+    assert np.abs(found - reference(model)["picture/0"].squeeze().astype(int)).max() <= 1
+    arrays = load_file(run / "checkpoint.safetensors")
+    assert {array.dtype for array in arrays.values()} == {np.dtype(np.float32)}
+
+
+@each_port
+@each_model
+def test_initial_weights_are_drawn_as_described(answers, model: str, port: str) -> None:
+    description = MODELS[model]
+    run = run_of(answers, port, f"{model} initial")
+    arrays = load_file(run / "checkpoint.safetensors")
+    config = proof_config(description)
+    dataset = load_data(description, config)
+    classes = len(dataset.class_names)
+    assert description.check_initial(arrays, dataset.image_shape, config, classes) == []
+    # An initialiser that draws the same numbers twice is a trap of Keras.
+    drawn = [a.ravel()[:100] for a in arrays.values() if a.ndim > 1]
+    for index, first in enumerate(drawn):
+        for second in drawn[index + 1 :]:
+            size = min(len(first), len(second))
+            assert not np.allclose(first[:size], second[:size])
+
+
+@each_port
+@each_model
+def test_defaults_are_those_described(answers, model: str, port: str) -> None:
+    """The settings that the proof run did not change."""
+    run = run_of(answers, port, f"{model} proof")
+    settings = json.loads((run / "config.json").read_text())["settings"]
+    proof = MODELS[model].proof
+    for name, value in MODELS[model].defaults.items():
+        if name not in proof and name != "steps":
+            assert settings[name] == value, name

@@ -1,0 +1,1 @@
+"""Programs over the suite: each is run as `python -m tools.NAME`."""

@@ -1,0 +1,130 @@
+"""Plants faults in a scratch copy of the suite, and shows that the quick tests catch them.
+
+`python -m tools.faults` takes each fault of tests/faults.toml in turn: small mistakes of the kinds
+that people make, in one framework's script or in all four alike.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from common.errors import UserError
+from common.run import launch
+from tools.scripts import MODELS, ROOT
+
+TABLE = ROOT / "tests" / "faults.toml"
+QUICK = ("tests/test_parity.py", "tests/test_dropout.py", "tests/test_twins.py")
+LEFT_OUT = shutil.ignore_patterns(".git", ".venv", "runs", "__pycache__", ".*_cache", "gallery")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A mistake to plant.
+
+    Attributes:
+        name: what is wrong.
+        edits: by file, the text that is there and the text that takes its place.
+    """
+
+    name: str
+    edits: dict[str, tuple[str, str]]
+
+    @property
+    def models(self) -> list[str]:
+        """The models that it is in; all where it is in what they share."""
+        return sorted({Path(file).stem for file in self.edits} & set(MODELS))
+
+    @property
+    def ports(self) -> list[str]:
+        """The frameworks that it is in."""
+        return sorted({file.partition("/")[0] for file in self.edits})
+
+    def plant(self, folder: Path) -> None:
+        """Make the edits in a copy of the suite.
+
+        Raises:
+            UserError: a text is not there, or more than once.
+        """
+        for file, (old, new) in self.edits.items():
+            text = (folder / file).read_text(encoding="utf-8")
+            if text.count(old) != 1:
+                raise UserError(
+                    f"{TABLE.name}: {self.name}: {file} has {old!r} {text.count(old)} times; "
+                    "it must be there once"
+                )
+            (folder / file).write_text(text.replace(old, new), encoding="utf-8")
+
+
+def read_faults() -> list[Fault]:
+    """The table of faults."""
+    with open(TABLE, "rb") as file:
+        entries = tomllib.load(file)["fault"]
+    return [
+        Fault(entry["name"], {edit["file"]: (edit["old"], edit["new"]) for edit in entry["edits"]})
+        for entry in entries
+    ]
+
+
+def find_catch(fault: Fault, folder: Path) -> str | None:
+    """The first quick test that fails on a copy with the fault, or None if all pass."""
+    environment = {**os.environ, "QUARTET_STEPS": "3", "QUARTET_PORTS": ",".join(fault.ports)}
+    if fault.models:
+        environment["QUARTET_MODELS"] = ",".join(fault.models)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *QUICK],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode == 0:
+        return None
+    found = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
+    if not found:
+        raise UserError(f"{fault.name}: the tests did not run: {done.stdout[-500:]}")
+    return found[0].split(" - ")[0].removeprefix("FAILED ").removeprefix("ERROR ")
+
+
+def main() -> None:
+    """Plant faults as the command line says; exit with status 1 if one is not caught."""
+    parser = argparse.ArgumentParser(prog="python -m tools.faults", description=__doc__)
+    parser.add_argument("--only", metavar="TEXT", help="those whose name or files hold it")
+    options = parser.parse_args()
+    faults = [
+        fault
+        for fault in read_faults()
+        if options.only is None or options.only in fault.name + " ".join(fault.edits)
+    ]
+    if not faults:
+        raise UserError(f"--only {options.only}: no fault of {TABLE.name} has that")
+    missed = 0
+    for fault in tqdm(faults, unit="fault"):
+        with tempfile.TemporaryDirectory(prefix="quartet-fault-") as scratch:
+            folder = Path(scratch) / "quartet"
+            shutil.copytree(ROOT, folder, ignore=LEFT_OUT)
+            fault.plant(folder)
+            start = time.perf_counter()
+            catch = find_catch(fault, folder)
+        seconds = time.perf_counter() - start
+        missed += catch is None
+        where = ", ".join(fault.edits)
+        verdict = f"caught in {seconds:.0f} s by {catch}" if catch else "MISSED"
+        tqdm.write(f"{fault.name} ({where}): {verdict}")
+    print(f"{len(faults) - missed} of {len(faults)} caught")
+    sys.exit(1 if missed else 0)
+
+
+if __name__ == "__main__":
+    launch(main)

@@ -1,0 +1,217 @@
+"""How fast each framework trains a model, in units of what the machine can do at that moment.
+
+`python -m tools.throughput dcgan` runs each framework in a process of its own: the script's `main`
+up to its first training step, then rounds of that bare step on the same data, each between two
+single-precision matrix products, which gauge the machine. `--whole` also runs the whole script,
+with data and logging, and compares it with its bare loop.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import csv
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from common.errors import UserError
+from common.frameworks import PACKAGES, find_version
+from common.run import launch
+from tools.scripts import ROOT, check_model, choose_frameworks, load_script
+
+GAUGE = 2048  # side of the matrices
+
+Step = Callable[[], dict[str, Any]]
+
+# In the child: one framework.
+
+
+class Reached(BaseException):
+    """`main` has come to its first training step."""
+
+
+def first_step(script: ModuleType, arguments: list[str]) -> tuple[Step, int]:
+    """The script's training step as `main` would take it, and the images that it learns from."""
+    train_step, opened = script.train_step, []
+    given: list[tuple[Any, ...]] = []
+
+    class Watched(script.Run):
+        def begin(self, *arguments: Any, **named: Any) -> None:
+            super().begin(*arguments, **named)
+            opened.append(self)
+
+    def stop(*inputs: Any) -> None:
+        given.append(inputs)
+        raise Reached
+
+    script.train_step, script.Run = stop, Watched
+    sys.argv = [str(script.__file__), *arguments]
+    with contextlib.suppress(Reached):
+        script.main()
+    return lambda: train_step(*given[0]), opened[0].images_per_step
+
+
+def count_arithmetic(step: Step) -> int:
+    """Floating-point operations of PyTorch's step: its matrix products and convolutions."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter:
+        step()
+    return counter.get_total_flops()
+
+
+def gauge() -> float:
+    """Operations a second of a single-precision matrix product, right now."""
+    import numpy as np
+
+    a = np.ones((GAUGE, GAUGE), np.float32)
+    start = time.perf_counter()
+    count = 0
+    while time.perf_counter() - start < 0.5:
+        a @ a
+        count += 1
+    return count * 2 * GAUGE**3 / (time.perf_counter() - start)
+
+
+def measure_here(options: argparse.Namespace) -> dict[str, Any]:
+    """Measure one framework in this process."""
+    import resource
+
+    script = load_script(options.child, options.model)
+    with tempfile.TemporaryDirectory() as folder:
+        out = str(Path(folder) / "run")
+        step, images = first_step(script, [*options.others, "--out", out, "--steps", "1"])
+    arithmetic = count_arithmetic(step) if options.child == "pytorch" else None
+    for _ in range(3):  # compile, and settle
+        losses = step()
+    rounds = []
+    gauge()
+    for _ in range(options.rounds):
+        before = gauge()
+        start = time.perf_counter()
+        for _ in range(options.steps):
+            losses = step()
+        [float(value) for value in losses.values()]  # all work is done
+        seconds = (time.perf_counter() - start) / options.steps
+        rounds.append({"seconds": seconds, "gauge": (before + gauge()) / 2})
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"rounds": rounds, "memory": memory, "images": images, "arithmetic": arithmetic}
+
+
+# In the parent: all frameworks.
+
+
+def measure(framework: str, options: argparse.Namespace, **more: int) -> dict[str, Any]:
+    """Run the child for one framework.
+
+    Raises:
+        UserError: it failed.
+    """
+    settings = {"steps": options.steps, "rounds": options.rounds, **more}
+    command = [sys.executable, "-m", "tools.throughput", options.model, "--child", framework]
+    for name, value in settings.items():
+        command += [f"--{name}", str(value)]
+    environment = {"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ}
+    done = subprocess.run(
+        [*command, *options.others],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        sys.stderr.write(done.stderr[-2000:])
+        raise UserError(f"{framework} failed with exit status {done.returncode}; see above")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def whole(framework: str, options: argparse.Namespace) -> float:
+    """Images a second of the whole script, from its metrics.csv, without the first row."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "run"
+        steps = 50  # a row of metrics.csv for each ten
+        command = [sys.executable, str(ROOT / framework / f"{options.model}.py"), *options.others]
+        command += ["--out", str(out), "--steps", str(steps), "--log-every", "10"]
+        command += ["--sample-every", str(steps), "--checkpoint-every", str(steps)]
+        subprocess.run(command, check=True, capture_output=True)
+        with open(out / "metrics.csv", newline="") as file:
+            rates = [float(row["images_per_second"]) for row in csv.DictReader(file)]
+        return statistics.median(rates[1:])
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The command line, checked.
+
+    Raises:
+        UserError: an unknown model or framework, or none that is installed.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.throughput",
+        description="Measure how fast each framework trains a model.",
+        epilog="Every other flag goes to the scripts: --image-size, --batch-size, --device, …",
+        allow_abbrev=False,
+    )
+    parser.add_argument("model", nargs="?", default="dcgan", help="default: dcgan")
+    parser.add_argument(
+        "--frameworks", default=",".join(PACKAGES), metavar="A,B", help="default: all installed"
+    )
+    parser.add_argument("--steps", type=int, default=6, help="steps in a round (default: 6)")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds (default: 5)")
+    parser.add_argument("--whole", action="store_true", help="measure the whole script as well")
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+    options, options.others = parser.parse_known_args(arguments)
+    if "--image-size" not in options.others:
+        options.others += ["--image-size", "32"]
+    if "--device" not in options.others:
+        options.others += ["--device", "cpu"]
+    check_model(options.model)
+    options.frameworks = choose_frameworks(options.frameworks)
+    return options
+
+
+def main() -> None:
+    """Measure the frameworks as the command line says."""
+    options = parse()
+    if options.child:
+        print(json.dumps(measure_here(options)))
+        return
+    heads = ["framework", "images/s", "ms/step", "share of gauge", "of PyTorch", "memory MiB"]
+    heads += ["whole script / bare loop"] if options.whole else []
+    arithmetic = None
+    if find_version("pytorch") and "pytorch" not in options.frameworks:
+        arithmetic = measure("pytorch", options, rounds=0)["arithmetic"]
+    print("| " + " | ".join(heads) + " |\n|" + " --- |" * len(heads))
+    reference = None
+    for framework in sorted(options.frameworks, key=lambda name: name != "pytorch"):
+        print(f"measuring {framework} ...", file=sys.stderr)
+        found = measure(framework, options)
+        arithmetic = found["arithmetic"] or arithmetic
+        seconds = statistics.median(row["seconds"] for row in found["rounds"])
+        relative = statistics.median(row["seconds"] * row["gauge"] for row in found["rounds"])
+        reference = reference or (relative if framework == "pytorch" else None)
+        cells = [framework, f"{found['images'] / seconds:.0f}", f"{1000 * seconds:.3g}"]
+        cells += [f"{arithmetic / relative:.2f}" if arithmetic else ""]
+        cells += [f"{reference / relative:.2f}" if reference else "", f"{found['memory']:.0f}"]
+        if options.whole:
+            ratios = []
+            for _ in range(2):
+                rate = whole(framework, options)
+                again = measure(framework, options, rounds=2, steps=20)
+                bare = statistics.median(row["seconds"] for row in again["rounds"])
+                ratios.append(rate * bare / again["images"])
+            cells.append(f"{statistics.mean(ratios):.2f}")
+        print("| " + " | ".join(cells) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    launch(main)
