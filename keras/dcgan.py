@@ -49,7 +49,7 @@ class Config(Settings):
 
 
 def preprocess(images):
-    """Images of 0 to 255 as the networks see them: (N, H, W, C) in [-1, 1]."""
+    """Images of 0 to 255 as the networks see them: (N, H, W, C) -> (N, H, W, C) in [-1, 1]."""
     return images.astype(keras.config.floatx()) / 127.5 - 1
 
 
@@ -144,7 +144,7 @@ class DiscriminatorTrainer(Trainer):
     def call(self, inputs):
         images, noise = inputs
         fakes = ops.stop_gradient(self.generator(noise, training=True))
-        # Real and fake images pass apart, so that batch norm never mixes their statistics.
+        # Real and fake images pass separately, so that batch norm never mixes their statistics.
         real_logits = self.discriminator(images, training=True)
         fake_logits = self.discriminator(fakes, training=True)
         loss = discriminator_loss(real_logits, fake_logits)
@@ -175,7 +175,7 @@ def sample(generator, noise):
 
 
 def build(config, image_shape):
-    """Both networks and their trainers."""
+    """Both networks and their optimisers."""
     networks = {
         "generator": Generator(image_shape, config.latent_dim),
         "discriminator": Discriminator(image_shape),

@@ -2,6 +2,7 @@
 
 Paper: Kingma, Welling (2013), https://arxiv.org/abs/1312.6114
 Run:   python keras/vae.py --dataset mnist
+Page:  docs/models/vae.md
 Departures from the paper: two hidden layers with ReLU in place of one with tanh, and Adam.
 """
 
@@ -14,24 +15,24 @@ from typing import Annotated
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")  # torch and jax do as well
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+import numpy as np
+
 import keras
 from keras import layers, ops
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from common.bridges import keras as bridge
-from common.flags import Settings, launch
 from common.pictures import LatentSpace
-from common.run import Run, normal_noise
+from common.run import Run, Settings, launch
 
 from optimizers import Adam
+from trainers import Trainer
 
 
 @dataclass(frozen=True)
 class Config(Settings):
     """The settings of this model; every line is a flag."""
-
-    pixel_range = (0, 1)  # a pixel's grey is the probability of its being white
 
     dataset: Annotated[
         str, "digits, newts, cifar10, mnist, fashion_mnist, imori or folder:PATH"
@@ -46,6 +47,21 @@ class Config(Settings):
 
 
 # N batch, Z latent, C channels, H height, W width
+
+
+def preprocess(images):
+    """Images of 0 to 255 as the networks see them: (N, H, W, C) -> (N, H, W, C) in [0, 1]."""
+    return images.astype(keras.config.floatx()) / 255
+
+
+def postprocess(x):
+    """The inverse: (N, H, W, C) in [0, 1] -> (N, H, W, C) of 0 to 255."""
+    return np.rint(x * 255).clip(0, 255).astype(np.uint8)
+
+
+def draw_noise(random, config, *shape):
+    """Latent vectors, standard normal: (*shape, Z)."""
+    return random.standard_normal((*shape, config.latent_dim)).astype(config.precision)
 
 
 class Encoder(keras.Model):
@@ -90,7 +106,7 @@ def kl_divergence(mean, logvar):
 
 
 def negative_elbo(images, logits, mean, logvar):
-    """The loss, an upper bound of -log p(x), and the two parts that it is the sum of."""
+    """The loss, a bound on -log p(x) if pixels are 0 or 1, and the two parts it is the sum of."""
     reconstruction = reconstruction_loss(images, logits)
     divergence = kl_divergence(mean, logvar)
     return {
@@ -100,46 +116,26 @@ def negative_elbo(images, logits, mean, logvar):
     }
 
 
-class Joint(keras.Model):
-    """Image and noise through both networks; each part of the loss is a metric of its own."""
+class AutoencoderTrainer(Trainer):
+    """Images and noise to the losses: (N, H, W, C), (N, Z) -> (), (), ()."""
 
-    def __init__(self, inputs, outputs):
-        super().__init__(inputs, outputs)
-        names = ("reconstruction_loss", "kl_divergence", "negative_elbo")
-        self.parts = {name: keras.metrics.Mean(name) for name in names}
-
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        losses = negative_elbo(x[0], **y_pred)
-        for name, part in self.parts.items():
-            part.update_state(losses[name])
-        return losses["negative_elbo"]
+    def call(self, inputs):
+        images, noise = inputs
+        mean, logvar = self.encoder(images)
+        z = mean + ops.exp(logvar / 2) * noise  # a gradient passes through: noise is what is random
+        losses = negative_elbo(images, self.decoder(z), mean, logvar)
+        self.add_loss(losses["negative_elbo"])
+        return losses
 
 
-def join(encoder, decoder, optimizer):
-    """Both networks as one compiled model, which sees (images, noise)."""
-    image, noise = keras.Input(encoder.input_shape[1:]), keras.Input(decoder.input_shape[1:])
-    mean, logvar = encoder(image)
-    z = mean + ops.exp(logvar / 2) * noise  # a gradient passes through: noise is what is random
-    autoencoder = Joint([image, noise], {"logits": decoder(z), "mean": mean, "logvar": logvar})
-    # On PyTorch, Keras clears gradients by the paths of weights, such as dense1/kernel, which two
-    # networks may share. As attributes both are cleared; else one's would add up over the steps.
-    autoencoder.encoder, autoencoder.decoder = encoder, decoder
-    # Built before compiled: with --resume the optimiser's state is set before the first step.
-    optimizer.build(autoencoder.trainable_variables)
-    autoencoder.compile(optimizer, jit_compile=bridge.JIT_COMPILE)
-    return autoencoder
-
-
-def train_step(autoencoder, images, noise):
+def train_step(trainers, images, noise):
     """Update both networks on a batch of images; noise is (N, Z)."""
-    losses = autoencoder.train_on_batch([images, noise], return_dict=True)
-    return {name: losses[name] for name in autoencoder.parts}
+    return trainers["autoencoder"].train_on_batch([images, noise], return_dict=True)
 
 
-def evaluate(autoencoder, images, noise):
+def evaluate(trainers, images, noise):
     """The losses of images, without an update."""
-    losses = autoencoder.test_on_batch([images, noise], return_dict=True)
-    return {name: losses[name] for name in autoencoder.parts}
+    return trainers["autoencoder"].test_on_batch([images, noise], return_dict=True)
 
 
 def encode(encoder, images):
@@ -152,42 +148,55 @@ def decode(decoder, z):
     return ops.convert_to_numpy(ops.sigmoid(decoder.predict_on_batch(z)))
 
 
+def build(config, image_shape):
+    """Both networks and the optimiser of all their weights."""
+    networks = {
+        "encoder": Encoder(image_shape, config.latent_dim),
+        "decoder": Decoder(image_shape, config.latent_dim),
+    }
+    trainers = {"autoencoder": AutoencoderTrainer(networks, trained=["encoder", "decoder"])}
+    adam = {"learning_rate": config.learning_rate, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8}
+    trainers["autoencoder"].compile(Adam(**adam))
+    return networks, trainers
+
+
 def main():
     """Train, or draw from a checkpoint, as the command line says."""
     run = Run(Config, __file__, __doc__)
     config = run.config
-    bridge.set_seed(config.seed)
-    bridge.find_device(config.device)
-    encoder = Encoder(run.image_shape, config.latent_dim)
-    decoder = Decoder(run.image_shape, config.latent_dim)
-    adam = {"learning_rate": config.learning_rate, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8}
-    optimizer = Adam(**adam)
-    autoencoder = join(encoder, decoder, optimizer)
+    bridge.prepare(config.seed, config.device, config.precision)
+    networks, trainers = build(config, run.image_shape)
+    run.connect(bridge, networks, trainers)
+
+    def make_noise(random, count):
+        return draw_noise(random, config, count)
 
     def to_codes(images):
-        return encode(encoder, images)
+        return encode(networks["encoder"], preprocess(images))
 
     def to_images(codes):
-        return decode(decoder, codes)
+        return postprocess(decode(networks["decoder"], codes))
 
     def test(images, random):
-        noise = normal_noise(random, len(images), config.latent_dim)
-        return evaluate(autoencoder, images, noise)
+        noise = draw_noise(random, config, len(images))
+        return evaluate(trainers, preprocess(images), noise)
 
-    run.connect(
-        bridge,
-        networks={"encoder": encoder, "decoder": decoder},
-        optimizers={"autoencoder": optimizer},
-        pictures=LatentSpace(to_codes, to_images),
-        evaluate=test,
-    )
+    samples = LatentSpace(run.data, config.seed, make_noise, to_codes, to_images)
     if config.generate:
-        run.generate()
+        run.generate(samples)
         return
+    run.begin(samples)
     for step, batch in run.steps():
-        noise = normal_noise(run.random, config.batch_size, config.latent_dim)
-        losses = train_step(autoencoder, batch.images, noise)
-        run.log(step, losses)
+        images = preprocess(batch.images)
+        noise = draw_noise(run.random, config, config.batch_size)
+        run.log(step, train_step(trainers, images, noise))
+        if run.samples_due(step):
+            run.save_samples(step, samples)
+        if run.checkpoint_due(step):
+            run.save_checkpoint(step)
+    if config.steps:
+        run.report(samples.save_maps(run.folder.path, run.title))
+        run.evaluate(test)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 Paper: Baldi, Hornik (1989), https://doi.org/10.1016/0893-6080(89)90014-2
 Run:   python tensorflow/ae.py --dataset cifar10
+Page:  docs/models/ae.md
 Without activations the best that it can learn is known: principal component analysis. A finished
 run sets its test error beside that of PCA with as many components.
 """
@@ -19,11 +20,10 @@ import tensorflow as tf
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from common.bridges import tensorflow as bridge
-from common.flags import Settings, launch
 from common.pictures import Reconstructions
-from common.run import Run
+from common.run import Run, Settings, launch
 
-from layers import Dense, glorot_uniform
+from layers import Linear, xavier_uniform_
 from optimizers import Adam
 
 
@@ -40,13 +40,26 @@ class Config(Settings):
 # N batch, Z latent, C channels, H height, W width
 
 
+def preprocess(images):
+    """Images of 0 to 255 as the networks see them: (N, H, W, C) in [-1, 1]."""
+    return tf.cast(images, bridge.default_dtype()) / 127.5 - 1
+
+
+def postprocess(x):
+    """The inverse: (N, H, W, C) in [-1, 1] -> (N, H, W, C) of 0 to 255."""
+    images = tf.clip_by_value(tf.round((x + 1) * 127.5), 0, 255)
+    return tf.cast(images, tf.uint8).numpy()
+
+
 class Encoder(tf.Module):
     """Image to code: (N, H, W, C) -> (N, Z)."""
 
     def __init__(self, image_shape, latent_dim):
         super().__init__()
         height, width, channels = image_shape
-        self.dense = Dense(channels * height * width, latent_dim, initial=glorot_uniform)
+        self.dense = Linear(channels * height * width, latent_dim)
+        for layer in self.submodules:
+            initialize(layer)
 
     def __call__(self, x):
         x = tf.transpose(x, (0, 3, 1, 2))  # (N, C, H, W): the order that others flatten in
@@ -60,11 +73,19 @@ class Decoder(tf.Module):
         super().__init__()
         height, width, channels = image_shape
         self.shape = (channels, height, width)
-        self.dense = Dense(latent_dim, channels * height * width, initial=glorot_uniform)
+        self.dense = Linear(latent_dim, channels * height * width)
+        for layer in self.submodules:
+            initialize(layer)
 
     def __call__(self, z):
         x = tf.reshape(self.dense(z), (-1, *self.shape))  # (N, C, H, W)
         return tf.transpose(x, (0, 2, 3, 1))  # (N, H, W, C)
+
+
+def initialize(layer):
+    """Glorot's uniform initial weights, biases 0."""
+    if isinstance(layer, Linear):
+        xavier_uniform_(layer.weight)
 
 
 def reconstruction_loss(images, reconstructions):
@@ -73,59 +94,70 @@ def reconstruction_loss(images, reconstructions):
 
 
 @tf.function
-def train_step(encoder, decoder, optimizer, images):
+def train_step(networks, optimizers, images):
     """Update both networks on a batch of images."""
     with tf.GradientTape() as tape:
-        loss = reconstruction_loss(images, decoder(encoder(images)))
-    variables = [*encoder.trainable_variables, *decoder.trainable_variables]
-    optimizer.apply(tape.gradient(loss, variables))
+        loss = reconstruction_loss(images, networks["decoder"](networks["encoder"](images)))
+    optimizer = optimizers["autoencoder"]
+    optimizer.apply(tape.gradient(loss, optimizer.targets))
     return {"reconstruction_loss": loss}
 
 
 @tf.function
-def evaluate(encoder, decoder, images):
-    """The loss of images, without an update."""
-    return {"reconstruction_loss": reconstruction_loss(images, decoder(encoder(images)))}
-
-
-@tf.function
-def reconstruct(encoder, decoder, images):
+def reconstruct(networks, images):
     """Compress images and restore them."""
-    return decoder(encoder(images))
+    return networks["decoder"](networks["encoder"](images))
+
+
+def evaluate(networks, images):
+    """The loss of images, without an update."""
+    loss = reconstruction_loss(images, reconstruct(networks, images))
+    return {"reconstruction_loss": loss}
+
+
+def build(config, image_shape):
+    """Both networks and the optimiser of all their weights."""
+    networks = {
+        "encoder": Encoder(image_shape, config.latent_dim),
+        "decoder": Decoder(image_shape, config.latent_dim),
+    }
+    variables = [
+        *networks["encoder"].trainable_variables,
+        *networks["decoder"].trainable_variables,
+    ]
+    adam = {"lr": config.learning_rate, "betas": (0.9, 0.999), "eps": 1e-8}
+    optimizers = {"autoencoder": Adam(variables, **adam)}
+    return networks, optimizers
 
 
 def main():
     """Train, or restore test images from a checkpoint, as the command line says."""
     run = Run(Config, __file__, __doc__)
     config = run.config
-    bridge.set_seed(config.seed)
-    bridge.find_device(config.device)
-    encoder = Encoder(run.image_shape, config.latent_dim)
-    decoder = Decoder(run.image_shape, config.latent_dim)
-    adam = {"learning_rate": config.learning_rate, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}
-    variables = [*encoder.trainable_variables, *decoder.trainable_variables]
-    optimizer = Adam(variables, **adam)
+    bridge.prepare(config.seed, config.device, config.precision)
+    networks, optimizers = build(config, run.image_shape)
+    run.connect(bridge, networks, optimizers)
 
     def restore(images):
-        return reconstruct(encoder, decoder, tf.constant(images)).numpy()
+        return postprocess(reconstruct(networks, preprocess(images)))
 
     def test(images, _):
-        return evaluate(encoder, decoder, tf.constant(images))
+        return evaluate(networks, preprocess(images))
 
-    run.connect(
-        bridge,
-        networks={"encoder": encoder, "decoder": decoder},
-        optimizers={"autoencoder": optimizer},
-        pictures=Reconstructions(restore),
-        evaluate=test,
-        pca_components=config.latent_dim,
-    )
+    samples = Reconstructions(run.data, restore)
     if config.generate:
-        run.generate()
+        run.generate(samples)
         return
+    run.begin(samples)
     for step, batch in run.steps():
-        losses = train_step(encoder, decoder, optimizer, tf.constant(batch.images))
+        losses = train_step(networks, optimizers, preprocess(batch.images))
         run.log(step, losses)
+        if run.samples_due(step):
+            run.save_samples(step, samples)
+        if run.checkpoint_due(step):
+            run.save_checkpoint(step)
+    if config.steps:
+        run.evaluate(test, pca_components=config.latent_dim)
 
 
 if __name__ == "__main__":

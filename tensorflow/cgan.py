@@ -1,10 +1,11 @@
-"""Conditional GAN: a generator learns to draw images of the class that it is told, in TensorFlow.
+"""Conditional GAN: a generator learns to draw images of a given class, in TensorFlow.
 
 Paper: Mirza, Osindero (2014), https://arxiv.org/abs/1411.1784
 Run:   python tensorflow/cgan.py --dataset cifar10
-Departures from the paper: the networks are DCGAN's (see dcgan.py). The generator is told the class
-as a one-hot vector beside its noise, the discriminator as a plane of ones among planes of zeros, a
-plane per class, beside the image's channels.
+Page:  docs/models/cgan.md
+Departures from the paper: the networks are DCGAN's (see dcgan.py). The generator sees the
+class as a one-hot vector beside its noise, the discriminator as a plane of ones among planes of
+zeros, a plane per class, beside the image's channels.
 """
 
 import os
@@ -20,11 +21,10 @@ import tensorflow as tf
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from common.bridges import tensorflow as bridge
-from common.flags import Settings, launch
 from common.pictures import ClassSamples
-from common.run import Run, uniform_noise
+from common.run import Run, Settings, launch
 
-from layers import BatchNorm, Conv2D, Conv2DTranspose, Dense, normal
+from layers import BatchNorm2d, Conv2d, ConvTranspose2d, Linear, leaky_relu, normal_
 from optimizers import Adam
 
 
@@ -44,6 +44,22 @@ class Config(Settings):
 # N batch, Z latent, K classes, C channels, H height, W width, h = H / 16, w = W / 16
 
 
+def preprocess(images):
+    """Images of 0 to 255 as the networks see them: (N, H, W, C) in [-1, 1]."""
+    return tf.cast(images, bridge.default_dtype()) / 127.5 - 1
+
+
+def postprocess(x):
+    """The inverse: (N, H, W, C) in [-1, 1] -> (N, H, W, C) of 0 to 255."""
+    images = tf.clip_by_value(tf.round((x + 1) * 127.5), 0, 255)
+    return tf.cast(images, tf.uint8).numpy()
+
+
+def draw_noise(random, config, *shape):
+    """Latent vectors, uniform on [-1, 1): (*shape, Z)."""
+    return random.uniform(-1, 1, (*shape, config.latent_dim)).astype(config.precision)
+
+
 class Generator(tf.Module):
     """Latent vector and class to image: (N, Z), (N,) -> (N, H, W, C) in [-1, 1]."""
 
@@ -51,21 +67,23 @@ class Generator(tf.Module):
         super().__init__()
         height, width, channels = image_shape
         self.base = (256, height // 16, width // 16)
-        upsample = {"kernel_size": 5, "stride": 2, "padding": 2, "initial": normal}
-        norm = {"epsilon": 1e-5, "momentum": 0.9}
+        upsample = {"kernel_size": 5, "stride": 2, "padding": 2, "output_padding": 1}
+        norm = {"eps": 1e-5, "momentum": 0.1}  # the running average keeps 1 - 0.1
         self.classes = classes
-        self.dense = Dense(latent_dim + classes, 256 * self.base[1] * self.base[2], initial=normal)
-        self.norm1 = BatchNorm(256, **norm)
-        self.deconv1 = Conv2DTranspose(256, 512, **upsample, use_bias=False)
-        self.norm2 = BatchNorm(512, **norm)
-        self.deconv2 = Conv2DTranspose(512, 256, **upsample, use_bias=False)
-        self.norm3 = BatchNorm(256, **norm)
-        self.deconv3 = Conv2DTranspose(256, 128, **upsample, use_bias=False)
-        self.norm4 = BatchNorm(128, **norm)
-        self.deconv4 = Conv2DTranspose(128, channels, **upsample)
+        self.dense = Linear(latent_dim + classes, 256 * self.base[1] * self.base[2])
+        self.norm1 = BatchNorm2d(256, **norm)
+        self.deconv1 = ConvTranspose2d(256, 512, **upsample, bias=False)
+        self.norm2 = BatchNorm2d(512, **norm)
+        self.deconv2 = ConvTranspose2d(512, 256, **upsample, bias=False)
+        self.norm3 = BatchNorm2d(256, **norm)
+        self.deconv3 = ConvTranspose2d(256, 128, **upsample, bias=False)
+        self.norm4 = BatchNorm2d(128, **norm)
+        self.deconv4 = ConvTranspose2d(128, channels, **upsample)
+        for layer in self.submodules:
+            initialize(layer)
 
     def __call__(self, z, labels, training):
-        z = tf.concat([z, tf.one_hot(labels, self.classes)], 1)  # (N, Z + K)
+        z = tf.concat([z, tf.one_hot(labels, self.classes, dtype=z.dtype)], 1)  # (N, Z + K)
         x = tf.reshape(self.dense(z), (-1, *self.base))  # (N, 256, h, w)
         x = tf.transpose(x, (0, 2, 3, 1))  # (N, h, w, 256)
         x = tf.nn.relu(self.norm1(x, training))
@@ -82,28 +100,38 @@ class Discriminator(tf.Module):
         super().__init__()
         height, width, channels = image_shape
         # The same zeros on both sides, where "SAME" of TensorFlow and Keras has (1, 2).
-        downsample = {"kernel_size": 5, "stride": 2, "padding": 2, "initial": normal}
-        norm = {"epsilon": 1e-5, "momentum": 0.9}
+        downsample = {"kernel_size": 5, "stride": 2, "padding": 2}
+        norm = {"eps": 1e-5, "momentum": 0.1}
         self.classes = classes
-        self.conv1 = Conv2D(channels + classes, 32, **downsample)
-        self.conv2 = Conv2D(32, 64, **downsample, use_bias=False)
-        self.norm2 = BatchNorm(64, **norm)
-        self.conv3 = Conv2D(64, 128, **downsample, use_bias=False)
-        self.norm3 = BatchNorm(128, **norm)
-        self.conv4 = Conv2D(128, 256, **downsample, use_bias=False)
-        self.norm4 = BatchNorm(256, **norm)
-        self.dense = Dense(256 * (height // 16) * (width // 16), 1, initial=normal)
+        self.conv1 = Conv2d(channels + classes, 32, **downsample)
+        self.conv2 = Conv2d(32, 64, **downsample, bias=False)
+        self.norm2 = BatchNorm2d(64, **norm)
+        self.conv3 = Conv2d(64, 128, **downsample, bias=False)
+        self.norm3 = BatchNorm2d(128, **norm)
+        self.conv4 = Conv2d(128, 256, **downsample, bias=False)
+        self.norm4 = BatchNorm2d(256, **norm)
+        self.dense = Linear(256 * (height // 16) * (width // 16), 1)
+        for layer in self.submodules:
+            initialize(layer)
 
     def __call__(self, x, labels, training):
-        planes = tf.one_hot(labels, self.classes)[:, tf.newaxis, tf.newaxis]  # (N, 1, 1, K)
+        planes = tf.one_hot(labels, self.classes, dtype=x.dtype)[:, tf.newaxis, tf.newaxis]
         planes = tf.ones_like(x[..., :1]) * planes  # (N, H, W, K)
         x = tf.concat([x, planes], 3)  # (N, H, W, C + K)
-        x = tf.nn.leaky_relu(self.conv1(x), 0.2)  # (N, 8h, 8w, 32)
-        x = tf.nn.leaky_relu(self.norm2(self.conv2(x), training), 0.2)  # (N, 4h, 4w, 64)
-        x = tf.nn.leaky_relu(self.norm3(self.conv3(x), training), 0.2)  # (N, 2h, 2w, 128)
-        x = tf.nn.leaky_relu(self.norm4(self.conv4(x), training), 0.2)  # (N, h, w, 256)
+        x = leaky_relu(self.conv1(x), 0.2)  # (N, 8h, 8w, 32)
+        x = leaky_relu(self.norm2(self.conv2(x), training), 0.2)  # (N, 4h, 4w, 64)
+        x = leaky_relu(self.norm3(self.conv3(x), training), 0.2)  # (N, 2h, 2w, 128)
+        x = leaky_relu(self.norm4(self.conv4(x), training), 0.2)  # (N, h, w, 256)
         x = tf.transpose(x, (0, 3, 1, 2))  # (N, 256, h, w): the order that others flatten in
         return self.dense(tf.reshape(x, (tf.shape(x)[0], -1)))  # (N, 1)
+
+
+def initialize(layer):
+    """N(0, 0.02) as in the paper; scales of batch norm N(1, 0.02) as in DCGAN's code; biases 0."""
+    if isinstance(layer, Linear | Conv2d | ConvTranspose2d):
+        normal_(layer.weight, 0.0, 0.02)
+    elif isinstance(layer, BatchNorm2d):
+        normal_(layer.weight, 1.0, 0.02)
 
 
 def discriminator_loss(real_logits, fake_logits):
@@ -121,23 +149,22 @@ def generator_loss(fake_logits):
 
 
 @tf.function
-def train_step(
-    generator, discriminator, generator_optimizer, discriminator_optimizer, images, labels, noise
-):
+def train_step(networks, optimizers, images, labels, noise):
     """Update D on real and fake images of the same classes, then G; noise is (2, N, Z)."""
+    generator, discriminator = networks["generator"], networks["discriminator"]
     fakes = generator(noise[0], labels, training=True)
     with tf.GradientTape() as tape:
-        # Real and fake images pass apart, so that batch norm never mixes their statistics.
+        # Real and fake images pass separately, so that batch norm never mixes their statistics.
         real_logits = discriminator(images, labels, training=True)
         d_loss = discriminator_loss(real_logits, discriminator(fakes, labels, training=True))
     gradients = tape.gradient(d_loss, discriminator.trainable_variables)
-    discriminator_optimizer.apply(gradients)
+    optimizers["discriminator"].apply(gradients)
 
     with tf.GradientTape() as tape:
         fakes = generator(noise[1], labels, training=True)
         g_loss = generator_loss(discriminator(fakes, labels, training=True))
     gradients = tape.gradient(g_loss, generator.trainable_variables)
-    generator_optimizer.apply(gradients)
+    optimizers["generator"].apply(gradients)
     return {"discriminator_loss": d_loss, "generator_loss": g_loss}
 
 
@@ -147,47 +174,49 @@ def sample(generator, noise, labels):
     return generator(noise, labels, training=False)
 
 
+def build(config, image_shape, classes):
+    """Both networks and their optimisers."""
+    networks = {
+        "generator": Generator(image_shape, config.latent_dim, classes),
+        "discriminator": Discriminator(image_shape, classes),
+    }
+    adam = {"lr": config.learning_rate, "betas": (0.5, 0.999), "eps": 1e-8}
+    optimizers = {
+        name: Adam(network.trainable_variables, **adam) for name, network in networks.items()
+    }
+    return networks, optimizers
+
+
 def main():
     """Train, or draw from a checkpoint, as the command line says."""
     run = Run(Config, __file__, __doc__)
     config = run.config
-    bridge.set_seed(config.seed)
-    bridge.find_device(config.device)
-    classes = len(run.class_names)
-    generator = Generator(run.image_shape, config.latent_dim, classes)
-    discriminator = Discriminator(run.image_shape, classes)
-    adam = {"learning_rate": config.learning_rate, "beta1": 0.5, "beta2": 0.999, "epsilon": 1e-8}
-    generator_optimizer = Adam(generator.trainable_variables, **adam)
-    discriminator_optimizer = Adam(discriminator.trainable_variables, **adam)
-
-    def draw(labels, noise):
-        return sample(generator, tf.constant(noise), tf.constant(labels)).numpy()
+    bridge.prepare(config.seed, config.device, config.precision)
+    networks, optimizers = build(config, run.image_shape, len(run.class_names))
+    run.connect(bridge, networks, optimizers)
 
     def make_noise(random, count):
-        return uniform_noise(random, count, config.latent_dim)
+        return draw_noise(random, config, count)
 
-    run.connect(
-        bridge,
-        networks={"generator": generator, "discriminator": discriminator},
-        optimizers={"generator": generator_optimizer, "discriminator": discriminator_optimizer},
-        pictures=ClassSamples(draw, make_noise),
-    )
+    def draw(noise, labels):
+        noise, labels = tf.constant(noise), tf.constant(labels)
+        return postprocess(sample(networks["generator"], noise, labels))
+
+    samples = ClassSamples(run.data, config.seed, make_noise, draw, config.class_)
     if config.generate:
-        run.generate()
+        run.generate(samples)
         return
+    run.begin(samples)
     for step, batch in run.steps():
-        images = tf.constant(batch.images)
-        noise = uniform_noise(run.random, 2, config.batch_size, config.latent_dim)
-        losses = train_step(
-            generator,
-            discriminator,
-            generator_optimizer,
-            discriminator_optimizer,
-            images,
-            tf.constant(batch.labels),
-            tf.constant(noise),
-        )
+        images = preprocess(batch.images)
+        labels = tf.constant(batch.labels)
+        noise = tf.constant(draw_noise(run.random, config, 2, config.batch_size))
+        losses = train_step(networks, optimizers, images, labels, noise)
         run.log(step, losses)
+        if run.samples_due(step):
+            run.save_samples(step, samples)
+        if run.checkpoint_due(step):
+            run.save_checkpoint(step)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 Paper: Masci and others (2011), https://doi.org/10.1007/978-3-642-21735-7_7
 Run:   python tensorflow/convae.py --dataset cifar10
+Page:  docs/models/convae.md
 Departures from the paper: ReLU in place of tanh, and the decoder has weights of its own.
 """
 
@@ -18,11 +19,10 @@ import tensorflow as tf
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from common.bridges import tensorflow as bridge
-from common.flags import Settings, launch
 from common.pictures import Reconstructions
-from common.run import Run
+from common.run import Run, Settings, launch
 
-from layers import Conv2D, Conv2DTranspose, glorot_uniform
+from layers import Conv2d, ConvTranspose2d, xavier_uniform_
 from optimizers import Adam
 
 
@@ -40,15 +40,27 @@ class Config(Settings):
 # N batch, C channels, H height, W width
 
 
+def preprocess(images):
+    """Images of 0 to 255 as the networks see them: (N, H, W, C) in [-1, 1]."""
+    return tf.cast(images, bridge.default_dtype()) / 127.5 - 1
+
+
+def postprocess(x):
+    """The inverse: (N, H, W, C) in [-1, 1] -> (N, H, W, C) of 0 to 255."""
+    images = tf.clip_by_value(tf.round((x + 1) * 127.5), 0, 255)
+    return tf.cast(images, tf.uint8).numpy()
+
+
 class Encoder(tf.Module):
     """Image to code: (N, H, W, C) -> (N, H / 4, W / 4, 16)."""
 
     def __init__(self, image_shape):
         super().__init__()
         _, _, channels = image_shape
-        same = {"kernel_size": 3, "stride": 1, "padding": 1, "initial": glorot_uniform}
-        self.conv1 = Conv2D(channels, 32, **same)
-        self.conv2 = Conv2D(32, 16, **same)
+        self.conv1 = Conv2d(channels, 32, kernel_size=3, stride=1, padding=1)
+        self.conv2 = Conv2d(32, 16, kernel_size=3, stride=1, padding=1)
+        for layer in self.submodules:
+            initialize(layer)
 
     def __call__(self, x):
         x = tf.nn.relu(self.conv1(x))
@@ -63,13 +75,20 @@ class Decoder(tf.Module):
     def __init__(self, image_shape):
         super().__init__()
         _, _, channels = image_shape
-        upsample = {"kernel_size": 2, "stride": 2, "padding": 0, "initial": glorot_uniform}
-        self.deconv1 = Conv2DTranspose(16, 32, **upsample)
-        self.deconv2 = Conv2DTranspose(32, channels, **upsample)
+        self.deconv1 = ConvTranspose2d(16, 32, kernel_size=2, stride=2)
+        self.deconv2 = ConvTranspose2d(32, channels, kernel_size=2, stride=2)
+        for layer in self.submodules:
+            initialize(layer)
 
     def __call__(self, z):
         x = tf.nn.relu(self.deconv1(z))  # (N, H / 2, W / 2, 32)
         return self.deconv2(x)  # (N, H, W, C)
+
+
+def initialize(layer):
+    """Glorot's uniform initial weights, biases 0."""
+    if isinstance(layer, Conv2d | ConvTranspose2d):
+        xavier_uniform_(layer.weight)
 
 
 def reconstruction_loss(images, reconstructions):
@@ -78,58 +97,70 @@ def reconstruction_loss(images, reconstructions):
 
 
 @tf.function
-def train_step(encoder, decoder, optimizer, images):
+def train_step(networks, optimizers, images):
     """Update both networks on a batch of images."""
     with tf.GradientTape() as tape:
-        loss = reconstruction_loss(images, decoder(encoder(images)))
-    variables = [*encoder.trainable_variables, *decoder.trainable_variables]
-    optimizer.apply(tape.gradient(loss, variables))
+        loss = reconstruction_loss(images, networks["decoder"](networks["encoder"](images)))
+    optimizer = optimizers["autoencoder"]
+    optimizer.apply(tape.gradient(loss, optimizer.targets))
     return {"reconstruction_loss": loss}
 
 
 @tf.function
-def evaluate(encoder, decoder, images):
-    """The loss of images, without an update."""
-    return {"reconstruction_loss": reconstruction_loss(images, decoder(encoder(images)))}
-
-
-@tf.function
-def reconstruct(encoder, decoder, images):
+def reconstruct(networks, images):
     """Compress images and restore them."""
-    return decoder(encoder(images))
+    return networks["decoder"](networks["encoder"](images))
+
+
+def evaluate(networks, images):
+    """The loss of images, without an update."""
+    loss = reconstruction_loss(images, reconstruct(networks, images))
+    return {"reconstruction_loss": loss}
+
+
+def build(config, image_shape):
+    """Both networks and the optimiser of all their weights."""
+    networks = {
+        "encoder": Encoder(image_shape),
+        "decoder": Decoder(image_shape),
+    }
+    variables = [
+        *networks["encoder"].trainable_variables,
+        *networks["decoder"].trainable_variables,
+    ]
+    adam = {"lr": config.learning_rate, "betas": (0.9, 0.999), "eps": 1e-8}
+    optimizers = {"autoencoder": Adam(variables, **adam)}
+    return networks, optimizers
 
 
 def main():
     """Train, or restore test images from a checkpoint, as the command line says."""
     run = Run(Config, __file__, __doc__)
     config = run.config
-    bridge.set_seed(config.seed)
-    bridge.find_device(config.device)
-    encoder = Encoder(run.image_shape)
-    decoder = Decoder(run.image_shape)
-    adam = {"learning_rate": config.learning_rate, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}
-    variables = [*encoder.trainable_variables, *decoder.trainable_variables]
-    optimizer = Adam(variables, **adam)
+    bridge.prepare(config.seed, config.device, config.precision)
+    networks, optimizers = build(config, run.image_shape)
+    run.connect(bridge, networks, optimizers)
 
     def restore(images):
-        return reconstruct(encoder, decoder, tf.constant(images)).numpy()
+        return postprocess(reconstruct(networks, preprocess(images)))
 
     def test(images, _):
-        return evaluate(encoder, decoder, tf.constant(images))
+        return evaluate(networks, preprocess(images))
 
-    run.connect(
-        bridge,
-        networks={"encoder": encoder, "decoder": decoder},
-        optimizers={"autoencoder": optimizer},
-        pictures=Reconstructions(restore),
-        evaluate=test,
-    )
+    samples = Reconstructions(run.data, restore)
     if config.generate:
-        run.generate()
+        run.generate(samples)
         return
+    run.begin(samples)
     for step, batch in run.steps():
-        losses = train_step(encoder, decoder, optimizer, tf.constant(batch.images))
+        losses = train_step(networks, optimizers, preprocess(batch.images))
         run.log(step, losses)
+        if run.samples_due(step):
+            run.save_samples(step, samples)
+        if run.checkpoint_due(step):
+            run.save_checkpoint(step)
+    if config.steps:
+        run.evaluate(test)
 
 
 if __name__ == "__main__":

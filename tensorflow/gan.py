@@ -2,7 +2,9 @@
 
 Paper: Goodfellow and others (2014), https://arxiv.org/abs/1406.2661
 Run:   python tensorflow/gan.py --dataset mnist
-Departures from the paper: leaky ReLU in place of maxout, no dropout, and Adam.
+Page:  docs/models/gan.md
+Departures from the paper: leaky ReLU in place of maxout, no dropout, Adam, and batch norm in the
+generator, without which its samples all look alike.
 """
 
 import os
@@ -18,19 +20,16 @@ import tensorflow as tf
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from common.bridges import tensorflow as bridge
-from common.flags import Settings, launch
 from common.pictures import Samples
-from common.run import Run, uniform_noise
+from common.run import Run, Settings, launch
 
-from layers import Dense, glorot_uniform
+from layers import BatchNorm1d, Linear, leaky_relu, xavier_uniform_
 from optimizers import Adam
 
 
 @dataclass(frozen=True)
 class Config(Settings):
     """The settings of this model; every line is a flag."""
-
-    pixel_range = (0, 1)  # of a sigmoid
 
     steps: Annotated[int, "training steps; 0 writes the initial checkpoint and stops", 0] = 3000
     batch_size: Annotated[int, "images per step", 2] = 64
@@ -41,6 +40,22 @@ class Config(Settings):
 # N batch, Z latent, C channels, H height, W width
 
 
+def preprocess(images):
+    """Images of 0 to 255 as the networks see them: (N, H, W, C) in [0, 1]."""
+    return tf.cast(images, bridge.default_dtype()) / 255
+
+
+def postprocess(x):
+    """The inverse: (N, H, W, C) in [0, 1] -> (N, H, W, C) of 0 to 255."""
+    images = tf.clip_by_value(tf.round(x * 255), 0, 255)
+    return tf.cast(images, tf.uint8).numpy()
+
+
+def draw_noise(random, config, *shape):
+    """Latent vectors, uniform on [-1, 1): (*shape, Z)."""
+    return random.uniform(-1, 1, (*shape, config.latent_dim)).astype(config.precision)
+
+
 class Generator(tf.Module):
     """Latent vector to image: (N, Z) -> (N, H, W, C) in [0, 1]."""
 
@@ -48,15 +63,20 @@ class Generator(tf.Module):
         super().__init__()
         height, width, channels = image_shape
         self.shape = (channels, height, width)
-        self.dense1 = Dense(latent_dim, 128, initial=glorot_uniform)
-        self.dense2 = Dense(128, 256, initial=glorot_uniform)
-        self.dense3 = Dense(256, 512, initial=glorot_uniform)
-        self.dense4 = Dense(512, channels * height * width, initial=glorot_uniform)
+        norm = {"eps": 1e-5, "momentum": 0.1}  # the running average keeps 1 - 0.1
+        self.dense1 = Linear(latent_dim, 128)
+        self.dense2 = Linear(128, 256, bias=False)
+        self.norm2 = BatchNorm1d(256, **norm)
+        self.dense3 = Linear(256, 512, bias=False)
+        self.norm3 = BatchNorm1d(512, **norm)
+        self.dense4 = Linear(512, channels * height * width)
+        for layer in self.submodules:
+            initialize(layer)
 
-    def __call__(self, z):
-        x = tf.nn.leaky_relu(self.dense1(z), 0.2)  # (N, 128)
-        x = tf.nn.leaky_relu(self.dense2(x), 0.2)  # (N, 256)
-        x = tf.nn.leaky_relu(self.dense3(x), 0.2)  # (N, 512)
+    def __call__(self, z, training):
+        x = leaky_relu(self.dense1(z), 0.2)  # (N, 128)
+        x = leaky_relu(self.norm2(self.dense2(x), training), 0.2)  # (N, 256)
+        x = leaky_relu(self.norm3(self.dense3(x), training), 0.2)  # (N, 512)
         x = tf.sigmoid(self.dense4(x))  # (N, C * H * W), the order that others unfold
         return tf.transpose(tf.reshape(x, (-1, *self.shape)), (0, 2, 3, 1))  # (N, H, W, C)
 
@@ -67,16 +87,24 @@ class Discriminator(tf.Module):
     def __init__(self, image_shape):
         super().__init__()
         height, width, channels = image_shape
-        self.dense1 = Dense(channels * height * width, 512, initial=glorot_uniform)
-        self.dense2 = Dense(512, 256, initial=glorot_uniform)
-        self.dense3 = Dense(256, 1, initial=glorot_uniform)
+        self.dense1 = Linear(channels * height * width, 512)
+        self.dense2 = Linear(512, 256)
+        self.dense3 = Linear(256, 1)
+        for layer in self.submodules:
+            initialize(layer)
 
     def __call__(self, x):
         x = tf.transpose(x, (0, 3, 1, 2))  # (N, C, H, W): the order that others flatten in
         x = tf.reshape(x, (tf.shape(x)[0], -1))
-        x = tf.nn.leaky_relu(self.dense1(x), 0.2)  # (N, 512)
-        x = tf.nn.leaky_relu(self.dense2(x), 0.2)  # (N, 256)
+        x = leaky_relu(self.dense1(x), 0.2)  # (N, 512)
+        x = leaky_relu(self.dense2(x), 0.2)  # (N, 256)
         return self.dense3(x)  # (N, 1); no sigmoid, for the losses are from logits
+
+
+def initialize(layer):
+    """Glorot's uniform initial weights, biases 0."""
+    if isinstance(layer, Linear):
+        xavier_uniform_(layer.weight)
 
 
 def discriminator_loss(real_logits, fake_logits):
@@ -94,66 +122,69 @@ def generator_loss(fake_logits):
 
 
 @tf.function
-def train_step(
-    generator, discriminator, generator_optimizer, discriminator_optimizer, images, noise
-):
+def train_step(networks, optimizers, images, noise):
     """Update D on real and fake images, then G on fresh noise; noise is (2, N, Z)."""
-    fakes = generator(noise[0])
+    generator, discriminator = networks["generator"], networks["discriminator"]
+    fakes = generator(noise[0], training=True)
     with tf.GradientTape() as tape:
         d_loss = discriminator_loss(discriminator(images), discriminator(fakes))
     gradients = tape.gradient(d_loss, discriminator.trainable_variables)
-    discriminator_optimizer.apply(gradients)
+    optimizers["discriminator"].apply(gradients)
 
     with tf.GradientTape() as tape:
-        g_loss = generator_loss(discriminator(generator(noise[1])))
+        g_loss = generator_loss(discriminator(generator(noise[1], training=True)))
     gradients = tape.gradient(g_loss, generator.trainable_variables)
-    generator_optimizer.apply(gradients)
+    optimizers["generator"].apply(gradients)
     return {"discriminator_loss": d_loss, "generator_loss": g_loss}
 
 
 @tf.function
 def sample(generator, noise):
-    """Draw an image from each latent vector."""
-    return generator(noise)
+    """Draw an image from each latent vector, with the running averages of batch norm."""
+    return generator(noise, training=False)
+
+
+def build(config, image_shape):
+    """Both networks and their optimisers."""
+    networks = {
+        "generator": Generator(image_shape, config.latent_dim),
+        "discriminator": Discriminator(image_shape),
+    }
+    adam = {"lr": config.learning_rate, "betas": (0.5, 0.999), "eps": 1e-8}
+    optimizers = {
+        name: Adam(network.trainable_variables, **adam) for name, network in networks.items()
+    }
+    return networks, optimizers
 
 
 def main():
     """Train, or draw from a checkpoint, as the command line says."""
     run = Run(Config, __file__, __doc__)
     config = run.config
-    bridge.set_seed(config.seed)
-    bridge.find_device(config.device)
-    generator = Generator(run.image_shape, config.latent_dim)
-    discriminator = Discriminator(run.image_shape)
-    adam = {"learning_rate": config.learning_rate, "beta1": 0.5, "beta2": 0.999, "epsilon": 1e-8}
-    generator_optimizer = Adam(generator.trainable_variables, **adam)
-    discriminator_optimizer = Adam(discriminator.trainable_variables, **adam)
+    bridge.prepare(config.seed, config.device, config.precision)
+    networks, optimizers = build(config, run.image_shape)
+    run.connect(bridge, networks, optimizers)
 
-    def draw(count, random):
-        noise = uniform_noise(random, count, config.latent_dim)
-        return sample(generator, tf.constant(noise)).numpy()
+    def make_noise(random, count):
+        return draw_noise(random, config, count)
 
-    run.connect(
-        bridge,
-        networks={"generator": generator, "discriminator": discriminator},
-        optimizers={"generator": generator_optimizer, "discriminator": discriminator_optimizer},
-        pictures=Samples(draw),
-    )
+    def draw(noise):
+        return postprocess(sample(networks["generator"], tf.constant(noise)))
+
+    samples = Samples(run.data, config.seed, make_noise, draw)
     if config.generate:
-        run.generate()
+        run.generate(samples)
         return
+    run.begin(samples)
     for step, batch in run.steps():
-        images = tf.constant(batch.images)
-        noise = uniform_noise(run.random, 2, config.batch_size, config.latent_dim)
-        losses = train_step(
-            generator,
-            discriminator,
-            generator_optimizer,
-            discriminator_optimizer,
-            images,
-            tf.constant(noise),
-        )
+        images = preprocess(batch.images)
+        noise = draw_noise(run.random, config, 2, config.batch_size)
+        losses = train_step(networks, optimizers, images, tf.constant(noise))
         run.log(step, losses)
+        if run.samples_due(step):
+            run.save_samples(step, samples)
+        if run.checkpoint_due(step):
+            run.save_checkpoint(step)
 
 
 if __name__ == "__main__":

@@ -1,112 +1,162 @@
-"""Dense, convolution, transposed convolution and batch norm over `tf.Variable` and `tf.nn`.
+"""Layers over `tf.Variable` and `tf.nn`, named and called as those of PyTorch.
 
 TensorFlow has no layers without Keras, so the scripts of this folder share these. They are built
-at once (no lazy shapes); biases start at 0.
+at once (no lazy shapes), in the precision of the run; weights and biases start at 0, for the
+scripts to initialise. `LAYOUTS` says how a parameter's axes become those of a checkpoint.
 """
 
 import math
+from typing import ClassVar
 
 import tensorflow as tf
 
-
-def normal(shape):
-    """Initial weights of the DCGAN family: N(0, 0.02)."""
-    return tf.random.normal(shape, 0.0, 0.02)
+from common.bridges.tensorflow import default_dtype
 
 
-def glorot_uniform(shape):
-    """Initial weights uniform within sqrt(6 / (fan in + fan out)), Glorot and Bengio (2010)."""
-    limit = math.sqrt(6 / (math.prod(shape[:-2]) * (shape[-2] + shape[-1])))
-    return tf.random.uniform(shape, -limit, limit)
+def zeros(*shape):
+    """A variable of the run's precision."""
+    return tf.Variable(tf.zeros(shape, default_dtype()))
 
 
-class Dense(tf.Module):
-    """Fully connected, with bias: (N, inputs) -> (N, outputs)."""
+def normal_(variable, mean, std):
+    """Fill a variable with normal numbers."""
+    variable.assign(tf.random.normal(variable.shape, mean, std, variable.dtype))
 
-    def __init__(self, inputs, outputs, initial):
+
+def xavier_uniform_(variable):
+    """Fill a weight uniformly within sqrt(6 / (fan in + fan out)): Glorot, Bengio (2010)."""
+    *receptive, inputs, outputs = variable.shape
+    limit = math.sqrt(6 / (math.prod(receptive) * (inputs + outputs)))
+    variable.assign(tf.random.uniform(variable.shape, -limit, limit, variable.dtype))
+
+
+def leaky_relu(x, negative_slope):
+    """As `tf.nn.leaky_relu`, which rounds the slope to float32, whatever the precision."""
+    return tf.maximum(x, negative_slope * x)
+
+
+class Linear(tf.Module):
+    """Fully connected: (N, in_features) -> (N, out_features)."""
+
+    LAYOUTS: ClassVar = {"weight": (1, 0), "bias": (0,)}
+
+    def __init__(self, in_features, out_features, bias=True):
         super().__init__()
-        self.kernel = tf.Variable(initial((inputs, outputs)))
-        self.bias = tf.Variable(tf.zeros(outputs))
+        self.weight = zeros(in_features, out_features)
+        self.bias = zeros(out_features) if bias else None
 
     def __call__(self, x):
-        return tf.nn.bias_add(tf.matmul(x, self.kernel), self.bias)
+        x = tf.matmul(x, self.weight)
+        return x if self.bias is None else tf.nn.bias_add(x, self.bias)
 
 
-class Conv2D(tf.Module):
-    """Convolution with the same zeros on every side: (N, H, W, inputs) -> (N, h, w, outputs).
+class Conv2d(tf.Module):
+    """Convolution with the same zeros on every side: (N, H, W, in) -> (N, h, w, out).
 
     "SAME" would pad an even image by 1 before and 2 after, at a stride of 2 and a kernel of 5.
     `tf.nn.conv2d` takes explicit padding too, but is then many times slower on a CPU.
     """
 
-    def __init__(self, inputs, outputs, kernel_size, stride, padding, initial, use_bias=True):
+    LAYOUTS: ClassVar = {"weight": (3, 2, 0, 1), "bias": (0,)}  # from H W I O to O I H W
+
+    def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0, bias=True):
         super().__init__()
-        self.kernel = tf.Variable(initial((kernel_size, kernel_size, inputs, outputs)))
-        self.bias = tf.Variable(tf.zeros(outputs)) if use_bias else None
+        self.weight = zeros(kernel_size, kernel_size, in_channels, out_channels)
+        self.bias = zeros(out_channels) if bias else None
         self.stride = stride
         self.padding = [(0, 0), (padding, padding), (padding, padding), (0, 0)]
 
     def __call__(self, x):
-        x = tf.nn.conv2d(tf.pad(x, self.padding), self.kernel, self.stride, "VALID")
+        x = tf.nn.conv2d(tf.pad(x, self.padding), self.weight, self.stride, "VALID")
         return x if self.bias is None else tf.nn.bias_add(x, self.bias)
 
 
-class Conv2DTranspose(tf.Module):
-    """Transposed convolution to s times the size: (N, h, w, inputs) -> (N, sh, sw, outputs).
+class ConvTranspose2d(tf.Module):
+    """Transposed convolution: (N, h, w, in) -> (N, H, W, out).
 
-    It is the gradient of the `Conv2D` of the same padding, hence the order of its kernel's axes.
+    It is the gradient of the `Conv2d` of the same padding, hence the order of its weight's axes.
+    H is (h - 1) * stride - 2 * padding + kernel_size + output_padding.
     """
 
-    def __init__(self, inputs, outputs, kernel_size, stride, padding, initial, use_bias=True):
+    LAYOUTS: ClassVar = {"weight": (3, 2, 0, 1), "bias": (0,)}  # from H W O I to I O H W
+
+    def __init__(
+        self,
+        in_channels,
+        out_channels,
+        kernel_size,
+        stride=1,
+        padding=0,
+        output_padding=0,
+        bias=True,
+    ):
         super().__init__()
-        self.kernel = tf.Variable(initial((kernel_size, kernel_size, outputs, inputs)))
-        self.bias = tf.Variable(tf.zeros(outputs)) if use_bias else None
+        self.weight = zeros(kernel_size, kernel_size, out_channels, in_channels)
+        self.bias = zeros(out_channels) if bias else None
         self.stride = stride
-        self.outputs = outputs
-        self.padding = padding
+        self.before = padding
+        self.after = padding - output_padding
 
     def __call__(self, x):
         count, height, width = tf.unstack(tf.shape(x)[:3])
-        height, width = height * self.stride, width * self.stride
-        more = self.kernel.shape[0] - self.stride  # what "VALID" makes beyond s times the size
-        shape = (count, height + more, width + more, self.outputs)
-        x = tf.nn.conv2d_transpose(x, self.kernel, shape, self.stride, "VALID")
-        crop = self.padding
-        x = x[:, crop : crop + height, crop : crop + width]
+        size, _, channels, _ = self.weight.shape
+        height = (height - 1) * self.stride + size
+        width = (width - 1) * self.stride + size
+        shape = (count, height, width, channels)
+        x = tf.nn.conv2d_transpose(x, self.weight, shape, self.stride, "VALID")
+        x = x[:, self.before : height - self.after, self.before : width - self.after]
         return x if self.bias is None else tf.nn.bias_add(x, self.bias)
 
 
-class BatchNorm(tf.Module):
-    """Batch normalisation over all axes but the last.
+class BatchNorm2d(tf.Module):
+    """Batch normalisation per channel: (N, H, W, C) -> (N, H, W, C).
 
     Args:
-        channels: size of the last axis.
-        epsilon: added to the variance.
-        momentum: share of the old value that a running average keeps.
+        num_features: C.
+        eps: added to the variance.
+        momentum: share of the new value in a running average.
     """
 
-    def __init__(self, channels, epsilon, momentum):
+    LAYOUTS: ClassVar = {"weight": (0,), "bias": (0,), "running_mean": (0,), "running_var": (0,)}
+
+    def __init__(self, num_features, eps, momentum):
         super().__init__()
-        self.scale = tf.Variable(tf.random.normal((channels,), 1.0, 0.02))
-        self.offset = tf.Variable(tf.zeros(channels))
-        self.running_mean = tf.Variable(tf.zeros(channels), trainable=False)
-        self.running_variance = tf.Variable(tf.ones(channels), trainable=False)
-        self.epsilon = epsilon
+        dtype = default_dtype()
+        self.weight = tf.Variable(tf.ones(num_features, dtype))
+        self.bias = zeros(num_features)
+        self.running_mean = tf.Variable(tf.zeros(num_features, dtype), trainable=False)
+        self.running_var = tf.Variable(tf.ones(num_features, dtype), trainable=False)
+        self.eps = eps
         self.momentum = momentum
 
     def __call__(self, x, training):
-        # The fused kernel gives the running variance unbiased: divided by n - 1.
-        x, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
-            x=x,
-            scale=self.scale,
-            offset=self.offset,
-            mean=self.running_mean,
-            variance=self.running_variance,
-            epsilon=self.epsilon,
-            exponential_avg_factor=1 - self.momentum,
-            is_training=training,
-        )
+        mean, variance = self.running_mean, self.running_var
         if training:
-            self.running_mean.assign(mean)
-            self.running_variance.assign(variance)
-        return x
+            # Not the fused kernel, which has no float64.
+            mean, variance = tf.nn.moments(x, list(range(x.shape.rank - 1)))
+            n = tf.cast(tf.size(x[..., 0]), x.dtype)
+            unbiased = variance * (n / (n - 1))
+            for average, new in ((self.running_mean, mean), (self.running_var, unbiased)):
+                average.assign((1 - self.momentum) * average + self.momentum * new)
+        return tf.nn.batch_normalization(x, mean, variance, self.bias, self.weight, self.eps)
+
+
+class BatchNorm1d(BatchNorm2d):
+    """Batch normalisation per feature: (N, C) -> (N, C)."""
+
+
+class Dropout(tf.Module):
+    """Drop a share p of all numbers, and scale the others up; only in training.
+
+    The chance comes from TensorFlow's global generator, whose state `--resume` keeps.
+    """
+
+    def __init__(self, p):
+        super().__init__()
+        self.p = p
+
+    def __call__(self, x, training):
+        if not training:
+            return x
+        sample = tf.random.get_global_generator().uniform
+        return tf.nn.experimental.general_dropout(x, self.p, uniform_sampler=sample)

@@ -1,6 +1,14 @@
-"""Adam and RMSProp over `tf.Variable`: TensorFlow has no optimisers of its own without Keras."""
+"""Adam and RMSprop over `tf.Variable`, named and set as those of PyTorch.
+
+TensorFlow has no optimisers of its own without Keras.
+"""
 
 import tensorflow as tf
+
+
+def zeros_like(variables):
+    """A variable of zeros for each, for what an optimiser remembers."""
+    return [tf.Variable(tf.zeros_like(variable), trainable=False) for variable in variables]
 
 
 class Adam(tf.Module):
@@ -10,59 +18,53 @@ class Adam(tf.Module):
     and PyTorch add it after. Scaled by the correction it comes to the same.
     """
 
-    def __init__(self, variables, learning_rate, beta1, beta2, epsilon):
+    def __init__(self, variables, lr, betas, eps):
         super().__init__()
         self.targets = list(variables)
-        self.learning_rate = learning_rate
-        self.beta1 = beta1
-        self.beta2 = beta2
-        self.epsilon = epsilon
+        self.lr = lr
+        self.betas = betas
+        self.eps = eps
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False)
-        self.moments = [
-            (
-                tf.Variable(tf.zeros_like(v), trainable=False),
-                tf.Variable(tf.zeros_like(v), trainable=False),
-            )
-            for v in self.targets
-        ]
+        self.first_moments = zeros_like(self.targets)
+        self.second_moments = zeros_like(self.targets)
 
     def apply(self, gradients):
         """Update every variable by its gradient, given in the same order."""
-        step = tf.cast(self.step.assign_add(1), tf.float32)
-        beta1_power = self.beta1**step
-        beta2_power = self.beta2**step
-        for variable, (m, v), gradient in zip(self.targets, self.moments, gradients, strict=True):
+        step = tf.cast(self.step.assign_add(1), self.targets[0].dtype)
+        beta1, beta2 = self.betas
+        correction = 1 - beta2**step
+        moments = zip(self.first_moments, self.second_moments, strict=True)
+        for variable, (m, v), gradient in zip(self.targets, moments, gradients, strict=True):
             tf.raw_ops.ResourceApplyAdam(
                 var=variable.handle,
                 m=m.handle,
                 v=v.handle,
-                beta1_power=beta1_power,
-                beta2_power=beta2_power,
-                lr=self.learning_rate,
-                beta1=self.beta1,
-                beta2=self.beta2,
-                epsilon=self.epsilon * tf.sqrt(1 - beta2_power),
+                beta1_power=beta1**step,
+                beta2_power=beta2**step,
+                lr=self.lr,
+                beta1=beta1,
+                beta2=beta2,
+                epsilon=self.eps * tf.sqrt(correction),
                 grad=gradient,
             )
 
 
-class RMSProp(tf.Module):
+class RMSprop(tf.Module):
     """RMSProp (Tieleman, Hinton 2012), with epsilon outside the root.
 
     TensorFlow's kernel has it inside, which for small gradients makes much smaller steps.
     """
 
-    def __init__(self, variables, learning_rate, smoothing, epsilon):
+    def __init__(self, variables, lr, alpha, eps):
         super().__init__()
         self.targets = list(variables)
-        self.learning_rate = learning_rate
-        self.smoothing = smoothing
-        self.epsilon = epsilon
-        self.squares = [tf.Variable(tf.zeros_like(v), trainable=False) for v in self.targets]
+        self.lr = lr
+        self.alpha = alpha
+        self.eps = eps
+        self.squares = zeros_like(self.targets)
 
     def apply(self, gradients):
         """Update every variable by its gradient, given in the same order."""
         for variable, square, gradient in zip(self.targets, self.squares, gradients, strict=True):
-            square.assign(self.smoothing * square + (1 - self.smoothing) * tf.square(gradient))
-            step = self.learning_rate * gradient / (tf.sqrt(square) + self.epsilon)
-            variable.assign_sub(step)
+            square.assign(self.alpha * square + (1 - self.alpha) * tf.square(gradient))
+            variable.assign_sub(self.lr * gradient / (tf.sqrt(square) + self.eps))

@@ -2,11 +2,14 @@
 
 Paper: Isola, Zhu, Zhou, Efros (2016), https://arxiv.org/abs/1611.07004
 Run:   python tensorflow/pix2pix.py --task edges
-Departures from the paper: five levels instead of eight, for images of 64 pixels; batches of 4, with
-batch norm in the innermost level too. No convolution before a batch norm has a bias: the norm takes
-it away again, so its gradient is nothing but rounding, which Adam blows up to full steps.
-The paper keeps dropout and the batch's own statistics when it translates. Here translations have no
-dropout and use the running averages, so that the same source always gives the same picture.
+Page:  docs/models/pix2pix.md
+Departures from the paper: five levels instead of eight, for images of 64 pixels; dropout in two
+levels instead of three; no jitter of size and place; patches of 70 pixels, wider than such images;
+batches of 4, with batch norm in the innermost level too. No convolution before a batch norm has a
+bias: the norm takes it away again, so its gradient is nothing but rounding, which Adam blows up to
+full steps. The paper keeps dropout and the batch's own statistics when it translates. Here
+translations have no dropout and use the running averages, so that the same source always gives the
+same picture.
 """
 
 import os
@@ -22,14 +25,12 @@ import tensorflow as tf
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from common.bridges import tensorflow as bridge
-from common.flags import Settings, launch
 from common.pictures import Translations
-from common.run import Run
+from common.run import Run, Settings, launch
 
-from layers import BatchNorm, Conv2D, Conv2DTranspose, normal
+from layers import BatchNorm2d, Conv2d, ConvTranspose2d, Dropout, leaky_relu, normal_
 from optimizers import Adam
 
-DROPOUT = 0.5  # share of the features dropped in the two innermost levels on the way up
 L1_WEIGHT = 100  # of the reconstruction loss in the generator's
 
 
@@ -42,51 +43,69 @@ class Config(Settings):
     steps: Annotated[int, "training steps; 0 writes the initial checkpoint and stops", 0] = 1000
     batch_size: Annotated[int, "images per step", 2] = 4
     learning_rate: Annotated[float, "step size of Adam", 0] = 2e-4
-    task: Annotated[str, "segmentation, colorization, edges or pairs"] = "segmentation"
+    dropout: Annotated[float, "share of features dropped in the two innermost levels up", 0, 1] = (
+        0.5
+    )
+    task: Annotated[
+        str, "what the source is", ("segmentation", "colorization", "edges", "pairs")
+    ] = "segmentation"
     input: Annotated[str | None, "picture or folder to translate with --generate"] = None
 
 
 # N batch, C channels, H height, W width, h = H / 32, w = W / 32
 
 
+def preprocess(images):
+    """Images of 0 to 255 as the networks see them: (N, H, W, C) in [-1, 1]."""
+    return tf.cast(images, bridge.default_dtype()) / 127.5 - 1
+
+
+def postprocess(x):
+    """The inverse: (N, H, W, C) in [-1, 1] -> (N, H, W, C) of 0 to 255."""
+    images = tf.clip_by_value(tf.round((x + 1) * 127.5), 0, 255)
+    return tf.cast(images, tf.uint8).numpy()
+
+
 class Generator(tf.Module):
     """Source to image: (N, H, W, C) -> (N, H, W, C) in [-1, 1]."""
 
-    def __init__(self, image_shape):
+    def __init__(self, image_shape, dropout):
         super().__init__()
         channels = image_shape[-1]
-        by_two = {"kernel_size": 4, "stride": 2, "padding": 1, "initial": normal}
-        norm = {"epsilon": 1e-5, "momentum": 0.9}
-        self.conv1 = Conv2D(channels, 64, **by_two)
-        self.conv2 = Conv2D(64, 128, **by_two, use_bias=False)
-        self.norm2 = BatchNorm(128, **norm)
-        self.conv3 = Conv2D(128, 256, **by_two, use_bias=False)
-        self.norm3 = BatchNorm(256, **norm)
-        self.conv4 = Conv2D(256, 512, **by_two, use_bias=False)
-        self.norm4 = BatchNorm(512, **norm)
-        self.conv5 = Conv2D(512, 512, **by_two, use_bias=False)
-        self.norm5 = BatchNorm(512, **norm)
-        self.deconv1 = Conv2DTranspose(512, 512, **by_two, use_bias=False)
-        self.norm6 = BatchNorm(512, **norm)
+        self.dropout = Dropout(dropout)
+        by_two = {"kernel_size": 4, "stride": 2, "padding": 1}  # half the size, or double
+        norm = {"eps": 1e-5, "momentum": 0.1}  # the running average keeps 1 - 0.1
+        self.conv1 = Conv2d(channels, 64, **by_two)
+        self.conv2 = Conv2d(64, 128, **by_two, bias=False)
+        self.norm2 = BatchNorm2d(128, **norm)
+        self.conv3 = Conv2d(128, 256, **by_two, bias=False)
+        self.norm3 = BatchNorm2d(256, **norm)
+        self.conv4 = Conv2d(256, 512, **by_two, bias=False)
+        self.norm4 = BatchNorm2d(512, **norm)
+        self.conv5 = Conv2d(512, 512, **by_two, bias=False)
+        self.norm5 = BatchNorm2d(512, **norm)
+        self.deconv1 = ConvTranspose2d(512, 512, **by_two, bias=False)
+        self.norm6 = BatchNorm2d(512, **norm)
         # From here on the mirror layer's features are among the inputs.
-        self.deconv2 = Conv2DTranspose(512 + 512, 256, **by_two, use_bias=False)
-        self.norm7 = BatchNorm(256, **norm)
-        self.deconv3 = Conv2DTranspose(256 + 256, 128, **by_two, use_bias=False)
-        self.norm8 = BatchNorm(128, **norm)
-        self.deconv4 = Conv2DTranspose(128 + 128, 64, **by_two, use_bias=False)
-        self.norm9 = BatchNorm(64, **norm)
-        self.deconv5 = Conv2DTranspose(64 + 64, channels, **by_two)
+        self.deconv2 = ConvTranspose2d(512 + 512, 256, **by_two, bias=False)
+        self.norm7 = BatchNorm2d(256, **norm)
+        self.deconv3 = ConvTranspose2d(256 + 256, 128, **by_two, bias=False)
+        self.norm8 = BatchNorm2d(128, **norm)
+        self.deconv4 = ConvTranspose2d(128 + 128, 64, **by_two, bias=False)
+        self.norm9 = BatchNorm2d(64, **norm)
+        self.deconv5 = ConvTranspose2d(64 + 64, channels, **by_two)
+        for layer in self.submodules:
+            initialize(layer)
 
     def __call__(self, sources, training):
-        dropout = DROPOUT if training else 0.0
         down1 = self.conv1(sources)  # (N, 16h, 16w, 64)
-        down2 = self.norm2(self.conv2(tf.nn.leaky_relu(down1, 0.2)), training)  # (N, 8h, 8w, 128)
-        down3 = self.norm3(self.conv3(tf.nn.leaky_relu(down2, 0.2)), training)  # (N, 4h, 4w, 256)
-        down4 = self.norm4(self.conv4(tf.nn.leaky_relu(down3, 0.2)), training)  # (N, 2h, 2w, 512)
-        down5 = self.norm5(self.conv5(tf.nn.leaky_relu(down4, 0.2)), training)  # (N, h, w, 512)
-        x = tf.nn.dropout(self.norm6(self.deconv1(tf.nn.relu(down5)), training), dropout)
+        down2 = self.norm2(self.conv2(leaky_relu(down1, 0.2)), training)  # (N, 8h, 8w, 128)
+        down3 = self.norm3(self.conv3(leaky_relu(down2, 0.2)), training)  # (N, 4h, 4w, 256)
+        down4 = self.norm4(self.conv4(leaky_relu(down3, 0.2)), training)  # (N, 2h, 2w, 512)
+        down5 = self.norm5(self.conv5(leaky_relu(down4, 0.2)), training)  # (N, h, w, 512)
+        x = self.dropout(self.norm6(self.deconv1(tf.nn.relu(down5)), training), training)
         x = tf.concat((x, down4), axis=-1)  # (N, 2h, 2w, 512 + 512)
-        x = tf.nn.dropout(self.norm7(self.deconv2(tf.nn.relu(x)), training), dropout)
+        x = self.dropout(self.norm7(self.deconv2(tf.nn.relu(x)), training), training)
         x = tf.concat((x, down3), axis=-1)  # (N, 4h, 4w, 256 + 256)
         x = self.norm8(self.deconv3(tf.nn.relu(x)), training)
         x = tf.concat((x, down2), axis=-1)  # (N, 8h, 8w, 128 + 128)
@@ -101,26 +120,35 @@ class Discriminator(tf.Module):
     def __init__(self, image_shape):
         super().__init__()
         channels = image_shape[-1]
-        by_two = {"kernel_size": 4, "stride": 2, "padding": 1, "initial": normal}
-        # A row and a column less.
-        by_one = {"kernel_size": 4, "stride": 1, "padding": 1, "initial": normal}
-        norm = {"epsilon": 1e-5, "momentum": 0.9}
-        self.conv1 = Conv2D(2 * channels, 64, **by_two)
-        self.conv2 = Conv2D(64, 128, **by_two, use_bias=False)
-        self.norm2 = BatchNorm(128, **norm)
-        self.conv3 = Conv2D(128, 256, **by_two, use_bias=False)
-        self.norm3 = BatchNorm(256, **norm)
-        self.conv4 = Conv2D(256, 512, **by_one, use_bias=False)
-        self.norm4 = BatchNorm(512, **norm)
-        self.conv5 = Conv2D(512, 1, **by_one)
+        by_two = {"kernel_size": 4, "stride": 2, "padding": 1}
+        by_one = {"kernel_size": 4, "stride": 1, "padding": 1}  # a row and a column less
+        norm = {"eps": 1e-5, "momentum": 0.1}
+        self.conv1 = Conv2d(2 * channels, 64, **by_two)
+        self.conv2 = Conv2d(64, 128, **by_two, bias=False)
+        self.norm2 = BatchNorm2d(128, **norm)
+        self.conv3 = Conv2d(128, 256, **by_two, bias=False)
+        self.norm3 = BatchNorm2d(256, **norm)
+        self.conv4 = Conv2d(256, 512, **by_one, bias=False)
+        self.norm4 = BatchNorm2d(512, **norm)
+        self.conv5 = Conv2d(512, 1, **by_one)
+        for layer in self.submodules:
+            initialize(layer)
 
     def __call__(self, sources, images, training):
         x = tf.concat((sources, images), axis=-1)  # (N, H, W, 2C)
-        x = tf.nn.leaky_relu(self.conv1(x), 0.2)  # (N, 16h, 16w, 64)
-        x = tf.nn.leaky_relu(self.norm2(self.conv2(x), training), 0.2)  # (N, 8h, 8w, 128)
-        x = tf.nn.leaky_relu(self.norm3(self.conv3(x), training), 0.2)  # (N, 4h, 4w, 256)
-        x = tf.nn.leaky_relu(self.norm4(self.conv4(x), training), 0.2)  # (N, 4h - 1, 4w - 1, 512)
+        x = leaky_relu(self.conv1(x), 0.2)  # (N, 16h, 16w, 64)
+        x = leaky_relu(self.norm2(self.conv2(x), training), 0.2)  # (N, 8h, 8w, 128)
+        x = leaky_relu(self.norm3(self.conv3(x), training), 0.2)  # (N, 4h, 4w, 256)
+        x = leaky_relu(self.norm4(self.conv4(x), training), 0.2)  # (N, 4h - 1, 4w - 1, 512)
         return self.conv5(x)  # (N, 4h - 2, 4w - 2, 1)
+
+
+def initialize(layer):
+    """N(0, 0.02) as in the paper; scales of batch norm N(1, 0.02) as in DCGAN's code; biases 0."""
+    if isinstance(layer, Conv2d | ConvTranspose2d):
+        normal_(layer.weight, 0.0, 0.02)
+    elif isinstance(layer, BatchNorm2d):
+        normal_(layer.weight, 1.0, 0.02)
 
 
 def discriminator_loss(real_logits, fake_logits):
@@ -154,25 +182,24 @@ def generator_loss(fake_logits, fakes, images):
 
 
 @tf.function
-def train_step(
-    generator, discriminator, generator_optimizer, discriminator_optimizer, sources, images
-):
+def train_step(networks, optimizers, sources, images):
     """Update D on real and translated images beside their sources, then G."""
+    generator, discriminator = networks["generator"], networks["discriminator"]
     # G translates once for each update, so that each has a dropout of its own.
     fakes = generator(sources, training=True)
     with tf.GradientTape() as tape:
-        # Real and fake images pass apart, so that batch norm never mixes their statistics.
+        # Real and fake images pass separately, so that batch norm never mixes their statistics.
         real_logits = discriminator(sources, images, training=True)
         d_loss = discriminator_loss(real_logits, discriminator(sources, fakes, training=True))
     gradients = tape.gradient(d_loss, discriminator.trainable_variables)
-    discriminator_optimizer.apply(gradients)
+    optimizers["discriminator"].apply(gradients)
 
     with tf.GradientTape() as tape:
         fakes = generator(sources, training=True)
         fake_logits = discriminator(sources, fakes, training=True)
         g_losses = generator_loss(fake_logits, fakes, images)
     gradients = tape.gradient(g_losses["generator_loss"], generator.trainable_variables)
-    generator_optimizer.apply(gradients)
+    optimizers["generator"].apply(gradients)
     return {"discriminator_loss": d_loss, **g_losses}
 
 
@@ -182,40 +209,44 @@ def translate(generator, sources):
     return generator(sources, training=False)
 
 
+def build(config, image_shape):
+    """Both networks and their optimisers."""
+    networks = {
+        "generator": Generator(image_shape, config.dropout),
+        "discriminator": Discriminator(image_shape),
+    }
+    adam = {"lr": config.learning_rate, "betas": (0.5, 0.999), "eps": 1e-8}
+    optimizers = {
+        name: Adam(network.trainable_variables, **adam) for name, network in networks.items()
+    }
+    return networks, optimizers
+
+
 def main():
     """Train, or translate with a checkpoint, as the command line says."""
     run = Run(Config, __file__, __doc__)
     config = run.config
-    bridge.set_seed(config.seed)
-    bridge.find_device(config.device)
-    generator = Generator(run.image_shape)
-    discriminator = Discriminator(run.image_shape)
-    adam = {"learning_rate": config.learning_rate, "beta1": 0.5, "beta2": 0.999, "epsilon": 1e-8}
-    generator_optimizer = Adam(generator.trainable_variables, **adam)
-    discriminator_optimizer = Adam(discriminator.trainable_variables, **adam)
+    bridge.prepare(config.seed, config.device, config.precision)
+    networks, optimizers = build(config, run.image_shape)
+    run.connect(bridge, networks, optimizers)
 
     def draw(sources):
-        return translate(generator, tf.constant(sources)).numpy()
+        return postprocess(translate(networks["generator"], preprocess(sources)))
 
-    run.connect(
-        bridge,
-        networks={"generator": generator, "discriminator": discriminator},
-        optimizers={"generator": generator_optimizer, "discriminator": discriminator_optimizer},
-        pictures=Translations(draw),
-    )
+    samples = Translations(run.data, config.task, draw, config.input, run.folder.path)
     if config.generate:
-        run.generate()
+        run.generate(samples)
         return
+    run.begin(samples)
     for step, batch in run.steps():
-        losses = train_step(
-            generator,
-            discriminator,
-            generator_optimizer,
-            discriminator_optimizer,
-            tf.constant(batch.sources),
-            tf.constant(batch.images),
-        )
+        sources = preprocess(batch.sources)
+        images = preprocess(batch.images)
+        losses = train_step(networks, optimizers, sources, images)
         run.log(step, losses)
+        if run.samples_due(step):
+            run.save_samples(step, samples)
+        if run.checkpoint_due(step):
+            run.save_checkpoint(step)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 Paper: Kingma, Welling (2013), https://arxiv.org/abs/1312.6114
 Run:   python tensorflow/vae.py --dataset mnist
+Page:  docs/models/vae.md
 Departures from the paper: two hidden layers with ReLU in place of one with tanh, and Adam.
 """
 
@@ -18,19 +19,16 @@ import tensorflow as tf
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from common.bridges import tensorflow as bridge
-from common.flags import Settings, launch
 from common.pictures import LatentSpace
-from common.run import Run, normal_noise
+from common.run import Run, Settings, launch
 
-from layers import Dense, glorot_uniform
+from layers import Linear, xavier_uniform_
 from optimizers import Adam
 
 
 @dataclass(frozen=True)
 class Config(Settings):
     """The settings of this model; every line is a flag."""
-
-    pixel_range = (0, 1)  # a pixel's grey is the probability of its being white
 
     dataset: Annotated[
         str, "digits, newts, cifar10, mnist, fashion_mnist, imori or folder:PATH"
@@ -47,16 +45,34 @@ class Config(Settings):
 # N batch, Z latent, C channels, H height, W width
 
 
+def preprocess(images):
+    """Images of 0 to 255 as the networks see them: (N, H, W, C) in [0, 1]."""
+    return tf.cast(images, bridge.default_dtype()) / 255
+
+
+def postprocess(x):
+    """The inverse: (N, H, W, C) in [0, 1] -> (N, H, W, C) of 0 to 255."""
+    images = tf.clip_by_value(tf.round(x * 255), 0, 255)
+    return tf.cast(images, tf.uint8).numpy()
+
+
+def draw_noise(random, config, *shape):
+    """Latent vectors, standard normal: (*shape, Z)."""
+    return random.standard_normal((*shape, config.latent_dim)).astype(config.precision)
+
+
 class Encoder(tf.Module):
     """Image to mean and log variance of its code: (N, H, W, C) -> (N, Z), (N, Z)."""
 
     def __init__(self, image_shape, latent_dim):
         super().__init__()
         height, width, channels = image_shape
-        self.dense1 = Dense(channels * height * width, 256, initial=glorot_uniform)
-        self.dense2 = Dense(256, 128, initial=glorot_uniform)
-        self.mean = Dense(128, latent_dim, initial=glorot_uniform)
-        self.logvar = Dense(128, latent_dim, initial=glorot_uniform)
+        self.dense1 = Linear(channels * height * width, 256)
+        self.dense2 = Linear(256, 128)
+        self.mean = Linear(128, latent_dim)
+        self.logvar = Linear(128, latent_dim)
+        for layer in self.submodules:
+            initialize(layer)
 
     def __call__(self, x):
         x = tf.transpose(x, (0, 3, 1, 2))  # (N, C, H, W): the order that others flatten in
@@ -72,15 +88,30 @@ class Decoder(tf.Module):
         super().__init__()
         height, width, channels = image_shape
         self.shape = (channels, height, width)
-        self.dense1 = Dense(latent_dim, 128, initial=glorot_uniform)
-        self.dense2 = Dense(128, 256, initial=glorot_uniform)
-        self.dense3 = Dense(256, channels * height * width, initial=glorot_uniform)
+        self.dense1 = Linear(latent_dim, 128)
+        self.dense2 = Linear(128, 256)
+        self.dense3 = Linear(256, channels * height * width)
+        for layer in self.submodules:
+            initialize(layer)
 
     def __call__(self, z):
         h = tf.nn.relu(self.dense1(z))  # (N, 128)
         h = tf.nn.relu(self.dense2(h))  # (N, 256)
         x = tf.reshape(self.dense3(h), (-1, *self.shape))  # (N, C, H, W)
         return tf.transpose(x, (0, 2, 3, 1))  # (N, H, W, C)
+
+
+def initialize(layer):
+    """Glorot's uniform initial weights, biases 0."""
+    if isinstance(layer, Linear):
+        xavier_uniform_(layer.weight)
+
+
+def autoencode(networks, images, noise):
+    """Encode images, draw from each code's distribution, decode: logits, mean, log variance."""
+    mean, logvar = networks["encoder"](images)
+    z = mean + tf.exp(logvar / 2) * noise  # a gradient passes through: noise is what is random
+    return networks["decoder"](z), mean, logvar
 
 
 def reconstruction_loss(images, logits):
@@ -91,15 +122,13 @@ def reconstruction_loss(images, logits):
 
 def kl_divergence(mean, logvar):
     """KL(N(mean, var) || N(0, 1)), summed over a code's numbers, averaged over the batch."""
-    divergence = 0.5 * (tf.square(mean) + tf.exp(logvar) - 1 - logvar)
+    divergence = 0.5 * (mean**2 + tf.exp(logvar) - 1 - logvar)
     return tf.reduce_mean(tf.reduce_sum(divergence, 1))
 
 
-def negative_elbo(encoder, decoder, images, noise):
-    """The loss, an upper bound of -log p(x), and the two parts that it is the sum of."""
-    mean, logvar = encoder(images)
-    z = mean + tf.exp(logvar / 2) * noise  # a gradient passes through: noise is what is random
-    reconstruction = reconstruction_loss(images, decoder(z))
+def negative_elbo(images, logits, mean, logvar):
+    """The loss, a bound on -log p(x) if pixels are 0 or 1, and the two parts it is the sum of."""
+    reconstruction = reconstruction_loss(images, logits)
     divergence = kl_divergence(mean, logvar)
     return {
         "reconstruction_loss": reconstruction,
@@ -109,19 +138,19 @@ def negative_elbo(encoder, decoder, images, noise):
 
 
 @tf.function
-def train_step(encoder, decoder, optimizer, images, noise):
+def train_step(networks, optimizers, images, noise):
     """Update both networks on a batch of images; noise is (N, Z)."""
     with tf.GradientTape() as tape:
-        losses = negative_elbo(encoder, decoder, images, noise)
-    variables = [*encoder.trainable_variables, *decoder.trainable_variables]
-    optimizer.apply(tape.gradient(losses["negative_elbo"], variables))
+        losses = negative_elbo(images, *autoencode(networks, images, noise))
+    optimizer = optimizers["autoencoder"]
+    optimizer.apply(tape.gradient(losses["negative_elbo"], optimizer.targets))
     return losses
 
 
 @tf.function
-def evaluate(encoder, decoder, images, noise):
+def evaluate(networks, images, noise):
     """The losses of images, without an update."""
-    return negative_elbo(encoder, decoder, images, noise)
+    return negative_elbo(images, *autoencode(networks, images, noise))
 
 
 @tf.function
@@ -136,43 +165,60 @@ def decode(decoder, z):
     return tf.sigmoid(decoder(z))
 
 
+def build(config, image_shape):
+    """Both networks and the optimiser of all their weights."""
+    networks = {
+        "encoder": Encoder(image_shape, config.latent_dim),
+        "decoder": Decoder(image_shape, config.latent_dim),
+    }
+    variables = [
+        *networks["encoder"].trainable_variables,
+        *networks["decoder"].trainable_variables,
+    ]
+    adam = {"lr": config.learning_rate, "betas": (0.9, 0.999), "eps": 1e-8}
+    optimizers = {"autoencoder": Adam(variables, **adam)}
+    return networks, optimizers
+
+
 def main():
     """Train, or draw from a checkpoint, as the command line says."""
     run = Run(Config, __file__, __doc__)
     config = run.config
-    bridge.set_seed(config.seed)
-    bridge.find_device(config.device)
-    encoder = Encoder(run.image_shape, config.latent_dim)
-    decoder = Decoder(run.image_shape, config.latent_dim)
-    adam = {"learning_rate": config.learning_rate, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}
-    variables = [*encoder.trainable_variables, *decoder.trainable_variables]
-    optimizer = Adam(variables, **adam)
+    bridge.prepare(config.seed, config.device, config.precision)
+    networks, optimizers = build(config, run.image_shape)
+    run.connect(bridge, networks, optimizers)
+
+    def make_noise(random, count):
+        return draw_noise(random, config, count)
 
     def to_codes(images):
-        return encode(encoder, tf.constant(images)).numpy()
+        codes = encode(networks["encoder"], preprocess(images))
+        return codes.numpy()
 
     def to_images(codes):
-        return decode(decoder, tf.constant(codes)).numpy()
+        return postprocess(decode(networks["decoder"], tf.constant(codes)))
 
     def test(images, random):
-        noise = normal_noise(random, len(images), config.latent_dim)
-        return evaluate(encoder, decoder, tf.constant(images), tf.constant(noise))
+        noise = draw_noise(random, config, len(images))
+        return evaluate(networks, preprocess(images), tf.constant(noise))
 
-    run.connect(
-        bridge,
-        networks={"encoder": encoder, "decoder": decoder},
-        optimizers={"autoencoder": optimizer},
-        pictures=LatentSpace(to_codes, to_images),
-        evaluate=test,
-    )
+    samples = LatentSpace(run.data, config.seed, make_noise, to_codes, to_images)
     if config.generate:
-        run.generate()
+        run.generate(samples)
         return
+    run.begin(samples)
     for step, batch in run.steps():
-        images = tf.constant(batch.images)
-        noise = normal_noise(run.random, config.batch_size, config.latent_dim)
-        losses = train_step(encoder, decoder, optimizer, images, tf.constant(noise))
+        images = preprocess(batch.images)
+        noise = draw_noise(run.random, config, config.batch_size)
+        losses = train_step(networks, optimizers, images, tf.constant(noise))
         run.log(step, losses)
+        if run.samples_due(step):
+            run.save_samples(step, samples)
+        if run.checkpoint_due(step):
+            run.save_checkpoint(step)
+    if config.steps:
+        run.report(samples.save_maps(run.folder.path, run.title))
+        run.evaluate(test)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 Paper: Arjovsky, Chintala, Bottou (2017), https://arxiv.org/abs/1701.07875
 Run:   python tensorflow/wgan.py --dataset cifar10
+Page:  docs/models/wgan.md
 Departures from the paper: kernels of 5 padded alike on all sides, and the widths of the layers. No
 convolution before a batch norm has a bias, which the norm would take away again.
 """
@@ -19,12 +20,11 @@ import tensorflow as tf
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from common.bridges import tensorflow as bridge
-from common.flags import Settings, launch
 from common.pictures import Samples
-from common.run import Run, uniform_noise
+from common.run import Run, Settings, launch
 
-from layers import BatchNorm, Conv2D, Conv2DTranspose, Dense, normal
-from optimizers import RMSProp
+from layers import BatchNorm2d, Conv2d, ConvTranspose2d, Linear, leaky_relu, normal_
+from optimizers import RMSprop
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,22 @@ CLIP = 0.01  # the critic's weights stay within [-CLIP, CLIP]: that bounds its s
 # N batch, Z latent, C channels, H height, W width, h = H / 16, w = W / 16
 
 
+def preprocess(images):
+    """Images of 0 to 255 as the networks see them: (N, H, W, C) in [-1, 1]."""
+    return tf.cast(images, bridge.default_dtype()) / 127.5 - 1
+
+
+def postprocess(x):
+    """The inverse: (N, H, W, C) in [-1, 1] -> (N, H, W, C) of 0 to 255."""
+    images = tf.clip_by_value(tf.round((x + 1) * 127.5), 0, 255)
+    return tf.cast(images, tf.uint8).numpy()
+
+
+def draw_noise(random, config, *shape):
+    """Latent vectors, uniform on [-1, 1): (*shape, Z)."""
+    return random.uniform(-1, 1, (*shape, config.latent_dim)).astype(config.precision)
+
+
 class Generator(tf.Module):
     """Latent vector to image: (N, Z) -> (N, H, W, C) in [-1, 1]."""
 
@@ -52,17 +68,19 @@ class Generator(tf.Module):
         super().__init__()
         height, width, channels = image_shape
         self.base = (256, height // 16, width // 16)
-        upsample = {"kernel_size": 5, "stride": 2, "padding": 2, "initial": normal}
-        norm = {"epsilon": 1e-5, "momentum": 0.9}
-        self.dense = Dense(latent_dim, 256 * self.base[1] * self.base[2], initial=normal)
-        self.norm1 = BatchNorm(256, **norm)
-        self.deconv1 = Conv2DTranspose(256, 512, **upsample, use_bias=False)
-        self.norm2 = BatchNorm(512, **norm)
-        self.deconv2 = Conv2DTranspose(512, 256, **upsample, use_bias=False)
-        self.norm3 = BatchNorm(256, **norm)
-        self.deconv3 = Conv2DTranspose(256, 128, **upsample, use_bias=False)
-        self.norm4 = BatchNorm(128, **norm)
-        self.deconv4 = Conv2DTranspose(128, channels, **upsample)
+        upsample = {"kernel_size": 5, "stride": 2, "padding": 2, "output_padding": 1}
+        norm = {"eps": 1e-5, "momentum": 0.1}  # the running average keeps 1 - 0.1
+        self.dense = Linear(latent_dim, 256 * self.base[1] * self.base[2])
+        self.norm1 = BatchNorm2d(256, **norm)
+        self.deconv1 = ConvTranspose2d(256, 512, **upsample, bias=False)
+        self.norm2 = BatchNorm2d(512, **norm)
+        self.deconv2 = ConvTranspose2d(512, 256, **upsample, bias=False)
+        self.norm3 = BatchNorm2d(256, **norm)
+        self.deconv3 = ConvTranspose2d(256, 128, **upsample, bias=False)
+        self.norm4 = BatchNorm2d(128, **norm)
+        self.deconv4 = ConvTranspose2d(128, channels, **upsample)
+        for layer in self.submodules:
+            initialize(layer)
 
     def __call__(self, z, training):
         x = tf.reshape(self.dense(z), (-1, *self.base))  # (N, 256, h, w)
@@ -81,24 +99,34 @@ class Critic(tf.Module):
         super().__init__()
         height, width, channels = image_shape
         # The same zeros on both sides, where "SAME" of TensorFlow and Keras has (1, 2).
-        downsample = {"kernel_size": 5, "stride": 2, "padding": 2, "initial": normal}
-        norm = {"epsilon": 1e-5, "momentum": 0.9}
-        self.conv1 = Conv2D(channels, 32, **downsample)
-        self.conv2 = Conv2D(32, 64, **downsample, use_bias=False)
-        self.norm2 = BatchNorm(64, **norm)
-        self.conv3 = Conv2D(64, 128, **downsample, use_bias=False)
-        self.norm3 = BatchNorm(128, **norm)
-        self.conv4 = Conv2D(128, 256, **downsample, use_bias=False)
-        self.norm4 = BatchNorm(256, **norm)
-        self.dense = Dense(256 * (height // 16) * (width // 16), 1, initial=normal)
+        downsample = {"kernel_size": 5, "stride": 2, "padding": 2}
+        norm = {"eps": 1e-5, "momentum": 0.1}
+        self.conv1 = Conv2d(channels, 32, **downsample)
+        self.conv2 = Conv2d(32, 64, **downsample, bias=False)
+        self.norm2 = BatchNorm2d(64, **norm)
+        self.conv3 = Conv2d(64, 128, **downsample, bias=False)
+        self.norm3 = BatchNorm2d(128, **norm)
+        self.conv4 = Conv2d(128, 256, **downsample, bias=False)
+        self.norm4 = BatchNorm2d(256, **norm)
+        self.dense = Linear(256 * (height // 16) * (width // 16), 1)
+        for layer in self.submodules:
+            initialize(layer)
 
     def __call__(self, x, training):
-        x = tf.nn.leaky_relu(self.conv1(x), 0.2)  # (N, 8h, 8w, 32)
-        x = tf.nn.leaky_relu(self.norm2(self.conv2(x), training), 0.2)  # (N, 4h, 4w, 64)
-        x = tf.nn.leaky_relu(self.norm3(self.conv3(x), training), 0.2)  # (N, 2h, 2w, 128)
-        x = tf.nn.leaky_relu(self.norm4(self.conv4(x), training), 0.2)  # (N, h, w, 256)
+        x = leaky_relu(self.conv1(x), 0.2)  # (N, 8h, 8w, 32)
+        x = leaky_relu(self.norm2(self.conv2(x), training), 0.2)  # (N, 4h, 4w, 64)
+        x = leaky_relu(self.norm3(self.conv3(x), training), 0.2)  # (N, 2h, 2w, 128)
+        x = leaky_relu(self.norm4(self.conv4(x), training), 0.2)  # (N, h, w, 256)
         x = tf.transpose(x, (0, 3, 1, 2))  # (N, 256, h, w): the order that others flatten in
         return self.dense(tf.reshape(x, (tf.shape(x)[0], -1)))  # (N, 1)
+
+
+def initialize(layer):
+    """N(0, 0.02) as in the paper; scales of batch norm N(1, 0.02) as in DCGAN's code; biases 0."""
+    if isinstance(layer, Linear | Conv2d | ConvTranspose2d):
+        normal_(layer.weight, 0.0, 0.02)
+    elif isinstance(layer, BatchNorm2d):
+        normal_(layer.weight, 1.0, 0.02)
 
 
 def critic_loss(real_scores, fake_scores):
@@ -112,33 +140,35 @@ def generator_loss(fake_scores):
 
 
 @tf.function
-def critic_step(generator, critic, critic_optimizer, images, noise):
+def critic_step(networks, optimizers, images, noise):
     """Update the critic on real and fake images, then clip its weights; noise is (N, Z)."""
+    generator, critic = networks["generator"], networks["critic"]
     fakes = generator(noise, training=True)
     with tf.GradientTape() as tape:
-        # Real and fake images pass apart, so that batch norm never mixes their statistics.
+        # Real and fake images pass separately, so that batch norm never mixes their statistics.
         real_scores = critic(images, training=True)
         loss = critic_loss(real_scores, critic(fakes, training=True))
-    critic_optimizer.apply(tape.gradient(loss, critic.trainable_variables))
+    optimizers["critic"].apply(tape.gradient(loss, critic.trainable_variables))
     for variable in critic.trainable_variables:  # not the running averages of batch norm
         variable.assign(tf.clip_by_value(variable, -CLIP, CLIP))
     return loss
 
 
 @tf.function
-def generator_step(generator, critic, generator_optimizer, noise):
+def generator_step(networks, optimizers, noise):
     """Update the generator on what the critic says of it; noise is (N, Z)."""
+    generator, critic = networks["generator"], networks["critic"]
     with tf.GradientTape() as tape:
         loss = generator_loss(critic(generator(noise, training=True), training=True))
-    generator_optimizer.apply(tape.gradient(loss, generator.trainable_variables))
+    optimizers["generator"].apply(tape.gradient(loss, generator.trainable_variables))
     return loss
 
 
-def train_step(generator, critic, generator_optimizer, critic_optimizer, images, noise):
+def train_step(networks, optimizers, images, noise):
     """Update the critic on each batch, then the generator; noise is (batches + 1, N, Z)."""
     for batch, z in zip(images, noise[:-1], strict=True):
-        c_loss = critic_step(generator, critic, critic_optimizer, batch, z)
-    g_loss = generator_step(generator, critic, generator_optimizer, noise[-1])
+        c_loss = critic_step(networks, optimizers, batch, z)
+    g_loss = generator_step(networks, optimizers, noise[-1])
     return {"critic_loss": c_loss, "generator_loss": g_loss, "wasserstein": -c_loss}
 
 
@@ -148,43 +178,47 @@ def sample(generator, noise):
     return generator(noise, training=False)
 
 
+def build(config, image_shape):
+    """Both networks and their optimisers."""
+    networks = {
+        "generator": Generator(image_shape, config.latent_dim),
+        "critic": Critic(image_shape),
+    }
+    rmsprop = {"lr": config.learning_rate, "alpha": 0.99, "eps": 1e-8}
+    optimizers = {
+        name: RMSprop(network.trainable_variables, **rmsprop) for name, network in networks.items()
+    }
+    return networks, optimizers
+
+
 def main():
     """Train, or draw from a checkpoint, as the command line says."""
     run = Run(Config, __file__, __doc__)
     config = run.config
-    bridge.set_seed(config.seed)
-    bridge.find_device(config.device)
-    generator = Generator(run.image_shape, config.latent_dim)
-    critic = Critic(run.image_shape)
-    rmsprop = {"learning_rate": config.learning_rate, "smoothing": 0.99, "epsilon": 1e-8}
-    generator_optimizer = RMSProp(generator.trainable_variables, **rmsprop)
-    critic_optimizer = RMSProp(critic.trainable_variables, **rmsprop)
+    bridge.prepare(config.seed, config.device, config.precision)
+    networks, optimizers = build(config, run.image_shape)
+    run.connect(bridge, networks, optimizers)
 
-    def draw(count, random):
-        noise = uniform_noise(random, count, config.latent_dim)
-        return sample(generator, tf.constant(noise)).numpy()
+    def make_noise(random, count):
+        return draw_noise(random, config, count)
 
-    run.connect(
-        bridge,
-        networks={"generator": generator, "critic": critic},
-        optimizers={"generator": generator_optimizer, "critic": critic_optimizer},
-        pictures=Samples(draw),
-    )
+    def draw(noise):
+        return postprocess(sample(networks["generator"], tf.constant(noise)))
+
+    samples = Samples(run.data, config.seed, make_noise, draw)
     if config.generate:
-        run.generate()
+        run.generate(samples)
         return
-    for step, batch in run.steps(batches=CRITIC_UPDATES):
-        images = tf.constant(batch.images)
-        noise = uniform_noise(run.random, CRITIC_UPDATES + 1, config.batch_size, config.latent_dim)
-        losses = train_step(
-            generator,
-            critic,
-            generator_optimizer,
-            critic_optimizer,
-            images,
-            tf.constant(noise),
-        )
+    run.begin(samples, batches=CRITIC_UPDATES)
+    for step, batch in run.steps():
+        images = preprocess(batch.images)
+        noise = draw_noise(run.random, config, CRITIC_UPDATES + 1, config.batch_size)
+        losses = train_step(networks, optimizers, images, tf.constant(noise))
         run.log(step, losses)
+        if run.samples_due(step):
+            run.save_samples(step, samples)
+        if run.checkpoint_due(step):
+            run.save_checkpoint(step)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,27 @@
-"""Plays a model's reference over the suite's own batches, as a script's command line would."""
+"""Trains a model's reference on the suite's own batches, as a script's command line would.
+
+Run as `python tests/parity.py FOLDER STEPS`: from FOLDER/NAME.safetensors, for every model, it
+makes FOLDER/NAME-reference.npz, with `losses/NAME` (a number per step), `arrays/KEY`, the last
+step's, `picture/STEP`, the first and the last, and `test/NAME`, the losses of the test split.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
+from safetensors.numpy import load_file
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from common.data import Dataset, load
 from common.data.batches import Batches, stack
 
-from models.description import Arrays, Config, Model
+from models import MODELS
+from models.description import Arrays, Config, Model, Reference
 
 
 @dataclass
@@ -20,13 +31,13 @@ class Played:
     Attributes:
         losses: the numbers logged, by name; a row per step, beginning with step 1.
         arrays: the last step's checkpoint.
-        images: what the network drew for the sample picture, `uint8` (N, H, W, C), by step.
+        pictures: what shows how training goes, `uint8` (H, W, C), by step.
         test: the losses of the test split after the last step, by name, if the model has any.
     """
 
     losses: list[dict[str, float]]
     arrays: Arrays
-    images: dict[int, np.ndarray] = field(default_factory=dict)
+    pictures: dict[int, np.ndarray] = field(default_factory=dict)
     test: dict[str, float] = field(default_factory=dict)
 
 
@@ -70,7 +81,7 @@ def play_reference(
         dataset: the run's.
         start: the checkpoint that the run starts from.
         steps: how many.
-        drawn_at: the steps after which sample images are drawn, 0 for before the first.
+        drawn_at: the steps after which a picture is drawn, 0 for before the first.
     """
     random = np.random.default_rng(config["seed"])
     batches = Batches(dataset, config["batch_size"], random, config.get("task"))
@@ -78,18 +89,18 @@ def play_reference(
     played = Played([], reference.arrays)
     for step in range(steps + 1):
         if step:
-            drawn = [batches.next() for _ in range(model.batches)]
-            batch = drawn[0] if model.batches == 1 else stack(drawn)
+            taken = [batches.next() for _ in range(model.batches)]
+            batch = taken[0] if model.batches == 1 else stack(taken)
             played.losses.append(reference.step(batch, random))
         if step in drawn_at:
             noise = np.random.default_rng((config["seed"], 1))
-            played.images[step] = reference.draw(dataset, noise)
-    if hasattr(reference, "test"):
-        played.test = _test(reference, dataset, np.random.default_rng((config["seed"], 2)))
+            drawn = reference.draw(dataset, noise)
+            played.pictures[step] = reference.compose(dataset, drawn)
+    played.test = _test(reference, dataset, np.random.default_rng((config["seed"], 2)))
     return played
 
 
-def _test(reference, dataset: Dataset, random: np.random.Generator) -> dict[str, float]:
+def _test(reference: Reference, dataset: Dataset, random: np.random.Generator) -> dict[str, float]:
     """The mean losses of the test split, 64 images at a time."""
     images = dataset.test.images
     sums: dict[str, float] = {}
@@ -98,3 +109,25 @@ def _test(reference, dataset: Dataset, random: np.random.Generator) -> dict[str,
         for name, loss in reference.test(part, random).items():
             sums[name] = sums.get(name, 0.0) + loss * len(part)
     return {name: value / len(images) for name, value in sums.items()}
+
+
+def main() -> None:
+    folder, steps = Path(sys.argv[1]), int(sys.argv[2])
+    for name, model in MODELS.items():
+        config = proof_config(model)
+        start = load_file(folder / f"{name}.safetensors")
+        played = play_reference(
+            model, config, load_data(model, config), start, steps, drawn_at=(0, steps)
+        )
+        numbers = {
+            f"losses/{loss}": np.array([row[loss] for row in played.losses])
+            for loss in model.losses
+        }
+        numbers |= {f"arrays/{key}": array for key, array in played.arrays.items()}
+        numbers |= {f"picture/{step}": picture for step, picture in played.pictures.items()}
+        numbers |= {f"test/{loss}": np.array(value) for loss, value in played.test.items()}
+        np.savez(folder / f"{name}-reference.npz", allow_pickle=False, **numbers)
+
+
+if __name__ == "__main__":
+    main()

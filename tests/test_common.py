@@ -104,7 +104,7 @@ def test_a_table_is_appended_cut_and_read(tmp_path: Path) -> None:
     table.cut(2)
     table.append({"step": 3, "loss": 1.0, "diversity": 0.25})
     lines = (tmp_path / "metrics.csv").read_text().splitlines()
-    assert lines == ["step,loss,diversity", "1,0.333333,", "2,0.666667,", "3,1,0.25"]
+    assert lines == ["step,loss,diversity", "1,0.333333,", "2,0.666667,", "3,1.0,0.25"]
     columns = table.read()
     assert columns["step"] == [1, 2, 3]
     assert np.isnan(columns["diversity"][0])

@@ -31,7 +31,7 @@ EXTRAS = {
 # Keras' compiled models hold networks and optimisers, and make the passes.
 TRAINER = re.compile(r"\w*Trainer(\.\w+)?")
 IN_TRAINERS = {"autoencode", "critic_step", "generator_step"}
-SIZES = {"base", "shape", "classes"}  # attributes that are no layers
+SIZES = {"base", "shape", "classes", "dropout"}  # attributes that are no layers
 CALLS = {"forward", "__call__"}  # the same thing under two names
 # Arguments that not all have: TensorFlow has no mode; PyTorch and Chainer place tensors by hand.
 NOT_ALL = {"training", "device"}

@@ -1,4 +1,4 @@
-"""TensorFlow: seed, device, and parameters to and from NumPy."""
+"""TensorFlow: seed, device, precision, and parameters to and from NumPy."""
 
 from __future__ import annotations
 
@@ -11,65 +11,73 @@ import tensorflow as tf
 
 from common.errors import UserError
 
-CHANNELS_FIRST = False
-# From TensorFlow's names and axes to the checkpoint's; H W I O to O I H W, H W O I to I O H W.
-NAMES = {
-    "kernel": "weight",
-    "bias": "bias",
-    "scale": "weight",
-    "offset": "bias",
-    "running_mean": "running_mean",
-    "running_variance": "running_var",
-}
-AXES = {2: (1, 0), 4: (3, 2, 0, 1)}
-AXES_BACK = {2: (1, 0), 4: (2, 3, 1, 0)}
+_PRECISION = {"dtype": tf.float32}
 
 
-def set_seed(seed: int) -> None:
-    """Seed the initial weights (and dropout)."""
-    tf.random.set_seed(seed)
+def default_dtype() -> tf.DType:
+    """The precision of the run: what `torch.set_default_dtype` is in PyTorch."""
+    return _PRECISION["dtype"]
 
 
-def find_device(name: str) -> None:
-    """Make TensorFlow use what `--device` asks for: `auto`, `cpu` or `gpu`. Call it first.
+def prepare(seed: int, device: str, precision: str) -> None:
+    """Seed the initial weights and dropout, set the precision, choose the device. Call it first.
+
+    Args:
+        seed: what `--seed` gives.
+        device: `auto`, `cpu` or `gpu`.
+        precision: `float32` or `float64`.
 
     Raises:
         UserError: a GPU is asked for and TensorFlow finds none.
     """
     found = tf.config.list_physical_devices("GPU")
-    if name == "gpu" and not found:
+    if device == "gpu" and not found:
         devices = ", ".join(device.name for device in tf.config.list_physical_devices())
         raise UserError(
             f"--device gpu: TensorFlow {tf.__version__} finds no GPU, only {devices}; "
             "install tensorflow[and-cuda], or use --device cpu"
         )
-    if name == "cpu":
+    if device == "cpu":
         tf.config.set_visible_devices([], "GPU")
-    for device in found if name != "cpu" else ():
-        tf.config.experimental.set_memory_growth(device, True)
+    for gpu in found if device != "cpu" else ():
+        tf.config.experimental.set_memory_growth(gpu, True)
+    tf.random.set_seed(seed)
+    tf.random.get_global_generator().reset_from_seed(seed)
+    _PRECISION["dtype"] = tf.as_dtype(precision)
 
 
-def _variables(network: tf.Module) -> Iterator[tuple[str, tf.Variable]]:
-    """A network's variables by their names in a checkpoint: `deconv2.weight`."""
-    for layer_name, layer in vars(network).items():
-        if isinstance(layer, tf.Module):
-            for name, variable in vars(layer).items():
-                if isinstance(variable, tf.Variable):
-                    yield f"{layer_name}.{NAMES[name]}", variable
+def _entries(module: tf.Module, prefix: str = "") -> Iterator[tuple[str, tf.Variable, Any]]:
+    """Each variable: its name in a checkpoint, itself, and how its axes become the checkpoint's."""
+    for name, value in vars(module).items():
+        if isinstance(value, tf.Variable):
+            yield prefix + name, value, module.LAYOUTS[name]
+        elif isinstance(value, tf.Module):
+            yield from _entries(value, f"{prefix}{name}.")
+        elif isinstance(value, list | tuple):
+            for index, item in enumerate(value):
+                if isinstance(item, tf.Module):
+                    yield from _entries(item, f"{prefix}{name}.{index}.")
 
 
 def get_arrays(network: tf.Module) -> dict[str, np.ndarray]:
     """A network's parameters and running averages, as a checkpoint holds them."""
     return {
-        key: variable.numpy().transpose(AXES.get(len(variable.shape)))
-        for key, variable in _variables(network)
+        key: variable.numpy().transpose(layout) for key, variable, layout in _entries(network)
     }
 
 
 def set_arrays(network: tf.Module, arrays: dict[str, np.ndarray]) -> None:
-    """The inverse of `get_arrays`."""
-    for key, variable in _variables(network):
-        variable.assign(arrays[key].transpose(AXES_BACK.get(len(variable.shape))))
+    """The inverse of `get_arrays`, cast to the network's precision.
+
+    Raises:
+        KeyError: a name is missing or not known.
+    """
+    entries = {key: (variable, layout) for key, variable, layout in _entries(network)}
+    if set(entries) != set(arrays):
+        raise KeyError(f"not in both: {sorted(set(entries) ^ set(arrays))}")
+    for key, (variable, layout) in entries.items():
+        array = arrays[key].transpose(np.argsort(layout))
+        variable.assign(array.astype(variable.dtype.as_numpy_dtype))
 
 
 def get_optimizer_state(optimizer: Any) -> dict[str, np.ndarray]:
@@ -86,3 +94,13 @@ def set_optimizer_state(optimizer: Any, arrays: dict[str, np.ndarray]) -> None:
 def _memory(optimizer: Any) -> list[tf.Variable]:
     """Its own variables: all but the trainable ones, which are the network's."""
     return [variable for variable in optimizer.variables if not variable.trainable]
+
+
+def get_chance(networks: dict[str, tf.Module]) -> dict[str, np.ndarray]:
+    """The state of TensorFlow's global generator, which dropout draws from."""
+    return {"state": tf.random.get_global_generator().state.numpy()}
+
+
+def set_chance(networks: dict[str, tf.Module], arrays: dict[str, np.ndarray]) -> None:
+    """The inverse of `get_chance`."""
+    tf.random.get_global_generator().reset(arrays["state"])

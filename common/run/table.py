@@ -70,7 +70,7 @@ class Table:
     def _figure(self, value: float | int | None) -> str:
         if value is None:
             return ""
-        return str(value) if isinstance(value, int) else f"{value:.{self._digits}g}"
+        return str(value) if isinstance(value, int) else repr(float(f"{value:.{self._digits}g}"))
 
 
 def _line(cells: list[str]) -> str:

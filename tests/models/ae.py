@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from common.pictures.images import rows_over_rows
+
 from models.description import (
     Config,
     ImageShape,
@@ -60,6 +62,9 @@ class Autoencoder(Reference):
 
     def draw(self, dataset: Any, random: np.random.Generator) -> np.ndarray:
         return from_tanh(self.restore(Value(to_tanh(choose(dataset, 32).images))))
+
+    def compose(self, dataset: Any, drawn: np.ndarray) -> np.ndarray:
+        return rows_over_rows(choose(dataset, 32).images, drawn, columns=8)
 
 
 MODEL = Model(

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from common.pictures.images import grid, label_rows
+
 from models.dcgan import DeepAdversarial, discriminator_weights, generator_weights
 from models.description import Config, ImageShape, Model, Weights
 from reference import Value, concatenate
@@ -40,6 +42,9 @@ class ConditionalAdversarial(DeepAdversarial):
         z = np.tile(z, (self.classes, 1))
         return self.from_network(self.generate(z, labels, training=False))
 
+    def compose(self, dataset: Any, drawn: np.ndarray) -> np.ndarray:
+        return label_rows(grid(drawn, columns=8), dataset.class_names)
+
 
 MODEL = Model(
     defaults={
@@ -50,7 +55,7 @@ MODEL = Model(
         "latent_dim": 100,
         "class_": None,
     },
-    proof={"image_size": 16, "batch_size": 4},
+    proof={"image_size": 32, "batch_size": 4},
     networks=networks,
     classes={"generator": "Generator", "discriminator": "Discriminator"},
     optimizers={"generator": ("generator",), "discriminator": ("discriminator",)},

@@ -6,6 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from common.data.sources import make_sources
+from common.pictures.images import beside
+
 from models.description import (
     Config,
     ImageShape,
@@ -122,10 +125,13 @@ class Translation(Reference):
 
     def draw(self, dataset: Any, random: np.random.Generator) -> np.ndarray:
         """Translations of 16 test images."""
-        from common.data.sources import make_sources
-
         sources = make_sources(self.config["task"], choose(dataset, 16))
         return from_tanh(self.generator(Value(to_tanh(sources)), training=False))
+
+    def compose(self, dataset: Any, drawn: np.ndarray) -> np.ndarray:
+        """Source, translation and real image side by side."""
+        real = choose(dataset, 16)
+        return beside(make_sources(self.config["task"], real), drawn, real.images)
 
 
 MODEL = Model(
@@ -138,7 +144,7 @@ MODEL = Model(
         "input": None,
         "dropout": 0.5,
     },
-    proof={"task": "colorization", "image_size": 32, "batch_size": 2, "dropout": 0},
+    proof={"task": "colorization", "image_size": 32, "batch_size": 4, "dropout": 0},
     networks=networks,
     classes={"generator": "Generator", "discriminator": "Discriminator"},
     optimizers={"generator": ("generator",), "discriminator": ("discriminator",)},

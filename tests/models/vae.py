@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from common.pictures.images import rows_over_rows
+
 from models.description import (
     Config,
     ImageShape,
@@ -87,6 +89,9 @@ class VariationalAutoencoder(Reference):
         """Reconstructions from the mean."""
         mean, _ = self.encode(choose(dataset, 32).images)
         return from_sigmoid(sigmoid(self.decode(mean)))
+
+    def compose(self, dataset: Any, drawn: np.ndarray) -> np.ndarray:
+        return rows_over_rows(choose(dataset, 32).images, drawn, columns=8)
 
 
 MODEL = Model(
