@@ -3,9 +3,9 @@
 Paper: Radford, Metz, Chintala (2015), https://arxiv.org/abs/1511.06434
 Run:   python chainer/dcgan.py --dataset cifar10
 Page:  docs/models/dcgan.md
-Departures from the paper: kernels of 5 padded alike on all sides, and the widths of the layers. No
-convolution before a batch norm has a bias: the norm takes it away again, so its gradient is nothing
-but rounding, which Adam blows up to full steps.
+Departures from the paper: the widths of the layers, and batches of 64. No convolution before a
+batch norm has a bias, as in the authors' code: the norm takes it away again, so its gradient is
+nothing but rounding, which Adam blows up to full steps.
 """
 
 import sys

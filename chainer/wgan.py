@@ -3,8 +3,8 @@
 Paper: Arjovsky, Chintala, Bottou (2017), https://arxiv.org/abs/1701.07875
 Run:   python chainer/wgan.py --dataset cifar10
 Page:  docs/models/wgan.md
-Departures from the paper: kernels of 5 padded alike on all sides, and the widths of the layers. No
-convolution before a batch norm has a bias, which the norm would take away again.
+Departures from the paper: the widths of the layers, DCGAN's (see dcgan.py), and five critic updates
+from the first step on.
 """
 
 import sys

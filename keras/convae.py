@@ -45,7 +45,7 @@ class Config(Settings):
 
 
 def preprocess(images):
-    """Images of 0 to 255 as the networks see them: (N, H, W, C) in [-1, 1]."""
+    """Images of 0 to 255 as the networks see them: (N, H, W, C) -> (N, H, W, C) in [-1, 1]."""
     return images.astype(keras.config.floatx()) / 127.5 - 1
 
 

@@ -3,8 +3,8 @@
 Paper: Arjovsky, Chintala, Bottou (2017), https://arxiv.org/abs/1701.07875
 Run:   python keras/wgan.py --dataset cifar10
 Page:  docs/models/wgan.md
-Departures from the paper: kernels of 5 padded alike on all sides, and the widths of the layers. No
-convolution before a batch norm has a bias, which the norm would take away again.
+Departures from the paper: the widths of the layers, DCGAN's (see dcgan.py), and five critic updates
+from the first step on.
 """
 
 import os
@@ -51,7 +51,7 @@ CLIP = 0.01  # the critic's weights stay within [-CLIP, CLIP]: that bounds its s
 
 
 def preprocess(images):
-    """Images of 0 to 255 as the networks see them: (N, H, W, C) in [-1, 1]."""
+    """Images of 0 to 255 as the networks see them: (N, H, W, C) -> (N, H, W, C) in [-1, 1]."""
     return images.astype(keras.config.floatx()) / 127.5 - 1
 
 

@@ -41,7 +41,7 @@ class Config(Settings):
 
 
 def preprocess(images):
-    """Images of 0 to 255 as the networks see them: (N, H, W, C) in [0, 1]."""
+    """Images of 0 to 255 as the networks see them: (N, H, W, C) -> (N, H, W, C) in [0, 1]."""
     return tf.cast(images, bridge.default_dtype()) / 255
 
 

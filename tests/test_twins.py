@@ -25,8 +25,9 @@ HELPERS = {
 # Definitions that one framework has and the others do without.
 EXTRAS = {
     "pytorch": {"initialize"},  # weights are set after a layer is made
+    "tensorflow": {"initialize"},
     "chainer": {"around_one", "one_hot"},  # no initialiser with a mean, no one-hot vectors
-    "keras": {"initial_settings"},  # initialisers are arguments of layers
+    "keras": {"initial_settings", "Clip"},  # initialisers and constraints are arguments of layers
 }
 # Keras' compiled models hold networks and optimisers, and make the passes.
 TRAINER = re.compile(r"\w*Trainer(\.\w+)?")

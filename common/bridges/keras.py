@@ -121,7 +121,7 @@ def set_optimizer_state(trainer: keras.Model, arrays: dict[str, np.ndarray]) -> 
 
 
 def get_chance(networks: dict[str, keras.Model]) -> dict[str, np.ndarray]:
-    """The state of what dropout draws from, as flat arrays: `NETWORK.LAYER`; none without dropout.
+    """The state of what dropout draws from, as flat arrays: `NETWORK.INDEX`; none without dropout.
 
     On PyTorch, Keras' dropout draws from PyTorch's own generators: `cpu`, and `gpu` if one is used.
     """
@@ -188,9 +188,10 @@ def _memory(optimizer: keras.Optimizer) -> list[tuple[str, keras.Variable]]:
 
 def _seeds(networks: dict[str, keras.Model]) -> Iterator[tuple[str, keras.Variable]]:
     for name, network in networks.items():
-        for path, layer in _layers(network, f"{name}."):
-            if isinstance(layer, layers.Dropout) and layer.rate > 0:
-                yield path, layer.seed_generator.state
+        dropouts = [layer for _, layer in _layers(network) if isinstance(layer, layers.Dropout)]
+        for index, layer in enumerate(dropouts):
+            if layer.rate > 0:  # else it draws nothing
+                yield f"{name}.{index}", layer.seed_generator.state
 
 
 def _assign(variables: list[tuple[str, keras.Variable]], arrays: dict[str, np.ndarray]) -> None:
