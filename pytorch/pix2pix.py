@@ -39,9 +39,7 @@ class Config(Settings):
     steps: Annotated[int, "training steps; 0 writes the initial checkpoint and stops", 0] = 1000
     batch_size: Annotated[int, "images per step", 2] = 4
     learning_rate: Annotated[float, "step size of Adam", 0] = 2e-4
-    dropout: Annotated[float, "share of features dropped in the two innermost levels up", 0, 1] = (
-        0.5
-    )
+    dropout: Annotated[float, "share of features dropped, in two levels", 0, 1] = 0.5
     task: Annotated[
         str, "what the source is", ("segmentation", "colorization", "edges", "pairs")
     ] = "segmentation"
