@@ -1,4 +1,4 @@
-"""How networks that learn from each other are trained by `train_on_batch`."""
+"""How networks are trained by `train_on_batch`: all that take part, or some of them."""
 
 import contextlib
 
@@ -29,8 +29,8 @@ class Trainer(keras.Model):
     def others_frozen(self):
         """Make the weights of the other networks not trainable for a while.
 
-        The usual `network.trainable = False` would do more: it also puts batch norm in inference
-        mode.
+        The usual `network.trainable = False` would do more: it also puts the network's batch norm
+        in inference mode, the best-known trap of GANs in Keras.
         """
         weights = [weight for network in self.others for weight in network.trainable_weights]
         try:

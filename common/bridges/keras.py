@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -57,7 +58,8 @@ def prepare(seed: int, device: str, precision: str) -> None:
 def _allow_float64(backend: str) -> None:
     """Keep Keras, and JAX below it, from casting float64 to float32 in most operations.
 
-    On JAX and PyTorch, Keras looks up in this table what a common type of 64 bits becomes.
+    On JAX and PyTorch, Keras looks up in this table what a common type of 64 bits becomes, and has
+    no setting for it: https://github.com/keras-team/keras/issues/23704.
     """
     from keras.src.backend.common import dtypes
 
@@ -66,6 +68,25 @@ def _allow_float64(backend: str) -> None:
         import jax
 
         jax.config.update("jax_enable_x64", True)
+    elif backend == "torch":
+        _mend_convolution()
+
+
+def _mend_convolution() -> None:
+    """Give PyTorch kernels that lie in memory in its own order, which Keras' do not.
+
+    With one output channel its backward pass in float64 on a CPU fails otherwise ("slow_conv2d:
+    grad_weight must be contiguous").
+    """
+    from torch.nn import functional
+
+    conv2d = functional.conv2d
+
+    def with_kernel_in_order(x: Any, kernel: Any, *more: Any, **named: Any) -> Any:
+        return conv2d(x, kernel.contiguous(), *more, **named)
+
+    if conv2d.__name__ != with_kernel_in_order.__name__:
+        functional.conv2d = with_kernel_in_order
 
 
 def _has_gpu(backend: str) -> bool:

@@ -212,7 +212,10 @@ class Model:
 
     Attributes:
         defaults: the settings that the script's `Config` has to have.
-        proof: the settings of its proof, besides those that all models share.
+        proof: the settings of its proof, besides those that all models share. Where there is batch
+            norm, it needs more than four numbers per channel in most layers, and some room after
+            the last convolution: else rounding grows too fast, and the order of axes in flattening
+            does not show.
         networks: for an image's shape, settings and a number of classes: the weights by name, by
             network.
         classes: the networks' classes in the scripts, by network.
