@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,10 @@ def run(script: Any, name: str, arguments: list[str]) -> dict[str, object]:
 
 def main() -> None:
     framework, commands, answers = sys.argv[1:4]
+    if framework == "keras" and os.environ["KERAS_BACKEND"] == "jax":
+        import jax_convolutions
+
+        jax_convolutions.install()
     scripts: dict[str, Any] = {}
     results = []
     for model, *arguments in json.loads(Path(commands).read_text()):

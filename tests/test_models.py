@@ -15,6 +15,7 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from models import MODELS
+from models.description import as_flags
 from ports import Answer, chosen_ports, run_commands, side_by_side
 
 PORTS = chosen_ports()
@@ -31,7 +32,7 @@ def commands_of(name: str) -> dict[str, list[str]]:
     """Small runs, with dropout where the model has it by default."""
     settings = {key: value for key, value in MODELS[name].proof.items() if key != "dropout"}
     settings["image_size"] = max(MODELS[name].size_multiple, 8)
-    small = [name, *MODELS[name].flags_of(settings), "--log-every", "1", "--sample-every", "1"]
+    small = [name, *as_flags(settings), "--log-every", "1", "--sample-every", "1"]
     return {
         f"{name} straight": [*small, "--steps", "2", "--out", f"{name}-straight"],
         f"{name} part": [*small, "--steps", "1", "--out", f"{name}-parts"],

@@ -61,9 +61,7 @@ def _entries(module: tf.Module, prefix: str = "") -> Iterator[tuple[str, tf.Vari
 
 def get_arrays(network: tf.Module) -> dict[str, np.ndarray]:
     """A network's parameters and running averages, as a checkpoint holds them."""
-    return {
-        key: variable.numpy().transpose(layout) for key, variable, layout in _entries(network)
-    }
+    return {key: variable.numpy().transpose(layout) for key, variable, layout in _entries(network)}
 
 
 def set_arrays(network: tf.Module, arrays: dict[str, np.ndarray]) -> None:

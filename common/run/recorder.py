@@ -85,7 +85,8 @@ class Recorder:
         """
         pending, self._pending = self._pending, []
         for step, losses in pending:
-            self._losses = {name: float(value) for name, value in losses.items()}
+            # In the order of their names, for Keras gives them so.
+            self._losses = {name: float(losses[name]) for name in sorted(losses)}
             for name, value in self._losses.items():
                 if not np.isfinite(value):
                     raise UserError(

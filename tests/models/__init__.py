@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import os
 import pkgutil
 
 from models.description import Model
 
+CHOSEN = os.environ.get("QUARTET_MODELS")  # names with commas between; all if it is not set
+
 MODELS: dict[str, Model] = {
     file.name: importlib.import_module(f"models.{file.name}").MODEL
     for file in pkgutil.iter_modules(__path__)
-    if file.name != "description"
+    if file.name != "description" and (not CHOSEN or file.name in CHOSEN.split(","))
 }

@@ -203,6 +203,15 @@ def numbers(losses: dict[str, Value]) -> dict[str, float]:
     return {name: float(loss.data) for name, loss in losses.items()}
 
 
+def as_flags(settings: Config) -> list[str]:
+    """Settings as a command line has them."""
+    return [
+        word
+        for name, value in settings.items()
+        for word in ("--" + name.rstrip("_").replace("_", "-"), str(value))
+    ]
+
+
 # The description.
 
 
@@ -225,6 +234,7 @@ class Model:
         size_multiple: what the sides of images have to be a multiple of.
         batches: what a step takes.
         may_rest: weights that a step may leave as they are.
+        below_dropout: layers whose output all passes through dropout.
     """
 
     defaults: Config
@@ -237,17 +247,14 @@ class Model:
     size_multiple: int = 1
     batches: int = 1
     may_rest: Collection[str] = ()
+    below_dropout: Collection[str] = ()
 
     FIXED: ClassVar[str] = ".running_"  # in the names of what no optimiser updates
 
     @property
     def flags(self) -> list[str]:
         """The settings of the proof as a command line has them."""
-        return [
-            word
-            for name, value in self.proof.items()
-            for word in ("--" + name.rstrip("_").replace("_", "-"), str(value))
-        ]
+        return as_flags(self.proof)
 
     def weights(self, image_shape: ImageShape, config: Config, classes: int) -> Weights:
         """All weights by checkpoint key."""

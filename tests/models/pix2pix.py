@@ -151,4 +151,8 @@ MODEL = Model(
     losses=("discriminator_loss", "adversarial_loss", "reconstruction_loss", "generator_loss"),
     reference=Translation,
     size_multiple=32,
+    below_dropout=(
+        *("conv4", "norm4", "conv5", "norm5"),
+        *("deconv1", "norm6", "deconv2", "norm7"),
+    ),
 )
