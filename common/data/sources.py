@@ -61,8 +61,8 @@ def to_grey(images: np.ndarray) -> np.ndarray:
 
     In whole numbers, so that halves are rounded alike on all processors.
     """
-    weights = np.array([299, 587, 114], np.int64)
-    return ((images.astype(np.int64) @ weights + 500) // 1000).astype(np.uint8)
+    weights = np.array([299, 587, 114], np.int32)
+    return ((images.astype(np.int32) @ weights + 500) // 1000).astype(np.uint8)
 
 
 def draw_edges(grey: np.ndarray) -> np.ndarray:
