@@ -1,5 +1,7 @@
-# make demo   train DCGAN in PyTorch on drawn newts for under ten minutes
-# make test   lint and all tests, with all four frameworks
+# make demo       train DCGAN in PyTorch on drawn newts for under ten minutes
+# make test       lint and all tests, with all four frameworks
+# make quick      the tests that catch a fault in a script, within five minutes
+# make elsewhere  the tests of numbers as an older processor would run them
 #
 # Each makes .venv and installs what it needs, once; after a failure, run it again.
 # PYTHON names the interpreter: make test PYTHON=python3.12
@@ -8,7 +10,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO_STEPS ?= 1800
 
-.PHONY: demo test lint clean
+QUICK := tests/test_parity.py tests/test_dropout.py tests/test_twins.py
+NUMBERS := $(QUICK) tests/test_scripts.py tests/test_models.py tests/test_reference.py
+OLDER := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 TF_ENABLE_ONEDNN_OPTS=0 \
+	OPENBLAS_CORETYPE=Prescott OMP_NUM_THREADS=1
+FOUR := pytorch,tensorflow,keras,chainer
+
+.PHONY: demo test quick elsewhere lint clean
 .DEFAULT_GOAL := demo
 
 demo: .venv/.ready-pytorch
@@ -17,6 +25,12 @@ demo: .venv/.ready-pytorch
 
 test: lint
 	$(BIN)/python -m pytest
+
+quick: .venv/.ready-test
+	QUARTET_PORTS=$(FOUR) QUARTET_STEPS=3 $(BIN)/python -m pytest $(QUICK)
+
+elsewhere: .venv/.ready-test
+	$(OLDER) QUARTET_PORTS=$(FOUR) QUARTET_STEPS=10 $(BIN)/python -m pytest $(NUMBERS)
 
 lint: .venv/.ready-test
 	$(BIN)/ruff check

@@ -23,7 +23,7 @@ from common.bridges import tensorflow as bridge
 from common.pictures import Reconstructions
 from common.run import Run, Settings, launch
 
-from layers import Linear, xavier_uniform_
+import layers as nn
 from optimizers import Adam
 
 
@@ -57,7 +57,7 @@ class Encoder(tf.Module):
     def __init__(self, image_shape, latent_dim):
         super().__init__()
         height, width, channels = image_shape
-        self.dense = Linear(channels * height * width, latent_dim)
+        self.dense = nn.Linear(channels * height * width, latent_dim)
         for layer in self.submodules:
             initialize(layer)
 
@@ -73,7 +73,7 @@ class Decoder(tf.Module):
         super().__init__()
         height, width, channels = image_shape
         self.shape = (channels, height, width)
-        self.dense = Linear(latent_dim, channels * height * width)
+        self.dense = nn.Linear(latent_dim, channels * height * width)
         for layer in self.submodules:
             initialize(layer)
 
@@ -84,8 +84,8 @@ class Decoder(tf.Module):
 
 def initialize(layer):
     """Glorot's uniform initial weights, biases 0."""
-    if isinstance(layer, Linear):
-        xavier_uniform_(layer.weight)
+    if isinstance(layer, nn.Linear):
+        nn.xavier_uniform_(layer.weight)
 
 
 def reconstruction_loss(images, reconstructions):

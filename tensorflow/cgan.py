@@ -24,7 +24,7 @@ from common.bridges import tensorflow as bridge
 from common.pictures import ClassSamples
 from common.run import Run, Settings, launch
 
-from layers import BatchNorm2d, Conv2d, ConvTranspose2d, Linear, leaky_relu, normal_
+import layers as nn
 from optimizers import Adam
 
 
@@ -70,15 +70,15 @@ class Generator(tf.Module):
         upsample = {"kernel_size": 5, "stride": 2, "padding": 2, "output_padding": 1}
         norm = {"eps": 1e-5, "momentum": 0.1}  # the running average keeps 1 - 0.1
         self.classes = classes
-        self.dense = Linear(latent_dim + classes, 256 * self.base[1] * self.base[2])
-        self.norm1 = BatchNorm2d(256, **norm)
-        self.deconv1 = ConvTranspose2d(256, 512, **upsample, bias=False)
-        self.norm2 = BatchNorm2d(512, **norm)
-        self.deconv2 = ConvTranspose2d(512, 256, **upsample, bias=False)
-        self.norm3 = BatchNorm2d(256, **norm)
-        self.deconv3 = ConvTranspose2d(256, 128, **upsample, bias=False)
-        self.norm4 = BatchNorm2d(128, **norm)
-        self.deconv4 = ConvTranspose2d(128, channels, **upsample)
+        self.dense = nn.Linear(latent_dim + classes, 256 * self.base[1] * self.base[2])
+        self.norm1 = nn.BatchNorm2d(256, **norm)
+        self.deconv1 = nn.ConvTranspose2d(256, 512, **upsample, bias=False)
+        self.norm2 = nn.BatchNorm2d(512, **norm)
+        self.deconv2 = nn.ConvTranspose2d(512, 256, **upsample, bias=False)
+        self.norm3 = nn.BatchNorm2d(256, **norm)
+        self.deconv3 = nn.ConvTranspose2d(256, 128, **upsample, bias=False)
+        self.norm4 = nn.BatchNorm2d(128, **norm)
+        self.deconv4 = nn.ConvTranspose2d(128, channels, **upsample)
         for layer in self.submodules:
             initialize(layer)
 
@@ -103,14 +103,14 @@ class Discriminator(tf.Module):
         downsample = {"kernel_size": 5, "stride": 2, "padding": 2}
         norm = {"eps": 1e-5, "momentum": 0.1}
         self.classes = classes
-        self.conv1 = Conv2d(channels + classes, 32, **downsample)
-        self.conv2 = Conv2d(32, 64, **downsample, bias=False)
-        self.norm2 = BatchNorm2d(64, **norm)
-        self.conv3 = Conv2d(64, 128, **downsample, bias=False)
-        self.norm3 = BatchNorm2d(128, **norm)
-        self.conv4 = Conv2d(128, 256, **downsample, bias=False)
-        self.norm4 = BatchNorm2d(256, **norm)
-        self.dense = Linear(256 * (height // 16) * (width // 16), 1)
+        self.conv1 = nn.Conv2d(channels + classes, 32, **downsample)
+        self.conv2 = nn.Conv2d(32, 64, **downsample, bias=False)
+        self.norm2 = nn.BatchNorm2d(64, **norm)
+        self.conv3 = nn.Conv2d(64, 128, **downsample, bias=False)
+        self.norm3 = nn.BatchNorm2d(128, **norm)
+        self.conv4 = nn.Conv2d(128, 256, **downsample, bias=False)
+        self.norm4 = nn.BatchNorm2d(256, **norm)
+        self.dense = nn.Linear(256 * (height // 16) * (width // 16), 1)
         for layer in self.submodules:
             initialize(layer)
 
@@ -118,20 +118,20 @@ class Discriminator(tf.Module):
         planes = tf.one_hot(labels, self.classes, dtype=x.dtype)[:, tf.newaxis, tf.newaxis]
         planes = tf.ones_like(x[..., :1]) * planes  # (N, H, W, K)
         x = tf.concat([x, planes], 3)  # (N, H, W, C + K)
-        x = leaky_relu(self.conv1(x), 0.2)  # (N, 8h, 8w, 32)
-        x = leaky_relu(self.norm2(self.conv2(x), training), 0.2)  # (N, 4h, 4w, 64)
-        x = leaky_relu(self.norm3(self.conv3(x), training), 0.2)  # (N, 2h, 2w, 128)
-        x = leaky_relu(self.norm4(self.conv4(x), training), 0.2)  # (N, h, w, 256)
+        x = nn.leaky_relu(self.conv1(x), 0.2)  # (N, 8h, 8w, 32)
+        x = nn.leaky_relu(self.norm2(self.conv2(x), training), 0.2)  # (N, 4h, 4w, 64)
+        x = nn.leaky_relu(self.norm3(self.conv3(x), training), 0.2)  # (N, 2h, 2w, 128)
+        x = nn.leaky_relu(self.norm4(self.conv4(x), training), 0.2)  # (N, h, w, 256)
         x = tf.transpose(x, (0, 3, 1, 2))  # (N, 256, h, w): the order that others flatten in
         return self.dense(tf.reshape(x, (tf.shape(x)[0], -1)))  # (N, 1)
 
 
 def initialize(layer):
     """N(0, 0.02) as in the paper; scales of batch norm N(1, 0.02) as in DCGAN's code; biases 0."""
-    if isinstance(layer, Linear | Conv2d | ConvTranspose2d):
-        normal_(layer.weight, 0.0, 0.02)
-    elif isinstance(layer, BatchNorm2d):
-        normal_(layer.weight, 1.0, 0.02)
+    if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+        nn.normal_(layer.weight, 0.0, 0.02)
+    elif isinstance(layer, nn.BatchNorm2d):
+        nn.normal_(layer.weight, 1.0, 0.02)
 
 
 def discriminator_loss(real_logits, fake_logits):

@@ -22,7 +22,7 @@ from common.bridges import tensorflow as bridge
 from common.pictures import Reconstructions
 from common.run import Run, Settings, launch
 
-from layers import Conv2d, ConvTranspose2d, xavier_uniform_
+import layers as nn
 from optimizers import Adam
 
 
@@ -57,8 +57,8 @@ class Encoder(tf.Module):
     def __init__(self, image_shape):
         super().__init__()
         _, _, channels = image_shape
-        self.conv1 = Conv2d(channels, 32, kernel_size=3, stride=1, padding=1)
-        self.conv2 = Conv2d(32, 16, kernel_size=3, stride=1, padding=1)
+        self.conv1 = nn.Conv2d(channels, 32, kernel_size=3, stride=1, padding=1)
+        self.conv2 = nn.Conv2d(32, 16, kernel_size=3, stride=1, padding=1)
         for layer in self.submodules:
             initialize(layer)
 
@@ -75,8 +75,8 @@ class Decoder(tf.Module):
     def __init__(self, image_shape):
         super().__init__()
         _, _, channels = image_shape
-        self.deconv1 = ConvTranspose2d(16, 32, kernel_size=2, stride=2)
-        self.deconv2 = ConvTranspose2d(32, channels, kernel_size=2, stride=2)
+        self.deconv1 = nn.ConvTranspose2d(16, 32, kernel_size=2, stride=2)
+        self.deconv2 = nn.ConvTranspose2d(32, channels, kernel_size=2, stride=2)
         for layer in self.submodules:
             initialize(layer)
 
@@ -87,8 +87,8 @@ class Decoder(tf.Module):
 
 def initialize(layer):
     """Glorot's uniform initial weights, biases 0."""
-    if isinstance(layer, Conv2d | ConvTranspose2d):
-        xavier_uniform_(layer.weight)
+    if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+        nn.xavier_uniform_(layer.weight)
 
 
 def reconstruction_loss(images, reconstructions):

@@ -28,7 +28,7 @@ from common.bridges import tensorflow as bridge
 from common.pictures import Translations
 from common.run import Run, Settings, launch
 
-from layers import BatchNorm2d, Conv2d, ConvTranspose2d, Dropout, leaky_relu, normal_
+import layers as nn
 from optimizers import Adam
 
 L1_WEIGHT = 100  # of the reconstruction loss in the generator's
@@ -70,37 +70,37 @@ class Generator(tf.Module):
     def __init__(self, image_shape, dropout):
         super().__init__()
         channels = image_shape[-1]
-        self.dropout = Dropout(dropout)
+        self.dropout = nn.Dropout(dropout)
         by_two = {"kernel_size": 4, "stride": 2, "padding": 1}  # half the size, or double
         norm = {"eps": 1e-5, "momentum": 0.1}  # the running average keeps 1 - 0.1
-        self.conv1 = Conv2d(channels, 64, **by_two)
-        self.conv2 = Conv2d(64, 128, **by_two, bias=False)
-        self.norm2 = BatchNorm2d(128, **norm)
-        self.conv3 = Conv2d(128, 256, **by_two, bias=False)
-        self.norm3 = BatchNorm2d(256, **norm)
-        self.conv4 = Conv2d(256, 512, **by_two, bias=False)
-        self.norm4 = BatchNorm2d(512, **norm)
-        self.conv5 = Conv2d(512, 512, **by_two, bias=False)
-        self.norm5 = BatchNorm2d(512, **norm)
-        self.deconv1 = ConvTranspose2d(512, 512, **by_two, bias=False)
-        self.norm6 = BatchNorm2d(512, **norm)
+        self.conv1 = nn.Conv2d(channels, 64, **by_two)
+        self.conv2 = nn.Conv2d(64, 128, **by_two, bias=False)
+        self.norm2 = nn.BatchNorm2d(128, **norm)
+        self.conv3 = nn.Conv2d(128, 256, **by_two, bias=False)
+        self.norm3 = nn.BatchNorm2d(256, **norm)
+        self.conv4 = nn.Conv2d(256, 512, **by_two, bias=False)
+        self.norm4 = nn.BatchNorm2d(512, **norm)
+        self.conv5 = nn.Conv2d(512, 512, **by_two, bias=False)
+        self.norm5 = nn.BatchNorm2d(512, **norm)
+        self.deconv1 = nn.ConvTranspose2d(512, 512, **by_two, bias=False)
+        self.norm6 = nn.BatchNorm2d(512, **norm)
         # From here on the mirror layer's features are among the inputs.
-        self.deconv2 = ConvTranspose2d(512 + 512, 256, **by_two, bias=False)
-        self.norm7 = BatchNorm2d(256, **norm)
-        self.deconv3 = ConvTranspose2d(256 + 256, 128, **by_two, bias=False)
-        self.norm8 = BatchNorm2d(128, **norm)
-        self.deconv4 = ConvTranspose2d(128 + 128, 64, **by_two, bias=False)
-        self.norm9 = BatchNorm2d(64, **norm)
-        self.deconv5 = ConvTranspose2d(64 + 64, channels, **by_two)
+        self.deconv2 = nn.ConvTranspose2d(512 + 512, 256, **by_two, bias=False)
+        self.norm7 = nn.BatchNorm2d(256, **norm)
+        self.deconv3 = nn.ConvTranspose2d(256 + 256, 128, **by_two, bias=False)
+        self.norm8 = nn.BatchNorm2d(128, **norm)
+        self.deconv4 = nn.ConvTranspose2d(128 + 128, 64, **by_two, bias=False)
+        self.norm9 = nn.BatchNorm2d(64, **norm)
+        self.deconv5 = nn.ConvTranspose2d(64 + 64, channels, **by_two)
         for layer in self.submodules:
             initialize(layer)
 
     def __call__(self, sources, training):
         down1 = self.conv1(sources)  # (N, 16h, 16w, 64)
-        down2 = self.norm2(self.conv2(leaky_relu(down1, 0.2)), training)  # (N, 8h, 8w, 128)
-        down3 = self.norm3(self.conv3(leaky_relu(down2, 0.2)), training)  # (N, 4h, 4w, 256)
-        down4 = self.norm4(self.conv4(leaky_relu(down3, 0.2)), training)  # (N, 2h, 2w, 512)
-        down5 = self.norm5(self.conv5(leaky_relu(down4, 0.2)), training)  # (N, h, w, 512)
+        down2 = self.norm2(self.conv2(nn.leaky_relu(down1, 0.2)), training)  # (N, 8h, 8w, 128)
+        down3 = self.norm3(self.conv3(nn.leaky_relu(down2, 0.2)), training)  # (N, 4h, 4w, 256)
+        down4 = self.norm4(self.conv4(nn.leaky_relu(down3, 0.2)), training)  # (N, 2h, 2w, 512)
+        down5 = self.norm5(self.conv5(nn.leaky_relu(down4, 0.2)), training)  # (N, h, w, 512)
         x = self.dropout(self.norm6(self.deconv1(tf.nn.relu(down5)), training), training)
         x = tf.concat((x, down4), axis=-1)  # (N, 2h, 2w, 512 + 512)
         x = self.dropout(self.norm7(self.deconv2(tf.nn.relu(x)), training), training)
@@ -121,32 +121,32 @@ class Discriminator(tf.Module):
         by_two = {"kernel_size": 4, "stride": 2, "padding": 1}
         by_one = {"kernel_size": 4, "stride": 1, "padding": 1}  # a row and a column less
         norm = {"eps": 1e-5, "momentum": 0.1}
-        self.conv1 = Conv2d(2 * channels, 64, **by_two)
-        self.conv2 = Conv2d(64, 128, **by_two, bias=False)
-        self.norm2 = BatchNorm2d(128, **norm)
-        self.conv3 = Conv2d(128, 256, **by_two, bias=False)
-        self.norm3 = BatchNorm2d(256, **norm)
-        self.conv4 = Conv2d(256, 512, **by_one, bias=False)
-        self.norm4 = BatchNorm2d(512, **norm)
-        self.conv5 = Conv2d(512, 1, **by_one)
+        self.conv1 = nn.Conv2d(2 * channels, 64, **by_two)
+        self.conv2 = nn.Conv2d(64, 128, **by_two, bias=False)
+        self.norm2 = nn.BatchNorm2d(128, **norm)
+        self.conv3 = nn.Conv2d(128, 256, **by_two, bias=False)
+        self.norm3 = nn.BatchNorm2d(256, **norm)
+        self.conv4 = nn.Conv2d(256, 512, **by_one, bias=False)
+        self.norm4 = nn.BatchNorm2d(512, **norm)
+        self.conv5 = nn.Conv2d(512, 1, **by_one)
         for layer in self.submodules:
             initialize(layer)
 
     def __call__(self, sources, images, training):
         x = tf.concat((sources, images), axis=-1)  # (N, H, W, 2C)
-        x = leaky_relu(self.conv1(x), 0.2)  # (N, 16h, 16w, 64)
-        x = leaky_relu(self.norm2(self.conv2(x), training), 0.2)  # (N, 8h, 8w, 128)
-        x = leaky_relu(self.norm3(self.conv3(x), training), 0.2)  # (N, 4h, 4w, 256)
-        x = leaky_relu(self.norm4(self.conv4(x), training), 0.2)  # (N, 4h - 1, 4w - 1, 512)
+        x = nn.leaky_relu(self.conv1(x), 0.2)  # (N, 16h, 16w, 64)
+        x = nn.leaky_relu(self.norm2(self.conv2(x), training), 0.2)  # (N, 8h, 8w, 128)
+        x = nn.leaky_relu(self.norm3(self.conv3(x), training), 0.2)  # (N, 4h, 4w, 256)
+        x = nn.leaky_relu(self.norm4(self.conv4(x), training), 0.2)  # (N, 4h - 1, 4w - 1, 512)
         return self.conv5(x)  # (N, 4h - 2, 4w - 2, 1)
 
 
 def initialize(layer):
     """N(0, 0.02) as in the paper; scales of batch norm N(1, 0.02) as in DCGAN's code; biases 0."""
-    if isinstance(layer, Conv2d | ConvTranspose2d):
-        normal_(layer.weight, 0.0, 0.02)
-    elif isinstance(layer, BatchNorm2d):
-        normal_(layer.weight, 1.0, 0.02)
+    if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+        nn.normal_(layer.weight, 0.0, 0.02)
+    elif isinstance(layer, nn.BatchNorm2d):
+        nn.normal_(layer.weight, 1.0, 0.02)
 
 
 def discriminator_loss(real_logits, fake_logits):

@@ -22,7 +22,7 @@ from common.bridges import tensorflow as bridge
 from common.pictures import LatentSpace
 from common.run import Run, Settings, launch
 
-from layers import Linear, xavier_uniform_
+import layers as nn
 from optimizers import Adam
 
 
@@ -67,10 +67,10 @@ class Encoder(tf.Module):
     def __init__(self, image_shape, latent_dim):
         super().__init__()
         height, width, channels = image_shape
-        self.dense1 = Linear(channels * height * width, 256)
-        self.dense2 = Linear(256, 128)
-        self.mean = Linear(128, latent_dim)
-        self.logvar = Linear(128, latent_dim)
+        self.dense1 = nn.Linear(channels * height * width, 256)
+        self.dense2 = nn.Linear(256, 128)
+        self.mean = nn.Linear(128, latent_dim)
+        self.logvar = nn.Linear(128, latent_dim)
         for layer in self.submodules:
             initialize(layer)
 
@@ -88,9 +88,9 @@ class Decoder(tf.Module):
         super().__init__()
         height, width, channels = image_shape
         self.shape = (channels, height, width)
-        self.dense1 = Linear(latent_dim, 128)
-        self.dense2 = Linear(128, 256)
-        self.dense3 = Linear(256, channels * height * width)
+        self.dense1 = nn.Linear(latent_dim, 128)
+        self.dense2 = nn.Linear(128, 256)
+        self.dense3 = nn.Linear(256, channels * height * width)
         for layer in self.submodules:
             initialize(layer)
 
@@ -103,8 +103,8 @@ class Decoder(tf.Module):
 
 def initialize(layer):
     """Glorot's uniform initial weights, biases 0."""
-    if isinstance(layer, Linear):
-        xavier_uniform_(layer.weight)
+    if isinstance(layer, nn.Linear):
+        nn.xavier_uniform_(layer.weight)
 
 
 def autoencode(networks, images, noise):

@@ -69,8 +69,8 @@ def convolve_transposed(
     **named: Any,
 ) -> jax.Array:
     """As `lax.conv_transpose`: the same steps backwards, then cut (or filled up) at the edges."""
-    plain = named.pop("transpose_kernel", False) and not isinstance(padding, str)
-    if more or not plain or not _plain(x, **named):
+    plain = named.pop("transpose_kernel", False) and _plain(x, **named)
+    if more or not plain or isinstance(padding, str):
         return XLA_TRANSPOSE(x, kernel, strides, padding, *more, transpose_kernel=True, **named)
     sizes = kernel.shape[:2]  # of H W O I
     rows, columns = (

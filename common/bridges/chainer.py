@@ -30,8 +30,8 @@ NAMES: dict[type[chainer.Link], dict[str, str]] = {
 NOT_KEPT = {"N"}  # what batch norm counts and, with a fixed decay, nobody reads
 
 
-def prepare(seed: int, device: str, precision: str) -> chainer.backend.Device:
-    """Seed the initial weights and dropout, set the precision, and find the device.
+def prepare(seed: int, device: str, precision: str) -> Any:
+    """Seed the initial weights and dropout, set the precision, find the `chainer.backend.Device`.
 
     Args:
         seed: what `--seed` gives; Chainer draws from NumPy's global generator, or CuPy's.

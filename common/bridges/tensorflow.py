@@ -46,22 +46,46 @@ def prepare(seed: int, device: str, precision: str) -> None:
     _PRECISION["dtype"] = tf.as_dtype(precision)
 
 
-def _entries(module: tf.Module, prefix: str = "") -> Iterator[tuple[str, tf.Variable, Any]]:
-    """Each variable: its name in a checkpoint, itself, and how its axes become the checkpoint's."""
+Entry = tuple[tf.Variable, tuple[int, ...]]  # with the order of its axes in a checkpoint
+
+
+def _walk(module: tf.Module, prefix: str = "") -> Iterator[tuple[str, Entry]]:
+    """The variables that layers declare, by their names: `blocks.0.conv1.weight`."""
+    layouts = getattr(module, "LAYOUTS", {})
     for name, value in vars(module).items():
-        if isinstance(value, tf.Variable):
-            yield prefix + name, value, module.LAYOUTS[name]
+        if isinstance(value, tf.Variable) and name in layouts:
+            yield prefix + name, (value, layouts[name])
         elif isinstance(value, tf.Module):
-            yield from _entries(value, f"{prefix}{name}.")
+            yield from _walk(value, f"{prefix}{name}.")
         elif isinstance(value, list | tuple):
             for index, item in enumerate(value):
                 if isinstance(item, tf.Module):
-                    yield from _entries(item, f"{prefix}{name}.{index}.")
+                    yield from _walk(item, f"{prefix}{name}.{index}.")
+
+
+def _entries(network: tf.Module) -> dict[str, Entry]:
+    """All variables of a network, by their names in a checkpoint.
+
+    Raises:
+        TypeError: one of them is in no layer that declares its layout.
+    """
+    entries = dict(_walk(network))
+    found = {id(variable) for variable, _ in entries.values()}
+    for variable in network.variables:
+        if id(variable) not in found:
+            raise TypeError(
+                f"{type(network).__name__}: a variable of shape {tuple(variable.shape)} is in no "
+                "layer that declares its layout in LAYOUTS"
+            )
+    return entries
 
 
 def get_arrays(network: tf.Module) -> dict[str, np.ndarray]:
     """A network's parameters and running averages, as a checkpoint holds them."""
-    return {key: variable.numpy().transpose(layout) for key, variable, layout in _entries(network)}
+    return {
+        key: variable.numpy().transpose(layout)
+        for key, (variable, layout) in _entries(network).items()
+    }
 
 
 def set_arrays(network: tf.Module, arrays: dict[str, np.ndarray]) -> None:
@@ -70,7 +94,7 @@ def set_arrays(network: tf.Module, arrays: dict[str, np.ndarray]) -> None:
     Raises:
         KeyError: a name is missing or not known.
     """
-    entries = {key: (variable, layout) for key, variable, layout in _entries(network)}
+    entries = _entries(network)
     if set(entries) != set(arrays):
         raise KeyError(f"not in both: {sorted(set(entries) ^ set(arrays))}")
     for key, (variable, layout) in entries.items():
@@ -101,4 +125,4 @@ def get_chance(networks: dict[str, tf.Module]) -> dict[str, np.ndarray]:
 
 def set_chance(networks: dict[str, tf.Module], arrays: dict[str, np.ndarray]) -> None:
     """The inverse of `get_chance`."""
-    tf.random.get_global_generator().reset(arrays["state"])
+    tf.random.get_global_generator().state.assign(arrays["state"])
