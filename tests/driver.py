@@ -11,6 +11,7 @@ import io
 import json
 import os
 import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +19,24 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).res
 
 from tools.scripts import load_script  # noqa: E402
 
+SCRIPTS: dict[str, Any] = {}  # by model, loaded when first run
 
-def run(script: Any, name: str, arguments: list[str]) -> dict[str, object]:
-    sys.argv = [name, *arguments]
+
+def run(framework: str, model: str, arguments: list[str]) -> dict[str, object]:
+    """What a command line does; a traceback has the status 1, as in a process of its own."""
+    sys.argv = [f"{framework}/{model}.py", *arguments]
     out, err = io.StringIO(), io.StringIO()
     status: object = 0
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
-            script.launch(script.main)
+            if model not in SCRIPTS:
+                SCRIPTS[model] = load_script(framework, model)
+            SCRIPTS[model].launch(SCRIPTS[model].main)
         except SystemExit as stop:
             status = stop.code
+        except Exception:
+            status = 1
+            traceback.print_exc()
     return {"status": status, "stdout": out.getvalue(), "stderr": err.getvalue()}
 
 
@@ -37,12 +46,8 @@ def main() -> None:
         import jax_convolutions
 
         jax_convolutions.install()
-    scripts: dict[str, Any] = {}
-    results = []
-    for model, *arguments in json.loads(Path(commands).read_text()):
-        if model not in scripts:
-            scripts[model] = load_script(framework, model)
-        results.append(run(scripts[model], f"{framework}/{model}.py", arguments))
+    lines = json.loads(Path(commands).read_text())
+    results = [run(framework, model, arguments) for model, *arguments in lines]
     Path(answers).write_text(json.dumps(results))
 
 
