@@ -99,7 +99,8 @@ def test_nothing_learns_below_features_that_are_all_dropped(
         if ".running_" in name or not name.startswith("generator."):
             continue
         rests = name.split(".")[1] in MODELS[model].below_dropout
-        assert (np.abs(array - start[name]).max() == 0) == rests, name
+        moved = np.abs(array - start[name]).max() > 1e-20  # more than by the rate of `STILL`
+        assert moved != rests, name
 
 
 @each_port
