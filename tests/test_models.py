@@ -20,7 +20,7 @@ from ports import Answer, chosen_ports, run_commands, side_by_side
 
 PORTS = chosen_ports()
 FRAMEWORKS = [port for port in PORTS if "-" not in port]
-# On its other backends Keras saves and draws by the same script. What is theirs is dropout's chance.
+# On its other backends Keras saves and draws by the same script; dropout's chance is their own.
 DROPPING = [name for name, model in MODELS.items() if "dropout" in model.defaults]
 MODELS_OF = {port: list(MODELS) if port in FRAMEWORKS else DROPPING for port in PORTS}
 # Each draws from the next one's checkpoint; test_parity.py shows that all write the same.
