@@ -10,7 +10,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO_STEPS ?= 1800
 
-QUICK := tests/test_parity.py tests/test_dropout.py tests/test_twins.py
+QUICK := tests/test_parity.py tests/test_dropout.py tests/test_twins.py tests/test_source.py
 NUMBERS := $(QUICK) tests/test_scripts.py tests/test_models.py tests/test_reference.py
 OLDER := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 TF_ENABLE_ONEDNN_OPTS=0 \
 	OPENBLAS_CORETYPE=Prescott OMP_NUM_THREADS=1

@@ -8,15 +8,18 @@ class Adam(keras.optimizers.Adam):
     """Adam as in its paper (Kingma, Ba 2014, https://arxiv.org/abs/1412.6980, algorithm 1).
 
     Keras adds epsilon before the bias correction of the second moment; the paper and PyTorch add
-    it after. Scaled by the correction it comes to the same.
+    it after. On TensorFlow it also rounds the betas to float32, whatever the precision.
     """
 
     def update_step(self, gradient, variable, learning_rate):
         step = ops.cast(self.iterations + 1, variable.dtype)
-        epsilon = self.epsilon
-        self.epsilon = epsilon * ops.sqrt(1 - ops.power(self.beta_2, step))
-        super().update_step(gradient, variable, learning_rate)
-        self.epsilon = epsilon
+        index = self._get_variable_index(variable)
+        m, v = self._momentums[index], self._velocities[index]
+        self.assign(m, self.beta_1 * m + (1 - self.beta_1) * gradient)
+        self.assign(v, self.beta_2 * v + (1 - self.beta_2) * ops.square(gradient))
+        m_hat = m / (1 - ops.power(self.beta_1, step))
+        v_hat = v / (1 - ops.power(self.beta_2, step))
+        self.assign_sub(variable, learning_rate * m_hat / (ops.sqrt(v_hat) + self.epsilon))
 
 
 class RMSProp(keras.optimizers.RMSprop):

@@ -105,6 +105,19 @@ def test_nothing_learns_below_features_that_are_all_dropped(
 
 @each_port
 @each_model
+def test_what_is_left_is_scaled_up(answers: Answers, model: str, port: str) -> None:
+    """A convolution of it has on average the same output as without dropout."""
+    on, off = (
+        load_file(run_of(answers, port, model, title) / "checkpoint.safetensors")
+        for title in ("on", "off")
+    )
+    for name in MODELS[model].above_dropout:
+        key = f"generator.{name}.running_mean"
+        assert on[key] @ off[key] == pytest.approx(off[key] @ off[key], rel=0.1), name
+
+
+@each_port
+@each_model
 def test_a_share_of_all_is_refused(answers: Answers, model: str, port: str) -> None:
     answer = answers[port][f"{model} too much"]
     assert answer.status == 2

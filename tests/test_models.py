@@ -36,8 +36,9 @@ each_framework = pytest.mark.parametrize("port", FRAMEWORKS)
 
 
 def commands_of(name: str) -> dict[str, list[str]]:
-    """Small runs, with dropout where the model has it by default."""
-    settings = {key: value for key, value in MODELS[name].proof.items() if key != "dropout"}
+    """Small runs, with the dropout and the latent space that the model has by default."""
+    chosen = ("dropout", "latent_dim")
+    settings = {key: value for key, value in MODELS[name].proof.items() if key not in chosen}
     settings["image_size"] = max(MODELS[name].size_multiple, 8)
     small = [name, *as_flags(settings), "--log-every", "1", "--sample-every", "1"]
     return {

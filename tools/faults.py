@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from common.run import launch
 from tools.scripts import ROOT
 
 TABLE = ROOT / "tests" / "faults.toml"
-QUICK = ("tests/test_parity.py", "tests/test_dropout.py", "tests/test_twins.py")
+QUICK = [f"tests/test_{name}.py" for name in ("parity", "dropout", "twins", "source")]
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv", "runs", "__pycache__", ".*_cache", "gallery")
 
 
@@ -76,6 +77,34 @@ def read_faults() -> list[Fault]:
     return faults
 
 
+def run_quick(
+    models: Iterable[str], frameworks: Iterable[str], folder: Path, *options: str
+) -> list[str]:
+    """Run the quick tests in a copy of the suite, with options of pytest; the ids of failures.
+
+    Raises:
+        UserError: the tests did not run.
+    """
+    environment = {
+        **os.environ,
+        "QUARTET_STEPS": "3",
+        "QUARTET_PORTS": ",".join(frameworks),
+        "QUARTET_MODELS": ",".join(models),
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", *options, "-p", "no:cacheprovider", *QUICK],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    failed = re.findall(r"^FAILED (.*?)(?: - .*)?$", done.stdout, re.MULTILINE)
+    if done.returncode != bool(failed):
+        raise UserError(f"the tests did not run: {(done.stdout + done.stderr)[-1000:]}")
+    return failed
+
+
 def find_catch(fault: Fault, folder: Path) -> str | None:
     """The first quick test that fails on a copy with the fault.
 
@@ -83,25 +112,9 @@ def find_catch(fault: Fault, folder: Path) -> str | None:
         None if the fault is missed: for some model and framework that it is in, no test whose id
         names both fails.
     """
-    pairs = {(model, framework) for model in fault.models for framework in fault.frameworks}
-    environment = {
-        **os.environ,
-        "QUARTET_STEPS": "3",
-        "QUARTET_PORTS": ",".join(fault.frameworks),
-        "QUARTET_MODELS": ",".join(fault.models),
-    }
+    pairs = [(model, framework) for model in fault.models for framework in fault.frameworks]
     first = ["-x"] if len(pairs) == 1 else []
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", *first, "-p", "no:cacheprovider", *QUICK],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode not in (0, 1):
-        raise UserError(f"{fault.name}: the tests did not run: {done.stdout[-500:]}")
-    failed = re.findall(r"^FAILED (\S+\[.*?\])", done.stdout, re.MULTILINE)
+    failed = run_quick(fault.models, fault.frameworks, folder, *first)
     for model, framework in pairs:
         if not any({model, framework} <= set(re.findall(r"\w+", test)) for test in failed):
             return None
@@ -120,6 +133,11 @@ def main() -> None:
     ]
     if not faults:
         raise UserError(f"--only {options.only}: no fault of {TABLE.name} has that")
+    models = {model for fault in faults for model in fault.models}
+    frameworks = {framework for fault in faults for framework in fault.frameworks}
+    failed = run_quick(models, frameworks, ROOT)
+    if failed:
+        raise UserError(f"tests fail without a fault: {', '.join(failed)}")
     missed = 0
     for fault in tqdm(faults, unit="fault"):
         with tempfile.TemporaryDirectory(prefix="quartet-fault-") as scratch:

@@ -55,7 +55,7 @@ MODEL = Model(
         "latent_dim": 100,
         "class_": None,
     },
-    proof={"image_size": 32, "batch_size": 4},
+    proof={"image_size": 32, "batch_size": 4, "learning_rate": 1e-4, "latent_dim": 50},
     networks=networks,
     classes={"generator": "Generator", "discriminator": "Discriminator"},
     optimizers={"generator": ("generator",), "discriminator": ("discriminator",)},

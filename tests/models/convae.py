@@ -28,7 +28,7 @@ class ConvolutionalAutoencoder(Autoencoder):
 
 MODEL = Model(
     defaults={"dataset": "newts", "steps": 1000, "batch_size": 64, "learning_rate": 1e-3},
-    proof={"image_size": 16, "batch_size": 4},
+    proof={"image_size": 16, "batch_size": 4, "learning_rate": 5e-4},
     networks=networks,
     classes={"encoder": "Encoder", "decoder": "Decoder"},
     optimizers={"autoencoder": ("encoder", "decoder")},

@@ -19,6 +19,8 @@ ImageShape = tuple[int, int, int]  # height, width, channels
 
 # Weights: shapes in PyTorch's layouts, and where they start.
 
+SAMPLE = 100_000  # numbers of a weight whose distribution is looked at
+
 
 @dataclass(frozen=True)
 class Weight:
@@ -60,7 +62,7 @@ class Weight:
             return False
         if self.initial in ("zero", "one"):
             return bool((array == {"zero": 0, "one": 1}[self.initial]).all())
-        x = np.sort(array.ravel().astype(np.float64))
+        x = np.sort(array.ravel()[:: max(1, array.size // SAMPLE)].astype(np.float64))
         if self.initial == "glorot":
             expected = np.clip((x / self.limit + 1) / 2, 0, 1)
             if np.abs(x).max() > 1.001 * self.limit:
@@ -221,10 +223,10 @@ class Model:
 
     Attributes:
         defaults: the settings that the script's `Config` has to have.
-        proof: the settings of its proof, besides those that all models share. Where there is batch
-            norm, it needs more than four numbers per channel in most layers, and some room after
-            the last convolution: else rounding grows too fast, and the order of axes in flattening
-            does not show.
+        proof: the settings of its proof, besides those that all models share; not the defaults,
+            so that a flag that is ignored shows. Where there is batch norm, it needs more than
+            four numbers per channel in most layers, and some room after the last convolution:
+            else rounding grows too fast, and the order of axes in flattening does not show.
         networks: for an image's shape, settings and a number of classes: the weights by name, by
             network.
         classes: the networks' classes in the scripts, by network.
@@ -235,6 +237,8 @@ class Model:
         batches: what a step takes.
         may_rest: weights that a step may leave as they are.
         below_dropout: layers whose output all passes through dropout.
+        above_dropout: batch norms of convolutions whose input has passed through dropout.
+        prints: beginnings of lines that a proof ends with, besides the losses of the test split.
     """
 
     defaults: Config
@@ -248,6 +252,8 @@ class Model:
     batches: int = 1
     may_rest: Collection[str] = ()
     below_dropout: Collection[str] = ()
+    above_dropout: Collection[str] = ()
+    prints: Collection[str] = ()
 
     FIXED: ClassVar[str] = ".running_"  # in the names of what no optimiser updates
 
@@ -276,6 +282,7 @@ class Model:
         Biases, scales and running averages start away from 0 and 1, so that a forgotten one shows.
         Weights of deviation 0.02 start wider, at 0.05: then a step changes the networks less, and
         rounding grows less from step to step (DCGAN: to 4e-13 of a loss in 50 steps, not 1e-11).
+        Glorot's start wider too, so that autoencoders draw levels beyond black and white.
         """
         start = {}
         for name, weight in self.weights(image_shape, config, classes).items():
@@ -284,8 +291,8 @@ class Model:
                 array = random.uniform(0.5, 1.5, weight.shape)
             elif array.ndim == 1:
                 array += random.normal(0, 0.1, weight.shape)
-            elif weight.initial == "normal":
-                array *= 2.5
+            else:
+                array *= {"normal": 2.5, "glorot": 2.0}[weight.initial]
             start[name] = array
         return start
 

@@ -116,7 +116,7 @@ MODEL = Model(
         "learning_rate": 2e-4,
         "latent_dim": 100,
     },
-    proof={"image_size": 16, "batch_size": 4},
+    proof={"image_size": 16, "batch_size": 4, "learning_rate": 1e-4, "latent_dim": 50},
     networks=networks,
     classes={"generator": "Generator", "discriminator": "Discriminator"},
     optimizers={"generator": ("generator",), "discriminator": ("discriminator",)},

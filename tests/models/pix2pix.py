@@ -144,7 +144,13 @@ MODEL = Model(
         "input": None,
         "dropout": 0.5,
     },
-    proof={"task": "colorization", "image_size": 32, "batch_size": 4, "dropout": 0},
+    proof={
+        "task": "colorization",
+        "image_size": 32,
+        "batch_size": 4,
+        "learning_rate": 1e-4,
+        "dropout": 0,
+    },
     networks=networks,
     classes={"generator": "Generator", "discriminator": "Discriminator"},
     optimizers={"generator": ("generator",), "discriminator": ("discriminator",)},
@@ -155,4 +161,5 @@ MODEL = Model(
         *("conv4", "norm4", "conv5", "norm5"),
         *("deconv1", "norm6", "deconv2", "norm7"),
     ),
+    above_dropout=("norm7", "norm8"),
 )

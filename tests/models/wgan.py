@@ -88,7 +88,7 @@ MODEL = Model(
         "learning_rate": 5e-5,
         "latent_dim": 100,
     },
-    proof={"image_size": 32, "batch_size": 4},
+    proof={"image_size": 32, "batch_size": 4, "learning_rate": 2e-5, "latent_dim": 50},
     networks=networks,
     classes={"generator": "Generator", "critic": "Critic"},
     optimizers={"generator": ("generator",), "critic": ("critic",)},

@@ -1,0 +1,132 @@
+"""What each script says, read and not run: its settings, how `main` goes, what stays untrained."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import re
+from typing import Any
+
+import pytest
+
+from common.run import Settings
+from tools.scripts import ROOT
+
+from models import MODELS
+from ports import FRAMEWORKS
+
+SHARED = {field.name: field.default for field in dataclasses.fields(Settings)}
+PLACING = ("pytorch", "chainer")  # these place tensors by hand
+# How a script's `main` gets what `build` takes.
+GIVEN = {
+    "config": "config",
+    "image_shape": "run.image_shape",
+    "classes": "len(run.class_names)",
+    "device": "device",
+}
+MIDDLE = """
+    if config.generate:
+        run.generate(samples)
+        return
+    run.begin(samples"""
+# What ends a step, in the loop.
+END = """
+        if run.samples_due(step):
+            run.save_samples(step, samples)
+        if run.checkpoint_due(step):
+            run.save_checkpoint(step)"""
+# The fakes that a discriminator learns from; PyTorch would add to the discriminator's gradients in
+# the generator's step too.
+WITHOUT_GRADIENT = {
+    "pytorch": (
+        r"    with torch\.no_grad\(\):\n        fakes = generator\(",
+        r"\.requires_grad_\(False\)\n(.*\n)+?.*\.requires_grad_\(True\)\n",
+    ),
+    "tensorflow": (r"\n    fakes = generator\(.*\n    with tf\.GradientTape\(\)",),
+    "keras": (r"fakes = ops\.stop_gradient\(self\.generator\(",),
+    "chainer": (r"    with chainer\.no_backprop_mode\(\):\n        fakes = generator\(",),
+}
+
+each_framework = pytest.mark.parametrize("framework", FRAMEWORKS)
+each_model = pytest.mark.parametrize("model", MODELS)
+each_adversary = pytest.mark.parametrize(
+    "model", [name for name, model in MODELS.items() if "generator_loss" in model.losses]
+)
+
+
+def read(model: str, framework: str) -> str:
+    return (ROOT / framework / f"{model}.py").read_text(encoding="utf-8")
+
+
+def find(source: str, name: str) -> Any:
+    """A class or function of a script."""
+    return next(node for node in ast.parse(source).body if getattr(node, "name", None) == name)
+
+
+def read_settings(source: str) -> tuple[dict[str, Any], dict[str, list[Any]]]:
+    """What `Config` sets: the defaults, and what the values of a flag are limited by."""
+    defaults, limits = {}, {}
+    for line in find(source, "Config").body:
+        if isinstance(line, ast.Assign):
+            defaults[ast.unparse(line.targets[0])] = ast.literal_eval(line.value)
+        elif isinstance(line, ast.AnnAssign):
+            assert line.value is not None
+            assert isinstance(line.annotation, ast.Subscript)
+            assert isinstance(line.annotation.slice, ast.Tuple)
+            name = ast.unparse(line.target)
+            defaults[name] = ast.literal_eval(line.value)
+            limits[name] = [ast.literal_eval(limit) for limit in line.annotation.slice.elts[2:]]
+    return defaults, limits
+
+
+@each_framework
+@each_model
+def test_settings_are_those_described(model: str, framework: str) -> None:
+    defaults, limits = read_settings(read(model, framework))
+    described = MODELS[model]
+    for name, value in described.defaults.items():
+        assert (SHARED | defaults)[name] == value, name
+    assert defaults.get("size_multiple", 1) == described.size_multiple
+    weights = described.weights((32, 32, 3), described.defaults, 2)
+    normed = any(described.FIXED in name for name in weights)
+    assert limits["batch_size"] == [2 if normed else 1], "a batch norm needs two images"
+
+
+@each_framework
+@each_model
+def test_every_setting_of_its_own_is_used(model: str, framework: str) -> None:
+    source = read(model, framework)
+    defaults, _ = read_settings(source)
+    for name in (set(defaults) - set(SHARED) - {"size_multiple"}) | {"learning_rate"}:
+        assert f"config.{name}" in source, name
+
+
+@each_framework
+@each_model
+def test_main_goes_as_all_do(model: str, framework: str) -> None:
+    source = read(model, framework)
+    main = "\n".join(ast.unparse(line) for line in find(source, "main").body[1:])
+    main = "\n" + re.sub("^", "    ", main, flags=re.MULTILINE)
+    taken = ", ".join(GIVEN[a.arg] for a in find(source, "build").args.args)
+    place = "device = " if framework in PLACING else ""
+    trained = "trainers" if framework == "keras" else "optimizers"
+    beginning = f"""
+    run = Run(Config, __file__, __doc__)
+    config = run.config
+    {place}bridge.prepare(config.seed, config.device, config.precision)
+    networks, {trained} = build({taken})
+    run.connect(bridge, networks, {trained})
+"""
+    assert main.startswith(beginning)
+    assert MIDDLE in main
+    assert re.search(re.escape(END) + r"(\n    \S|$)", main)
+    noise = re.findall(r"def make_noise\(random, count\):\n *(.*)\n", main)
+    assert noise == ["return draw_noise(random, config, count)"] * ("make_noise" in main)
+
+
+@each_framework
+@each_adversary
+def test_a_discriminator_s_step_leaves_the_generator_alone(model: str, framework: str) -> None:
+    """It would not show in the numbers: the gradients are cleared before they are used."""
+    for pattern in WITHOUT_GRADIENT[framework]:
+        assert re.search(pattern, read(model, framework)), pattern
