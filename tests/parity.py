@@ -19,6 +19,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from common.data import Dataset, load
 from common.data.batches import Batches, stack
+from common.run import checkpoint
+from common.run.checkpoint import Checkpoint
 
 from models import MODELS
 from models.description import Arrays, Config, Model, Reference
@@ -63,6 +65,24 @@ def make_start(model: Model, config: Config, dataset: Dataset, seed: int = 0) ->
     """A checkpoint to start a proof from (see `Model.make_start`)."""
     random = np.random.default_rng(seed)
     return model.make_start(dataset.image_shape, config, len(dataset.class_names), random)
+
+
+def save_start(name: str, folder: Path) -> Path:
+    """Write `FOLDER/NAME.safetensors`, the checkpoint that a model's proof starts from."""
+    model = MODELS[name]
+    config = proof_config(model)
+    dataset = load_data(model, config)
+    about = {
+        "model": name,
+        "framework": "numpy",
+        "step": 0,
+        "image_shape": dataset.image_shape,
+        "class_names": dataset.class_names,
+        "config": config,
+    }
+    path = folder / f"{name}.safetensors"
+    checkpoint.save(path, Checkpoint(make_start(model, config, dataset), about))
+    return path
 
 
 def play_reference(

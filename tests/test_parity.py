@@ -24,13 +24,11 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load_file
 
-from common.run import checkpoint
-from common.run.checkpoint import Checkpoint
 from tools.scripts import ROOT
 
 from models import MODELS
 from models.description import Config, Model, as_flags
-from parity import load_data, make_start, proof_config
+from parity import load_data, save_start
 from ports import Answer, chosen_ports, environment, run_commands, side_by_side
 
 STEPS = int(os.environ.get("QUARTET_STEPS", "50"))
@@ -47,19 +45,8 @@ each_port = pytest.mark.parametrize("port", PORTS)
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the checkpoints lie that all start from."""
     folder = tmp_path_factory.mktemp("parity")
-    for name, model in MODELS.items():
-        config = proof_config(model)
-        dataset = load_data(model, config)
-        about = {
-            "model": name,
-            "framework": "numpy",
-            "step": 0,
-            "image_shape": dataset.image_shape,
-            "class_names": dataset.class_names,
-            "config": config,
-        }
-        arrays = make_start(model, config, dataset)
-        checkpoint.save(folder / f"{name}.safetensors", Checkpoint(arrays, about))
+    for name in MODELS:
+        save_start(name, folder)
     return folder
 
 
