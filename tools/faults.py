@@ -7,6 +7,7 @@ that people make, in one framework's script or in all four alike.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import re
 import shutil
@@ -15,7 +16,7 @@ import sys
 import tempfile
 import time
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,6 +78,15 @@ def read_faults() -> list[Fault]:
     return faults
 
 
+@contextlib.contextmanager
+def scratch_copy() -> Iterator[Path]:
+    """A copy of the suite; what its tests write lies beside it, and goes with it."""
+    with tempfile.TemporaryDirectory(prefix="quartet-fault-") as scratch:
+        folder = Path(scratch) / "quartet"
+        shutil.copytree(ROOT, folder, ignore=LEFT_OUT)
+        yield folder
+
+
 def run_quick(
     models: Iterable[str], frameworks: Iterable[str], folder: Path, *options: str
 ) -> list[str]:
@@ -85,6 +95,7 @@ def run_quick(
     Raises:
         UserError: the tests did not run.
     """
+    options += ("-q", "-p", "no:cacheprovider", "--basetemp", str(folder.with_name("written")))
     environment = {
         **os.environ,
         "QUARTET_STEPS": "3",
@@ -92,7 +103,7 @@ def run_quick(
         "QUARTET_MODELS": ",".join(models),
     }
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", *options, "-p", "no:cacheprovider", *QUICK],
+        [sys.executable, "-m", "pytest", *options, *QUICK],
         cwd=folder,
         env=environment,
         capture_output=True,
@@ -135,14 +146,13 @@ def main() -> None:
         raise UserError(f"--only {options.only}: no fault of {TABLE.name} has that")
     models = {model for fault in faults for model in fault.models}
     frameworks = {framework for fault in faults for framework in fault.frameworks}
-    failed = run_quick(models, frameworks, ROOT)
+    with scratch_copy() as folder:
+        failed = run_quick(models, frameworks, folder)
     if failed:
         raise UserError(f"tests fail without a fault: {', '.join(failed)}")
     missed = 0
     for fault in tqdm(faults, unit="fault"):
-        with tempfile.TemporaryDirectory(prefix="quartet-fault-") as scratch:
-            folder = Path(scratch) / "quartet"
-            shutil.copytree(ROOT, folder, ignore=LEFT_OUT)
+        with scratch_copy() as folder:
             fault.plant(folder)
             start = time.perf_counter()
             catch = find_catch(fault, folder)
