@@ -36,10 +36,11 @@ class Config(Settings):
     batch_size: Annotated[int, "images per step", 2] = 64
     learning_rate: Annotated[float, "step size of Adam", 0] = 2e-4
     latent_dim: Annotated[int, "numbers that an image is drawn from", 1] = 100
+    filters: Annotated[int, "channels of the first convolution; the others have multiples", 1] = 32
     class_: Annotated[str | None, "with --generate: the one class to draw"] = None
 
 
-# N batch, Z latent, K classes, C channels, H height, W width, h = H / 16, w = W / 16
+# N batch, Z latent, K classes, C channels, H height, W width, f filters, h = H / 16, w = W / 16
 
 
 def preprocess(images, device):
@@ -62,41 +63,47 @@ def draw_noise(random, config, *shape):
 class Generator(chainer.Chain):
     """Latent vector and class to image: (N, Z), (N,) -> (N, C, H, W) in [-1, 1]."""
 
-    def __init__(self, image_shape, latent_dim, classes):
+    def __init__(self, image_shape, latent_dim, classes, filters):
         super().__init__()
         height, width, channels = image_shape
-        self.base = (256, height // 16, width // 16)
+        self.base = (8 * filters, height // 16, width // 16)
         normal = chainer.initializers.Normal(0.02)
         upsample = {"ksize": 5, "stride": 2, "pad": 2, "initialW": normal}
         norm = {"eps": 1e-5, "decay": 0.9, "initial_gamma": around_one}
         self.classes = classes
         sizes = [(height // s, width // s) for s in (8, 4, 2, 1)]
         with self.init_scope():
-            size = 256 * self.base[1] * self.base[2]
+            size = 8 * filters * self.base[1] * self.base[2]
             self.dense = L.Linear(latent_dim + classes, size, initialW=normal)
-            self.norm1 = L.BatchNormalization(256, **norm)
-            self.deconv1 = L.Deconvolution2D(256, 512, **upsample, outsize=sizes[0], nobias=True)
-            self.norm2 = L.BatchNormalization(512, **norm)
-            self.deconv2 = L.Deconvolution2D(512, 256, **upsample, outsize=sizes[1], nobias=True)
-            self.norm3 = L.BatchNormalization(256, **norm)
-            self.deconv3 = L.Deconvolution2D(256, 128, **upsample, outsize=sizes[2], nobias=True)
-            self.norm4 = L.BatchNormalization(128, **norm)
-            self.deconv4 = L.Deconvolution2D(128, channels, **upsample, outsize=sizes[3])
+            self.norm1 = L.BatchNormalization(8 * filters, **norm)
+            self.deconv1 = L.Deconvolution2D(
+                8 * filters, 16 * filters, **upsample, outsize=sizes[0], nobias=True
+            )
+            self.norm2 = L.BatchNormalization(16 * filters, **norm)
+            self.deconv2 = L.Deconvolution2D(
+                16 * filters, 8 * filters, **upsample, outsize=sizes[1], nobias=True
+            )
+            self.norm3 = L.BatchNormalization(8 * filters, **norm)
+            self.deconv3 = L.Deconvolution2D(
+                8 * filters, 4 * filters, **upsample, outsize=sizes[2], nobias=True
+            )
+            self.norm4 = L.BatchNormalization(4 * filters, **norm)
+            self.deconv4 = L.Deconvolution2D(4 * filters, channels, **upsample, outsize=sizes[3])
 
     def forward(self, z, labels):
         z = F.concat([z, one_hot(labels, self.classes)], 1)  # (N, Z + K)
-        x = F.reshape(self.dense(z), (-1, *self.base))  # (N, 256, h, w)
+        x = F.reshape(self.dense(z), (-1, *self.base))  # (N, 8f, h, w)
         x = F.relu(self.norm1(x))
-        x = F.relu(self.norm2(self.deconv1(x)))  # (N, 512, 2h, 2w)
-        x = F.relu(self.norm3(self.deconv2(x)))  # (N, 256, 4h, 4w)
-        x = F.relu(self.norm4(self.deconv3(x)))  # (N, 128, 8h, 8w)
+        x = F.relu(self.norm2(self.deconv1(x)))  # (N, 16f, 2h, 2w)
+        x = F.relu(self.norm3(self.deconv2(x)))  # (N, 8f, 4h, 4w)
+        x = F.relu(self.norm4(self.deconv3(x)))  # (N, 4f, 8h, 8w)
         return F.tanh(self.deconv4(x))  # (N, C, H, W)
 
 
 class Discriminator(chainer.Chain):
     """Image and class to the logit of its being real: (N, C, H, W), (N,) -> (N, 1)."""
 
-    def __init__(self, image_shape, classes):
+    def __init__(self, image_shape, classes, filters):
         super().__init__()
         height, width, channels = image_shape
         normal = chainer.initializers.Normal(0.02)
@@ -105,23 +112,23 @@ class Discriminator(chainer.Chain):
         norm = {"eps": 1e-5, "decay": 0.9, "initial_gamma": around_one}
         self.classes = classes
         with self.init_scope():
-            self.conv1 = L.Convolution2D(channels + classes, 32, **downsample)
-            self.conv2 = L.Convolution2D(32, 64, **downsample, nobias=True)
-            self.norm2 = L.BatchNormalization(64, **norm)
-            self.conv3 = L.Convolution2D(64, 128, **downsample, nobias=True)
-            self.norm3 = L.BatchNormalization(128, **norm)
-            self.conv4 = L.Convolution2D(128, 256, **downsample, nobias=True)
-            self.norm4 = L.BatchNormalization(256, **norm)
-            self.dense = L.Linear(256 * (height // 16) * (width // 16), 1, initialW=normal)
+            self.conv1 = L.Convolution2D(channels + classes, filters, **downsample)
+            self.conv2 = L.Convolution2D(filters, 2 * filters, **downsample, nobias=True)
+            self.norm2 = L.BatchNormalization(2 * filters, **norm)
+            self.conv3 = L.Convolution2D(2 * filters, 4 * filters, **downsample, nobias=True)
+            self.norm3 = L.BatchNormalization(4 * filters, **norm)
+            self.conv4 = L.Convolution2D(4 * filters, 8 * filters, **downsample, nobias=True)
+            self.norm4 = L.BatchNormalization(8 * filters, **norm)
+            self.dense = L.Linear(8 * filters * (height // 16) * (width // 16), 1, initialW=normal)
 
     def forward(self, x, labels):
         planes = one_hot(labels, self.classes)[:, :, None, None]  # (N, K, 1, 1)
         planes = F.broadcast_to(planes, (*planes.shape[:2], *x.shape[2:]))
         x = F.concat([x, planes], 1)  # (N, C + K, H, W)
-        x = F.leaky_relu(self.conv1(x), 0.2)  # (N, 32, 8h, 8w)
-        x = F.leaky_relu(self.norm2(self.conv2(x)), 0.2)  # (N, 64, 4h, 4w)
-        x = F.leaky_relu(self.norm3(self.conv3(x)), 0.2)  # (N, 128, 2h, 2w)
-        x = F.leaky_relu(self.norm4(self.conv4(x)), 0.2)  # (N, 256, h, w)
+        x = F.leaky_relu(self.conv1(x), 0.2)  # (N, f, 8h, 8w)
+        x = F.leaky_relu(self.norm2(self.conv2(x)), 0.2)  # (N, 2f, 4h, 4w)
+        x = F.leaky_relu(self.norm3(self.conv3(x)), 0.2)  # (N, 4f, 2h, 2w)
+        x = F.leaky_relu(self.norm4(self.conv4(x)), 0.2)  # (N, 8f, h, w)
         return self.dense(x)  # (N, 1); L.Linear flattens
 
 
@@ -180,8 +187,8 @@ def sample(generator, noise, labels):
 def build(config, image_shape, classes, device):
     """Both networks and their optimisers."""
     networks = {
-        "generator": Generator(image_shape, config.latent_dim, classes),
-        "discriminator": Discriminator(image_shape, classes),
+        "generator": Generator(image_shape, config.latent_dim, classes, config.filters),
+        "discriminator": Discriminator(image_shape, classes, config.filters),
     }
     adam = {"alpha": config.learning_rate, "beta1": 0.5, "beta2": 0.999, "eps": 1e-8}
     optimizers = {}

@@ -41,6 +41,7 @@ class Config(Settings):
     steps: Annotated[int, "training steps; 0 writes the initial checkpoint and stops", 0] = 1000
     batch_size: Annotated[int, "images per step", 2] = 4
     learning_rate: Annotated[float, "step size of Adam", 0] = 2e-4
+    filters: Annotated[int, "channels of the first convolution; the others have multiples", 1] = 64
     dropout: Annotated[float, "share of features dropped, in two levels", 0, 1] = 0.5
     task: Annotated[
         str, "what the source is", ("segmentation", "colorization", "edges", "pairs")
@@ -48,7 +49,7 @@ class Config(Settings):
     input: Annotated[str | None, "picture or folder to translate with --generate"] = None
 
 
-# N batch, C channels, H height, W width, h = H / 32, w = W / 32
+# N batch, C channels, H height, W width, f filters, h = H / 32, w = W / 32
 
 
 def preprocess(images, device):
@@ -66,7 +67,7 @@ def postprocess(x):
 class Generator(chainer.Chain):
     """Source to image: (N, C, H, W) -> (N, C, H, W) in [-1, 1]."""
 
-    def __init__(self, image_shape, dropout):
+    def __init__(self, image_shape, dropout, filters):
         super().__init__()
         channels = image_shape[-1]
         self.dropout = dropout
@@ -74,45 +75,45 @@ class Generator(chainer.Chain):
         by_two = {"ksize": 4, "stride": 2, "pad": 1, "initialW": normal}  # half the size, or double
         norm = {"eps": 1e-5, "decay": 0.9, "initial_gamma": around_one}
         with self.init_scope():
-            self.conv1 = L.Convolution2D(channels, 64, **by_two)
-            self.conv2 = L.Convolution2D(64, 128, **by_two, nobias=True)
-            self.norm2 = L.BatchNormalization(128, **norm)
-            self.conv3 = L.Convolution2D(128, 256, **by_two, nobias=True)
-            self.norm3 = L.BatchNormalization(256, **norm)
-            self.conv4 = L.Convolution2D(256, 512, **by_two, nobias=True)
-            self.norm4 = L.BatchNormalization(512, **norm)
-            self.conv5 = L.Convolution2D(512, 512, **by_two, nobias=True)
-            self.norm5 = L.BatchNormalization(512, **norm)
-            self.deconv1 = L.Deconvolution2D(512, 512, **by_two, nobias=True)
-            self.norm6 = L.BatchNormalization(512, **norm)
+            self.conv1 = L.Convolution2D(channels, filters, **by_two)
+            self.conv2 = L.Convolution2D(filters, 2 * filters, **by_two, nobias=True)
+            self.norm2 = L.BatchNormalization(2 * filters, **norm)
+            self.conv3 = L.Convolution2D(2 * filters, 4 * filters, **by_two, nobias=True)
+            self.norm3 = L.BatchNormalization(4 * filters, **norm)
+            self.conv4 = L.Convolution2D(4 * filters, 8 * filters, **by_two, nobias=True)
+            self.norm4 = L.BatchNormalization(8 * filters, **norm)
+            self.conv5 = L.Convolution2D(8 * filters, 8 * filters, **by_two, nobias=True)
+            self.norm5 = L.BatchNormalization(8 * filters, **norm)
+            self.deconv1 = L.Deconvolution2D(8 * filters, 8 * filters, **by_two, nobias=True)
+            self.norm6 = L.BatchNormalization(8 * filters, **norm)
             # From here on the mirror layer's features are among the inputs.
-            self.deconv2 = L.Deconvolution2D(512 + 512, 256, **by_two, nobias=True)
-            self.norm7 = L.BatchNormalization(256, **norm)
-            self.deconv3 = L.Deconvolution2D(256 + 256, 128, **by_two, nobias=True)
-            self.norm8 = L.BatchNormalization(128, **norm)
-            self.deconv4 = L.Deconvolution2D(128 + 128, 64, **by_two, nobias=True)
-            self.norm9 = L.BatchNormalization(64, **norm)
-            self.deconv5 = L.Deconvolution2D(64 + 64, channels, **by_two)
+            self.deconv2 = L.Deconvolution2D(16 * filters, 4 * filters, **by_two, nobias=True)
+            self.norm7 = L.BatchNormalization(4 * filters, **norm)
+            self.deconv3 = L.Deconvolution2D(8 * filters, 2 * filters, **by_two, nobias=True)
+            self.norm8 = L.BatchNormalization(2 * filters, **norm)
+            self.deconv4 = L.Deconvolution2D(4 * filters, filters, **by_two, nobias=True)
+            self.norm9 = L.BatchNormalization(filters, **norm)
+            self.deconv5 = L.Deconvolution2D(2 * filters, channels, **by_two)
 
     def forward(self, sources):
-        down1 = self.conv1(sources)  # (N, 64, 16h, 16w)
-        down2 = self.norm2(self.conv2(F.leaky_relu(down1, 0.2)))  # (N, 128, 8h, 8w)
-        down3 = self.norm3(self.conv3(F.leaky_relu(down2, 0.2)))  # (N, 256, 4h, 4w)
-        down4 = self.norm4(self.conv4(F.leaky_relu(down3, 0.2)))  # (N, 512, 2h, 2w)
-        down5 = self.norm5(self.conv5(F.leaky_relu(down4, 0.2)))  # (N, 512, h, w)
+        down1 = self.conv1(sources)  # (N, f, 16h, 16w)
+        down2 = self.norm2(self.conv2(F.leaky_relu(down1, 0.2)))  # (N, 2f, 8h, 8w)
+        down3 = self.norm3(self.conv3(F.leaky_relu(down2, 0.2)))  # (N, 4f, 4h, 4w)
+        down4 = self.norm4(self.conv4(F.leaky_relu(down3, 0.2)))  # (N, 8f, 2h, 2w)
+        down5 = self.norm5(self.conv5(F.leaky_relu(down4, 0.2)))  # (N, 8f, h, w)
         x = F.dropout(self.norm6(self.deconv1(F.relu(down5))), self.dropout)
-        x = F.concat((x, down4), axis=1)  # (N, 512 + 512, 2h, 2w)
+        x = F.concat((x, down4), axis=1)  # (N, 8f + 8f, 2h, 2w)
         x = F.dropout(self.norm7(self.deconv2(F.relu(x))), self.dropout)
-        x = F.concat((x, down3), axis=1)  # (N, 256 + 256, 4h, 4w)
-        x = F.concat((self.norm8(self.deconv3(F.relu(x))), down2), axis=1)  # (N, 256, 8h, 8w)
-        x = F.concat((self.norm9(self.deconv4(F.relu(x))), down1), axis=1)  # (N, 128, 16h, 16w)
+        x = F.concat((x, down3), axis=1)  # (N, 4f + 4f, 4h, 4w)
+        x = F.concat((self.norm8(self.deconv3(F.relu(x))), down2), axis=1)  # (N, 2f + 2f, 8h, 8w)
+        x = F.concat((self.norm9(self.deconv4(F.relu(x))), down1), axis=1)  # (N, f + f, 16h, 16w)
         return F.tanh(self.deconv5(F.relu(x)))  # (N, C, H, W)
 
 
 class Discriminator(chainer.Chain):
     """Source and image to logits of their being a real pair, one per patch of 70 pixels a side."""
 
-    def __init__(self, image_shape):
+    def __init__(self, image_shape, filters):
         super().__init__()
         channels = image_shape[-1]
         normal = chainer.initializers.Normal(0.02)
@@ -120,21 +121,21 @@ class Discriminator(chainer.Chain):
         by_one = {"ksize": 4, "stride": 1, "pad": 1, "initialW": normal}  # a row and a column less
         norm = {"eps": 1e-5, "decay": 0.9, "initial_gamma": around_one}
         with self.init_scope():
-            self.conv1 = L.Convolution2D(2 * channels, 64, **by_two)
-            self.conv2 = L.Convolution2D(64, 128, **by_two, nobias=True)
-            self.norm2 = L.BatchNormalization(128, **norm)
-            self.conv3 = L.Convolution2D(128, 256, **by_two, nobias=True)
-            self.norm3 = L.BatchNormalization(256, **norm)
-            self.conv4 = L.Convolution2D(256, 512, **by_one, nobias=True)
-            self.norm4 = L.BatchNormalization(512, **norm)
-            self.conv5 = L.Convolution2D(512, 1, **by_one)
+            self.conv1 = L.Convolution2D(2 * channels, filters, **by_two)
+            self.conv2 = L.Convolution2D(filters, 2 * filters, **by_two, nobias=True)
+            self.norm2 = L.BatchNormalization(2 * filters, **norm)
+            self.conv3 = L.Convolution2D(2 * filters, 4 * filters, **by_two, nobias=True)
+            self.norm3 = L.BatchNormalization(4 * filters, **norm)
+            self.conv4 = L.Convolution2D(4 * filters, 8 * filters, **by_one, nobias=True)
+            self.norm4 = L.BatchNormalization(8 * filters, **norm)
+            self.conv5 = L.Convolution2D(8 * filters, 1, **by_one)
 
     def forward(self, sources, images):
         x = F.concat((sources, images), axis=1)  # (N, 2C, H, W)
-        x = F.leaky_relu(self.conv1(x), 0.2)  # (N, 64, 16h, 16w)
-        x = F.leaky_relu(self.norm2(self.conv2(x)), 0.2)  # (N, 128, 8h, 8w)
-        x = F.leaky_relu(self.norm3(self.conv3(x)), 0.2)  # (N, 256, 4h, 4w)
-        x = F.leaky_relu(self.norm4(self.conv4(x)), 0.2)  # (N, 512, 4h - 1, 4w - 1)
+        x = F.leaky_relu(self.conv1(x), 0.2)  # (N, f, 16h, 16w)
+        x = F.leaky_relu(self.norm2(self.conv2(x)), 0.2)  # (N, 2f, 8h, 8w)
+        x = F.leaky_relu(self.norm3(self.conv3(x)), 0.2)  # (N, 4f, 4h, 4w)
+        x = F.leaky_relu(self.norm4(self.conv4(x)), 0.2)  # (N, 8f, 4h - 1, 4w - 1)
         return self.conv5(x)  # (N, 1, 4h - 2, 4w - 2)
 
 
@@ -204,8 +205,8 @@ def translate(generator, sources):
 def build(config, image_shape, device):
     """Both networks and their optimisers."""
     networks = {
-        "generator": Generator(image_shape, config.dropout),
-        "discriminator": Discriminator(image_shape),
+        "generator": Generator(image_shape, config.dropout, config.filters),
+        "discriminator": Discriminator(image_shape, config.filters),
     }
     adam = {"alpha": config.learning_rate, "beta1": 0.5, "beta2": 0.999, "eps": 1e-8}
     optimizers = {}

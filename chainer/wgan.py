@@ -33,12 +33,13 @@ class Config(Settings):
     batch_size: Annotated[int, "images per step", 2] = 64
     learning_rate: Annotated[float, "step size of RMSProp", 0] = 5e-5
     latent_dim: Annotated[int, "numbers that an image is drawn from", 1] = 100
+    filters: Annotated[int, "channels of the first convolution; the others have multiples", 1] = 32
 
 
 CRITIC_UPDATES = 5  # per update of the generator
 CLIP = 0.01  # the critic's weights stay within [-CLIP, CLIP]: that bounds its slope
 
-# N batch, Z latent, C channels, H height, W width, h = H / 16, w = W / 16
+# N batch, Z latent, C channels, H height, W width, f filters, h = H / 16, w = W / 16
 
 
 def preprocess(images, device):
@@ -61,38 +62,46 @@ def draw_noise(random, config, *shape):
 class Generator(chainer.Chain):
     """Latent vector to image: (N, Z) -> (N, C, H, W) in [-1, 1]."""
 
-    def __init__(self, image_shape, latent_dim):
+    def __init__(self, image_shape, latent_dim, filters):
         super().__init__()
         height, width, channels = image_shape
-        self.base = (256, height // 16, width // 16)
+        self.base = (8 * filters, height // 16, width // 16)
         normal = chainer.initializers.Normal(0.02)
         upsample = {"ksize": 5, "stride": 2, "pad": 2, "initialW": normal}
         norm = {"eps": 1e-5, "decay": 0.9, "initial_gamma": around_one}
         sizes = [(height // s, width // s) for s in (8, 4, 2, 1)]
         with self.init_scope():
-            self.dense = L.Linear(latent_dim, 256 * self.base[1] * self.base[2], initialW=normal)
-            self.norm1 = L.BatchNormalization(256, **norm)
-            self.deconv1 = L.Deconvolution2D(256, 512, **upsample, outsize=sizes[0], nobias=True)
-            self.norm2 = L.BatchNormalization(512, **norm)
-            self.deconv2 = L.Deconvolution2D(512, 256, **upsample, outsize=sizes[1], nobias=True)
-            self.norm3 = L.BatchNormalization(256, **norm)
-            self.deconv3 = L.Deconvolution2D(256, 128, **upsample, outsize=sizes[2], nobias=True)
-            self.norm4 = L.BatchNormalization(128, **norm)
-            self.deconv4 = L.Deconvolution2D(128, channels, **upsample, outsize=sizes[3])
+            self.dense = L.Linear(
+                latent_dim, 8 * filters * self.base[1] * self.base[2], initialW=normal
+            )
+            self.norm1 = L.BatchNormalization(8 * filters, **norm)
+            self.deconv1 = L.Deconvolution2D(
+                8 * filters, 16 * filters, **upsample, outsize=sizes[0], nobias=True
+            )
+            self.norm2 = L.BatchNormalization(16 * filters, **norm)
+            self.deconv2 = L.Deconvolution2D(
+                16 * filters, 8 * filters, **upsample, outsize=sizes[1], nobias=True
+            )
+            self.norm3 = L.BatchNormalization(8 * filters, **norm)
+            self.deconv3 = L.Deconvolution2D(
+                8 * filters, 4 * filters, **upsample, outsize=sizes[2], nobias=True
+            )
+            self.norm4 = L.BatchNormalization(4 * filters, **norm)
+            self.deconv4 = L.Deconvolution2D(4 * filters, channels, **upsample, outsize=sizes[3])
 
     def forward(self, z):
-        x = F.reshape(self.dense(z), (-1, *self.base))  # (N, 256, h, w)
+        x = F.reshape(self.dense(z), (-1, *self.base))  # (N, 8f, h, w)
         x = F.relu(self.norm1(x))
-        x = F.relu(self.norm2(self.deconv1(x)))  # (N, 512, 2h, 2w)
-        x = F.relu(self.norm3(self.deconv2(x)))  # (N, 256, 4h, 4w)
-        x = F.relu(self.norm4(self.deconv3(x)))  # (N, 128, 8h, 8w)
+        x = F.relu(self.norm2(self.deconv1(x)))  # (N, 16f, 2h, 2w)
+        x = F.relu(self.norm3(self.deconv2(x)))  # (N, 8f, 4h, 4w)
+        x = F.relu(self.norm4(self.deconv3(x)))  # (N, 4f, 8h, 8w)
         return F.tanh(self.deconv4(x))  # (N, C, H, W)
 
 
 class Critic(chainer.Chain):
     """Image to its score, no probability: (N, C, H, W) -> (N, 1)."""
 
-    def __init__(self, image_shape):
+    def __init__(self, image_shape, filters):
         super().__init__()
         height, width, channels = image_shape
         normal = chainer.initializers.Normal(0.02)
@@ -100,20 +109,20 @@ class Critic(chainer.Chain):
         downsample = {"ksize": 5, "stride": 2, "pad": 2, "initialW": normal}
         norm = {"eps": 1e-5, "decay": 0.9, "initial_gamma": around_one}
         with self.init_scope():
-            self.conv1 = L.Convolution2D(channels, 32, **downsample)
-            self.conv2 = L.Convolution2D(32, 64, **downsample, nobias=True)
-            self.norm2 = L.BatchNormalization(64, **norm)
-            self.conv3 = L.Convolution2D(64, 128, **downsample, nobias=True)
-            self.norm3 = L.BatchNormalization(128, **norm)
-            self.conv4 = L.Convolution2D(128, 256, **downsample, nobias=True)
-            self.norm4 = L.BatchNormalization(256, **norm)
-            self.dense = L.Linear(256 * (height // 16) * (width // 16), 1, initialW=normal)
+            self.conv1 = L.Convolution2D(channels, filters, **downsample)
+            self.conv2 = L.Convolution2D(filters, 2 * filters, **downsample, nobias=True)
+            self.norm2 = L.BatchNormalization(2 * filters, **norm)
+            self.conv3 = L.Convolution2D(2 * filters, 4 * filters, **downsample, nobias=True)
+            self.norm3 = L.BatchNormalization(4 * filters, **norm)
+            self.conv4 = L.Convolution2D(4 * filters, 8 * filters, **downsample, nobias=True)
+            self.norm4 = L.BatchNormalization(8 * filters, **norm)
+            self.dense = L.Linear(8 * filters * (height // 16) * (width // 16), 1, initialW=normal)
 
     def forward(self, x):
-        x = F.leaky_relu(self.conv1(x), 0.2)  # (N, 32, 8h, 8w)
-        x = F.leaky_relu(self.norm2(self.conv2(x)), 0.2)  # (N, 64, 4h, 4w)
-        x = F.leaky_relu(self.norm3(self.conv3(x)), 0.2)  # (N, 128, 2h, 2w)
-        x = F.leaky_relu(self.norm4(self.conv4(x)), 0.2)  # (N, 256, h, w)
+        x = F.leaky_relu(self.conv1(x), 0.2)  # (N, f, 8h, 8w)
+        x = F.leaky_relu(self.norm2(self.conv2(x)), 0.2)  # (N, 2f, 4h, 4w)
+        x = F.leaky_relu(self.norm3(self.conv3(x)), 0.2)  # (N, 4f, 2h, 2w)
+        x = F.leaky_relu(self.norm4(self.conv4(x)), 0.2)  # (N, 8f, h, w)
         return self.dense(x)  # (N, 1); L.Linear flattens
 
 
@@ -175,8 +184,8 @@ def sample(generator, noise):
 def build(config, image_shape, device):
     """Both networks and their optimisers."""
     networks = {
-        "generator": Generator(image_shape, config.latent_dim),
-        "critic": Critic(image_shape),
+        "generator": Generator(image_shape, config.latent_dim, config.filters),
+        "critic": Critic(image_shape, config.filters),
     }
     rmsprop = {"lr": config.learning_rate, "alpha": 0.99, "eps": 1e-8}
     optimizers = {}

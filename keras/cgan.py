@@ -43,10 +43,11 @@ class Config(Settings):
     batch_size: Annotated[int, "images per step", 2] = 64
     learning_rate: Annotated[float, "step size of Adam", 0] = 2e-4
     latent_dim: Annotated[int, "numbers that an image is drawn from", 1] = 100
+    filters: Annotated[int, "channels of the first convolution; the others have multiples", 1] = 32
     class_: Annotated[str | None, "with --generate: the one class to draw"] = None
 
 
-# N batch, Z latent, K classes, C channels, H height, W width, h = H / 16, w = W / 16
+# N batch, Z latent, K classes, C channels, H height, W width, f filters, h = H / 16, w = W / 16
 
 
 def preprocess(images):
@@ -67,9 +68,9 @@ def draw_noise(random, config, *shape):
 class Generator(keras.Model):
     """Latent vector and class to image: (N, Z), (N,) -> (N, H, W, C) in [-1, 1]."""
 
-    def __init__(self, image_shape, latent_dim, classes):
+    def __init__(self, image_shape, latent_dim, classes, filters):
         height, width, channels = image_shape
-        base = (256, height // 16, width // 16)
+        base = (8 * filters, height // 16, width // 16)
         normal, norm = initial_settings()
         upsample = {"kernel_size": 5, "strides": 2, "padding": "valid", **normal}
         crop = ((2, 1), (2, 1))  # "valid" makes three rows and columns more than twice the size
@@ -77,17 +78,17 @@ class Generator(keras.Model):
         x = layers.Concatenate()(
             [z, ops.one_hot(label, classes, dtype=keras.config.floatx())]
         )  # (N, Z + K)
-        x = layers.Dense(256 * base[1] * base[2], **normal, name="dense")(x)
-        x = layers.Permute((2, 3, 1))(layers.Reshape(base)(x))  # (N, h, w, 256)
+        x = layers.Dense(8 * filters * base[1] * base[2], **normal, name="dense")(x)
+        x = layers.Permute((2, 3, 1))(layers.Reshape(base)(x))  # (N, h, w, 8f)
         x = layers.ReLU()(BatchNormalization(**norm, name="norm1")(x))
-        x = layers.Conv2DTranspose(512, **upsample, use_bias=False, name="deconv1")(x)
-        x = layers.Cropping2D(crop)(x)  # (N, 2h, 2w, 512)
+        x = layers.Conv2DTranspose(16 * filters, **upsample, use_bias=False, name="deconv1")(x)
+        x = layers.Cropping2D(crop)(x)  # (N, 2h, 2w, 16f)
         x = layers.ReLU()(BatchNormalization(**norm, name="norm2")(x))
-        x = layers.Conv2DTranspose(256, **upsample, use_bias=False, name="deconv2")(x)
-        x = layers.Cropping2D(crop)(x)  # (N, 4h, 4w, 256)
+        x = layers.Conv2DTranspose(8 * filters, **upsample, use_bias=False, name="deconv2")(x)
+        x = layers.Cropping2D(crop)(x)  # (N, 4h, 4w, 8f)
         x = layers.ReLU()(BatchNormalization(**norm, name="norm3")(x))
-        x = layers.Conv2DTranspose(128, **upsample, use_bias=False, name="deconv3")(x)
-        x = layers.Cropping2D(crop)(x)  # (N, 8h, 8w, 128)
+        x = layers.Conv2DTranspose(4 * filters, **upsample, use_bias=False, name="deconv3")(x)
+        x = layers.Cropping2D(crop)(x)  # (N, 8h, 8w, 4f)
         x = layers.ReLU()(BatchNormalization(**norm, name="norm4")(x))
         x = layers.Conv2DTranspose(channels, **upsample, name="deconv4")(x)
         x = layers.Cropping2D(crop)(x)  # (N, H, W, C)
@@ -97,7 +98,7 @@ class Generator(keras.Model):
 class Discriminator(keras.Model):
     """Image and class to the logit of its being real: (N, H, W, C), (N,) -> (N, 1)."""
 
-    def __init__(self, image_shape, classes):
+    def __init__(self, image_shape, classes, filters):
         normal, norm = initial_settings()
         downsample = {"kernel_size": 5, "strides": 2, "padding": "valid", **normal}
         pad = ((2, 1), (2, 1))  # as padding by 2; "same" would pad by 1 before and 2 after
@@ -109,18 +110,18 @@ class Discriminator(keras.Model):
         planes = layers.Reshape((height, width, classes))(planes)  # (N, H, W, K)
         x = layers.Concatenate()([image, planes])  # (N, H, W, C + K)
         x = layers.ZeroPadding2D(pad)(x)
-        x = layers.Conv2D(32, **downsample, name="conv1")(x)  # (N, 8h, 8w, 32)
+        x = layers.Conv2D(filters, **downsample, name="conv1")(x)  # (N, 8h, 8w, f)
         x = layers.ZeroPadding2D(pad)(LeakyReLU(negative_slope=0.2)(x))
-        x = layers.Conv2D(64, **downsample, use_bias=False, name="conv2")(x)  # (N, 4h, 4w, 64)
-        x = BatchNormalization(**norm, name="norm2")(x)
+        x = layers.Conv2D(2 * filters, **downsample, use_bias=False, name="conv2")(x)
+        x = BatchNormalization(**norm, name="norm2")(x)  # (N, 4h, 4w, 2f)
         x = layers.ZeroPadding2D(pad)(LeakyReLU(negative_slope=0.2)(x))
-        x = layers.Conv2D(128, **downsample, use_bias=False, name="conv3")(x)  # (N, 2h, 2w, 128)
-        x = BatchNormalization(**norm, name="norm3")(x)
+        x = layers.Conv2D(4 * filters, **downsample, use_bias=False, name="conv3")(x)
+        x = BatchNormalization(**norm, name="norm3")(x)  # (N, 2h, 2w, 4f)
         x = layers.ZeroPadding2D(pad)(LeakyReLU(negative_slope=0.2)(x))
-        x = layers.Conv2D(256, **downsample, use_bias=False, name="conv4")(x)  # (N, h, w, 256)
-        x = BatchNormalization(**norm, name="norm4")(x)
+        x = layers.Conv2D(8 * filters, **downsample, use_bias=False, name="conv4")(x)
+        x = BatchNormalization(**norm, name="norm4")(x)  # (N, h, w, 8f)
         x = LeakyReLU(negative_slope=0.2)(x)
-        # (N, 256, h, w): the order that others flatten in
+        # (N, 8f, h, w): the order that others flatten in
         x = layers.Flatten()(layers.Permute((3, 1, 2))(x))
         super().__init__([image, label], layers.Dense(1, **normal, name="dense")(x))  # (N, 1)
 
@@ -189,8 +190,8 @@ def sample(generator, noise, labels):
 def build(config, image_shape, classes):
     """Both networks and their optimisers."""
     networks = {
-        "generator": Generator(image_shape, config.latent_dim, classes),
-        "discriminator": Discriminator(image_shape, classes),
+        "generator": Generator(image_shape, config.latent_dim, classes, config.filters),
+        "discriminator": Discriminator(image_shape, classes, config.filters),
     }
     trainers = {
         "generator": GeneratorTrainer(networks, trained=["generator"]),

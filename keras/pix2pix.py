@@ -48,6 +48,7 @@ class Config(Settings):
     steps: Annotated[int, "training steps; 0 writes the initial checkpoint and stops", 0] = 1000
     batch_size: Annotated[int, "images per step", 2] = 4
     learning_rate: Annotated[float, "step size of Adam", 0] = 2e-4
+    filters: Annotated[int, "channels of the first convolution; the others have multiples", 1] = 64
     dropout: Annotated[float, "share of features dropped, in two levels", 0, 1] = 0.5
     task: Annotated[
         str, "what the source is", ("segmentation", "colorization", "edges", "pairs")
@@ -55,7 +56,7 @@ class Config(Settings):
     input: Annotated[str | None, "picture or folder to translate with --generate"] = None
 
 
-# N batch, C channels, H height, W width, h = H / 32, w = W / 32
+# N batch, C channels, H height, W width, f filters, h = H / 32, w = W / 32
 
 
 def preprocess(images):
@@ -71,39 +72,39 @@ def postprocess(x):
 class Generator(keras.Model):
     """Source to image: (N, H, W, C) -> (N, H, W, C) in [-1, 1]."""
 
-    def __init__(self, image_shape, dropout):
+    def __init__(self, image_shape, dropout, filters):
         channels = image_shape[-1]
         normal, norm = initial_settings()
         # With a kernel of 4 and a stride of 2, "same" pads (and crops) by 1 on every side.
         by_two = {"kernel_size": 4, "strides": 2, "padding": "same", **normal}
         source = keras.Input(image_shape)
-        down1 = layers.Conv2D(64, **by_two, name="conv1")(source)  # (N, 16h, 16w, 64)
+        down1 = layers.Conv2D(filters, **by_two, name="conv1")(source)  # (N, 16h, 16w, f)
         x = LeakyReLU(negative_slope=0.2)(down1)
-        x = layers.Conv2D(128, **by_two, use_bias=False, name="conv2")(x)
-        down2 = BatchNormalization(**norm, name="norm2")(x)  # (N, 8h, 8w, 128)
+        x = layers.Conv2D(2 * filters, **by_two, use_bias=False, name="conv2")(x)
+        down2 = BatchNormalization(**norm, name="norm2")(x)  # (N, 8h, 8w, 2f)
         x = LeakyReLU(negative_slope=0.2)(down2)
-        x = layers.Conv2D(256, **by_two, use_bias=False, name="conv3")(x)
-        down3 = BatchNormalization(**norm, name="norm3")(x)  # (N, 4h, 4w, 256)
+        x = layers.Conv2D(4 * filters, **by_two, use_bias=False, name="conv3")(x)
+        down3 = BatchNormalization(**norm, name="norm3")(x)  # (N, 4h, 4w, 4f)
         x = LeakyReLU(negative_slope=0.2)(down3)
-        x = layers.Conv2D(512, **by_two, use_bias=False, name="conv4")(x)
-        down4 = BatchNormalization(**norm, name="norm4")(x)  # (N, 2h, 2w, 512)
+        x = layers.Conv2D(8 * filters, **by_two, use_bias=False, name="conv4")(x)
+        down4 = BatchNormalization(**norm, name="norm4")(x)  # (N, 2h, 2w, 8f)
         x = LeakyReLU(negative_slope=0.2)(down4)
-        x = layers.Conv2D(512, **by_two, use_bias=False, name="conv5")(x)
-        x = BatchNormalization(**norm, name="norm5")(x)  # (N, h, w, 512)
+        x = layers.Conv2D(8 * filters, **by_two, use_bias=False, name="conv5")(x)
+        x = BatchNormalization(**norm, name="norm5")(x)  # (N, h, w, 8f)
         x = layers.ReLU()(x)
-        x = layers.Conv2DTranspose(512, **by_two, use_bias=False, name="deconv1")(x)
+        x = layers.Conv2DTranspose(8 * filters, **by_two, use_bias=False, name="deconv1")(x)
         x = layers.Dropout(dropout)(BatchNormalization(**norm, name="norm6")(x))
         # From here on the mirror layer's features are among the inputs.
-        x = layers.ReLU()(layers.Concatenate()([x, down4]))  # (N, 2h, 2w, 512 + 512)
-        x = layers.Conv2DTranspose(256, **by_two, use_bias=False, name="deconv2")(x)
+        x = layers.ReLU()(layers.Concatenate()([x, down4]))  # (N, 2h, 2w, 8f + 8f)
+        x = layers.Conv2DTranspose(4 * filters, **by_two, use_bias=False, name="deconv2")(x)
         x = layers.Dropout(dropout)(BatchNormalization(**norm, name="norm7")(x))
-        x = layers.ReLU()(layers.Concatenate()([x, down3]))  # (N, 4h, 4w, 256 + 256)
-        x = layers.Conv2DTranspose(128, **by_two, use_bias=False, name="deconv3")(x)
+        x = layers.ReLU()(layers.Concatenate()([x, down3]))  # (N, 4h, 4w, 4f + 4f)
+        x = layers.Conv2DTranspose(2 * filters, **by_two, use_bias=False, name="deconv3")(x)
         x = BatchNormalization(**norm, name="norm8")(x)
-        x = layers.ReLU()(layers.Concatenate()([x, down2]))  # (N, 8h, 8w, 128 + 128)
-        x = layers.Conv2DTranspose(64, **by_two, use_bias=False, name="deconv4")(x)
+        x = layers.ReLU()(layers.Concatenate()([x, down2]))  # (N, 8h, 8w, 2f + 2f)
+        x = layers.Conv2DTranspose(filters, **by_two, use_bias=False, name="deconv4")(x)
         x = BatchNormalization(**norm, name="norm9")(x)
-        x = layers.ReLU()(layers.Concatenate()([x, down1]))  # (N, 16h, 16w, 64 + 64)
+        x = layers.ReLU()(layers.Concatenate()([x, down1]))  # (N, 16h, 16w, f + f)
         x = layers.Conv2DTranspose(channels, **by_two, name="deconv5")(x)  # (N, H, W, C)
         super().__init__(source, layers.Activation("tanh")(x))
 
@@ -111,7 +112,7 @@ class Generator(keras.Model):
 class Discriminator(keras.Model):
     """Source and image to logits of their being a real pair, one per patch of 70 pixels a side."""
 
-    def __init__(self, image_shape):
+    def __init__(self, image_shape, filters):
         normal, norm = initial_settings()
         by_two = {"kernel_size": 4, "strides": 2, "padding": "same", **normal}
         # At a stride of 1, "same" would pad by 1 before and 2 after: padded by 1 on every side
@@ -119,15 +120,15 @@ class Discriminator(keras.Model):
         by_one = {"kernel_size": 4, "strides": 1, "padding": "valid", **normal}
         source, image = keras.Input(image_shape), keras.Input(image_shape)
         x = layers.Concatenate()([source, image])  # (N, H, W, 2C)
-        x = layers.Conv2D(64, **by_two, name="conv1")(x)  # (N, 16h, 16w, 64)
+        x = layers.Conv2D(filters, **by_two, name="conv1")(x)  # (N, 16h, 16w, f)
         x = LeakyReLU(negative_slope=0.2)(x)
-        x = layers.Conv2D(128, **by_two, use_bias=False, name="conv2")(x)  # (N, 8h, 8w, 128)
+        x = layers.Conv2D(2 * filters, **by_two, use_bias=False, name="conv2")(x)  # (N, 8h, 8w, 2f)
         x = LeakyReLU(negative_slope=0.2)(BatchNormalization(**norm, name="norm2")(x))
-        x = layers.Conv2D(256, **by_two, use_bias=False, name="conv3")(x)  # (N, 4h, 4w, 256)
+        x = layers.Conv2D(4 * filters, **by_two, use_bias=False, name="conv3")(x)  # (N, 4h, 4w, 4f)
         x = LeakyReLU(negative_slope=0.2)(BatchNormalization(**norm, name="norm3")(x))
         x = layers.ZeroPadding2D(1)(x)
-        x = layers.Conv2D(512, **by_one, use_bias=False, name="conv4")(x)
-        x = BatchNormalization(**norm, name="norm4")(x)  # (N, 4h - 1, 4w - 1, 512)
+        x = layers.Conv2D(8 * filters, **by_one, use_bias=False, name="conv4")(x)
+        x = BatchNormalization(**norm, name="norm4")(x)  # (N, 4h - 1, 4w - 1, 8f)
         x = LeakyReLU(negative_slope=0.2)(x)
         x = layers.ZeroPadding2D(1)(x)
         x = layers.Conv2D(1, **by_one, name="conv5")(x)  # (N, 4h - 2, 4w - 2, 1)
@@ -215,8 +216,8 @@ def translate(generator, sources):
 def build(config, image_shape):
     """Both networks and their optimisers."""
     networks = {
-        "generator": Generator(image_shape, config.dropout),
-        "discriminator": Discriminator(image_shape),
+        "generator": Generator(image_shape, config.dropout, config.filters),
+        "discriminator": Discriminator(image_shape, config.filters),
     }
     trainers = {
         "generator": GeneratorTrainer(networks, trained=["generator"]),

@@ -42,12 +42,13 @@ class Config(Settings):
     batch_size: Annotated[int, "images per step", 2] = 64
     learning_rate: Annotated[float, "step size of RMSProp", 0] = 5e-5
     latent_dim: Annotated[int, "numbers that an image is drawn from", 1] = 100
+    filters: Annotated[int, "channels of the first convolution; the others have multiples", 1] = 32
 
 
 CRITIC_UPDATES = 5  # per update of the generator
 CLIP = 0.01  # the critic's weights stay within [-CLIP, CLIP]: that bounds its slope
 
-# N batch, Z latent, C channels, H height, W width, h = H / 16, w = W / 16
+# N batch, Z latent, C channels, H height, W width, f filters, h = H / 16, w = W / 16
 
 
 def preprocess(images):
@@ -68,24 +69,24 @@ def draw_noise(random, config, *shape):
 class Generator(keras.Model):
     """Latent vector to image: (N, Z) -> (N, H, W, C) in [-1, 1]."""
 
-    def __init__(self, image_shape, latent_dim):
+    def __init__(self, image_shape, latent_dim, filters):
         height, width, channels = image_shape
-        base = (256, height // 16, width // 16)
+        base = (8 * filters, height // 16, width // 16)
         normal, norm = initial_settings()
         upsample = {"kernel_size": 5, "strides": 2, "padding": "valid", **normal}
         crop = ((2, 1), (2, 1))  # "valid" makes three rows and columns more than twice the size
         z = keras.Input((latent_dim,))
-        x = layers.Dense(256 * base[1] * base[2], **normal, name="dense")(z)
-        x = layers.Permute((2, 3, 1))(layers.Reshape(base)(x))  # (N, h, w, 256)
+        x = layers.Dense(8 * filters * base[1] * base[2], **normal, name="dense")(z)
+        x = layers.Permute((2, 3, 1))(layers.Reshape(base)(x))  # (N, h, w, 8f)
         x = layers.ReLU()(BatchNormalization(**norm, name="norm1")(x))
-        x = layers.Conv2DTranspose(512, **upsample, use_bias=False, name="deconv1")(x)
-        x = layers.Cropping2D(crop)(x)  # (N, 2h, 2w, 512)
+        x = layers.Conv2DTranspose(16 * filters, **upsample, use_bias=False, name="deconv1")(x)
+        x = layers.Cropping2D(crop)(x)  # (N, 2h, 2w, 16f)
         x = layers.ReLU()(BatchNormalization(**norm, name="norm2")(x))
-        x = layers.Conv2DTranspose(256, **upsample, use_bias=False, name="deconv2")(x)
-        x = layers.Cropping2D(crop)(x)  # (N, 4h, 4w, 256)
+        x = layers.Conv2DTranspose(8 * filters, **upsample, use_bias=False, name="deconv2")(x)
+        x = layers.Cropping2D(crop)(x)  # (N, 4h, 4w, 8f)
         x = layers.ReLU()(BatchNormalization(**norm, name="norm3")(x))
-        x = layers.Conv2DTranspose(128, **upsample, use_bias=False, name="deconv3")(x)
-        x = layers.Cropping2D(crop)(x)  # (N, 8h, 8w, 128)
+        x = layers.Conv2DTranspose(4 * filters, **upsample, use_bias=False, name="deconv3")(x)
+        x = layers.Cropping2D(crop)(x)  # (N, 8h, 8w, 4f)
         x = layers.ReLU()(BatchNormalization(**norm, name="norm4")(x))
         x = layers.Conv2DTranspose(channels, **upsample, name="deconv4")(x)
         x = layers.Cropping2D(crop)(x)  # (N, H, W, C)
@@ -95,7 +96,7 @@ class Generator(keras.Model):
 class Critic(keras.Model):
     """Image to its score, no probability: (N, H, W, C) -> (N, 1)."""
 
-    def __init__(self, image_shape):
+    def __init__(self, image_shape, filters):
         normal, norm = initial_settings()
         # Every weight is clipped after each update; running averages are no weights.
         clip = Clip(CLIP)
@@ -105,18 +106,18 @@ class Critic(keras.Model):
         pad = ((2, 1), (2, 1))  # as padding by 2; "same" would pad by 1 before and 2 after
         image = keras.Input(image_shape)
         x = layers.ZeroPadding2D(pad)(image)
-        x = layers.Conv2D(32, **downsample, name="conv1")(x)  # (N, 8h, 8w, 32)
+        x = layers.Conv2D(filters, **downsample, name="conv1")(x)  # (N, 8h, 8w, f)
         x = layers.ZeroPadding2D(pad)(LeakyReLU(negative_slope=0.2)(x))
-        x = layers.Conv2D(64, **downsample, use_bias=False, name="conv2")(x)  # (N, 4h, 4w, 64)
-        x = BatchNormalization(**norm, name="norm2")(x)
+        x = layers.Conv2D(2 * filters, **downsample, use_bias=False, name="conv2")(x)
+        x = BatchNormalization(**norm, name="norm2")(x)  # (N, 4h, 4w, 2f)
         x = layers.ZeroPadding2D(pad)(LeakyReLU(negative_slope=0.2)(x))
-        x = layers.Conv2D(128, **downsample, use_bias=False, name="conv3")(x)  # (N, 2h, 2w, 128)
-        x = BatchNormalization(**norm, name="norm3")(x)
+        x = layers.Conv2D(4 * filters, **downsample, use_bias=False, name="conv3")(x)
+        x = BatchNormalization(**norm, name="norm3")(x)  # (N, 2h, 2w, 4f)
         x = layers.ZeroPadding2D(pad)(LeakyReLU(negative_slope=0.2)(x))
-        x = layers.Conv2D(256, **downsample, use_bias=False, name="conv4")(x)  # (N, h, w, 256)
-        x = BatchNormalization(**norm, name="norm4")(x)
+        x = layers.Conv2D(8 * filters, **downsample, use_bias=False, name="conv4")(x)
+        x = BatchNormalization(**norm, name="norm4")(x)  # (N, h, w, 8f)
         x = LeakyReLU(negative_slope=0.2)(x)
-        # (N, 256, h, w): the order that others flatten in
+        # (N, 8f, h, w): the order that others flatten in
         x = layers.Flatten()(layers.Permute((3, 1, 2))(x))
         super().__init__(image, layers.Dense(1, **normal, name="dense")(x))  # (N, 1)
 
@@ -191,8 +192,8 @@ def sample(generator, noise):
 def build(config, image_shape):
     """Both networks and their optimisers."""
     networks = {
-        "generator": Generator(image_shape, config.latent_dim),
-        "critic": Critic(image_shape),
+        "generator": Generator(image_shape, config.latent_dim, config.filters),
+        "critic": Critic(image_shape, config.filters),
     }
     trainers = {
         "generator": GeneratorTrainer(networks, trained=["generator"]),

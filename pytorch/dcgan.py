@@ -34,9 +34,10 @@ class Config(Settings):
     batch_size: Annotated[int, "images per step", 2] = 64
     learning_rate: Annotated[float, "step size of Adam", 0] = 2e-4
     latent_dim: Annotated[int, "numbers that an image is drawn from", 1] = 100
+    filters: Annotated[int, "channels of the first convolution; the others have multiples", 1] = 32
 
 
-# N batch, Z latent, C channels, H height, W width, h = H / 16, w = W / 16
+# N batch, Z latent, C channels, H height, W width, f filters, h = H / 16, w = W / 16
 
 
 def preprocess(images, device):
@@ -59,56 +60,56 @@ def draw_noise(random, config, *shape):
 class Generator(nn.Module):
     """Latent vector to image: (N, Z) -> (N, C, H, W) in [-1, 1]."""
 
-    def __init__(self, image_shape, latent_dim):
+    def __init__(self, image_shape, latent_dim, filters):
         super().__init__()
         height, width, channels = image_shape
-        self.base = (256, height // 16, width // 16)
+        self.base = (8 * filters, height // 16, width // 16)
         upsample = {"kernel_size": 5, "stride": 2, "padding": 2, "output_padding": 1}
         norm = {"eps": 1e-5, "momentum": 0.1}  # the running average keeps 1 - 0.1
-        self.dense = nn.Linear(latent_dim, 256 * self.base[1] * self.base[2])
-        self.norm1 = nn.BatchNorm2d(256, **norm)
-        self.deconv1 = nn.ConvTranspose2d(256, 512, **upsample, bias=False)
-        self.norm2 = nn.BatchNorm2d(512, **norm)
-        self.deconv2 = nn.ConvTranspose2d(512, 256, **upsample, bias=False)
-        self.norm3 = nn.BatchNorm2d(256, **norm)
-        self.deconv3 = nn.ConvTranspose2d(256, 128, **upsample, bias=False)
-        self.norm4 = nn.BatchNorm2d(128, **norm)
-        self.deconv4 = nn.ConvTranspose2d(128, channels, **upsample)
+        self.dense = nn.Linear(latent_dim, 8 * filters * self.base[1] * self.base[2])
+        self.norm1 = nn.BatchNorm2d(8 * filters, **norm)
+        self.deconv1 = nn.ConvTranspose2d(8 * filters, 16 * filters, **upsample, bias=False)
+        self.norm2 = nn.BatchNorm2d(16 * filters, **norm)
+        self.deconv2 = nn.ConvTranspose2d(16 * filters, 8 * filters, **upsample, bias=False)
+        self.norm3 = nn.BatchNorm2d(8 * filters, **norm)
+        self.deconv3 = nn.ConvTranspose2d(8 * filters, 4 * filters, **upsample, bias=False)
+        self.norm4 = nn.BatchNorm2d(4 * filters, **norm)
+        self.deconv4 = nn.ConvTranspose2d(4 * filters, channels, **upsample)
         self.apply(initialize)
 
     def forward(self, z):
-        x = self.dense(z).view(-1, *self.base)  # (N, 256, h, w)
+        x = self.dense(z).view(-1, *self.base)  # (N, 8f, h, w)
         x = F.relu(self.norm1(x))
-        x = F.relu(self.norm2(self.deconv1(x)))  # (N, 512, 2h, 2w)
-        x = F.relu(self.norm3(self.deconv2(x)))  # (N, 256, 4h, 4w)
-        x = F.relu(self.norm4(self.deconv3(x)))  # (N, 128, 8h, 8w)
+        x = F.relu(self.norm2(self.deconv1(x)))  # (N, 16f, 2h, 2w)
+        x = F.relu(self.norm3(self.deconv2(x)))  # (N, 8f, 4h, 4w)
+        x = F.relu(self.norm4(self.deconv3(x)))  # (N, 4f, 8h, 8w)
         return torch.tanh(self.deconv4(x))  # (N, C, H, W)
 
 
 class Discriminator(nn.Module):
     """Image to the logit of its being real: (N, C, H, W) -> (N, 1)."""
 
-    def __init__(self, image_shape):
+    def __init__(self, image_shape, filters):
         super().__init__()
         height, width, channels = image_shape
         # The same zeros on both sides, where "SAME" of TensorFlow and Keras has (1, 2).
         downsample = {"kernel_size": 5, "stride": 2, "padding": 2}
         norm = {"eps": 1e-5, "momentum": 0.1}
-        self.conv1 = nn.Conv2d(channels, 32, **downsample)
-        self.conv2 = nn.Conv2d(32, 64, **downsample, bias=False)
-        self.norm2 = nn.BatchNorm2d(64, **norm)
-        self.conv3 = nn.Conv2d(64, 128, **downsample, bias=False)
-        self.norm3 = nn.BatchNorm2d(128, **norm)
-        self.conv4 = nn.Conv2d(128, 256, **downsample, bias=False)
-        self.norm4 = nn.BatchNorm2d(256, **norm)
-        self.dense = nn.Linear(256 * (height // 16) * (width // 16), 1)
+        self.conv1 = nn.Conv2d(channels, filters, **downsample)
+        self.conv2 = nn.Conv2d(filters, 2 * filters, **downsample, bias=False)
+        self.norm2 = nn.BatchNorm2d(2 * filters, **norm)
+        self.conv3 = nn.Conv2d(2 * filters, 4 * filters, **downsample, bias=False)
+        self.norm3 = nn.BatchNorm2d(4 * filters, **norm)
+        self.conv4 = nn.Conv2d(4 * filters, 8 * filters, **downsample, bias=False)
+        self.norm4 = nn.BatchNorm2d(8 * filters, **norm)
+        self.dense = nn.Linear(8 * filters * (height // 16) * (width // 16), 1)
         self.apply(initialize)
 
     def forward(self, x):
-        x = F.leaky_relu(self.conv1(x), 0.2)  # (N, 32, 8h, 8w)
-        x = F.leaky_relu(self.norm2(self.conv2(x)), 0.2)  # (N, 64, 4h, 4w)
-        x = F.leaky_relu(self.norm3(self.conv3(x)), 0.2)  # (N, 128, 2h, 2w)
-        x = F.leaky_relu(self.norm4(self.conv4(x)), 0.2)  # (N, 256, h, w)
+        x = F.leaky_relu(self.conv1(x), 0.2)  # (N, f, 8h, 8w)
+        x = F.leaky_relu(self.norm2(self.conv2(x)), 0.2)  # (N, 2f, 4h, 4w)
+        x = F.leaky_relu(self.norm3(self.conv3(x)), 0.2)  # (N, 4f, 2h, 2w)
+        x = F.leaky_relu(self.norm4(self.conv4(x)), 0.2)  # (N, 8f, h, w)
         return self.dense(x.flatten(1))  # (N, 1)
 
 
@@ -166,8 +167,8 @@ def sample(generator, noise):
 def build(config, image_shape, device):
     """Both networks and their optimisers."""
     networks = {
-        "generator": Generator(image_shape, config.latent_dim).to(device),
-        "discriminator": Discriminator(image_shape).to(device),
+        "generator": Generator(image_shape, config.latent_dim, config.filters).to(device),
+        "discriminator": Discriminator(image_shape, config.filters).to(device),
     }
     adam = {"lr": config.learning_rate, "betas": (0.5, 0.999), "eps": 1e-8}
     optimizers = {

@@ -38,10 +38,11 @@ class Config(Settings):
     batch_size: Annotated[int, "images per step", 2] = 64
     learning_rate: Annotated[float, "step size of Adam", 0] = 2e-4
     latent_dim: Annotated[int, "numbers that an image is drawn from", 1] = 100
+    filters: Annotated[int, "channels of the first convolution; the others have multiples", 1] = 32
     class_: Annotated[str | None, "with --generate: the one class to draw"] = None
 
 
-# N batch, Z latent, K classes, C channels, H height, W width, h = H / 16, w = W / 16
+# N batch, Z latent, K classes, C channels, H height, W width, f filters, h = H / 16, w = W / 16
 
 
 def preprocess(images):
@@ -63,54 +64,54 @@ def draw_noise(random, config, *shape):
 class Generator(tf.Module):
     """Latent vector and class to image: (N, Z), (N,) -> (N, H, W, C) in [-1, 1]."""
 
-    def __init__(self, image_shape, latent_dim, classes):
+    def __init__(self, image_shape, latent_dim, classes, filters):
         super().__init__()
         height, width, channels = image_shape
-        self.base = (256, height // 16, width // 16)
+        self.base = (8 * filters, height // 16, width // 16)
         upsample = {"kernel_size": 5, "stride": 2, "padding": 2, "output_padding": 1}
         norm = {"eps": 1e-5, "momentum": 0.1}  # the running average keeps 1 - 0.1
         self.classes = classes
-        self.dense = nn.Linear(latent_dim + classes, 256 * self.base[1] * self.base[2])
-        self.norm1 = nn.BatchNorm2d(256, **norm)
-        self.deconv1 = nn.ConvTranspose2d(256, 512, **upsample, bias=False)
-        self.norm2 = nn.BatchNorm2d(512, **norm)
-        self.deconv2 = nn.ConvTranspose2d(512, 256, **upsample, bias=False)
-        self.norm3 = nn.BatchNorm2d(256, **norm)
-        self.deconv3 = nn.ConvTranspose2d(256, 128, **upsample, bias=False)
-        self.norm4 = nn.BatchNorm2d(128, **norm)
-        self.deconv4 = nn.ConvTranspose2d(128, channels, **upsample)
+        self.dense = nn.Linear(latent_dim + classes, 8 * filters * self.base[1] * self.base[2])
+        self.norm1 = nn.BatchNorm2d(8 * filters, **norm)
+        self.deconv1 = nn.ConvTranspose2d(8 * filters, 16 * filters, **upsample, bias=False)
+        self.norm2 = nn.BatchNorm2d(16 * filters, **norm)
+        self.deconv2 = nn.ConvTranspose2d(16 * filters, 8 * filters, **upsample, bias=False)
+        self.norm3 = nn.BatchNorm2d(8 * filters, **norm)
+        self.deconv3 = nn.ConvTranspose2d(8 * filters, 4 * filters, **upsample, bias=False)
+        self.norm4 = nn.BatchNorm2d(4 * filters, **norm)
+        self.deconv4 = nn.ConvTranspose2d(4 * filters, channels, **upsample)
         for layer in self.submodules:
             initialize(layer)
 
     def __call__(self, z, labels, training):
         z = tf.concat([z, tf.one_hot(labels, self.classes, dtype=z.dtype)], 1)  # (N, Z + K)
-        x = tf.reshape(self.dense(z), (-1, *self.base))  # (N, 256, h, w)
-        x = tf.transpose(x, (0, 2, 3, 1))  # (N, h, w, 256)
+        x = tf.reshape(self.dense(z), (-1, *self.base))  # (N, 8f, h, w)
+        x = tf.transpose(x, (0, 2, 3, 1))  # (N, h, w, 8f)
         x = tf.nn.relu(self.norm1(x, training))
-        x = tf.nn.relu(self.norm2(self.deconv1(x), training))  # (N, 2h, 2w, 512)
-        x = tf.nn.relu(self.norm3(self.deconv2(x), training))  # (N, 4h, 4w, 256)
-        x = tf.nn.relu(self.norm4(self.deconv3(x), training))  # (N, 8h, 8w, 128)
+        x = tf.nn.relu(self.norm2(self.deconv1(x), training))  # (N, 2h, 2w, 16f)
+        x = tf.nn.relu(self.norm3(self.deconv2(x), training))  # (N, 4h, 4w, 8f)
+        x = tf.nn.relu(self.norm4(self.deconv3(x), training))  # (N, 8h, 8w, 4f)
         return tf.tanh(self.deconv4(x))  # (N, H, W, C)
 
 
 class Discriminator(tf.Module):
     """Image and class to the logit of its being real: (N, H, W, C), (N,) -> (N, 1)."""
 
-    def __init__(self, image_shape, classes):
+    def __init__(self, image_shape, classes, filters):
         super().__init__()
         height, width, channels = image_shape
         # The same zeros on both sides, where "SAME" of TensorFlow and Keras has (1, 2).
         downsample = {"kernel_size": 5, "stride": 2, "padding": 2}
         norm = {"eps": 1e-5, "momentum": 0.1}
         self.classes = classes
-        self.conv1 = nn.Conv2d(channels + classes, 32, **downsample)
-        self.conv2 = nn.Conv2d(32, 64, **downsample, bias=False)
-        self.norm2 = nn.BatchNorm2d(64, **norm)
-        self.conv3 = nn.Conv2d(64, 128, **downsample, bias=False)
-        self.norm3 = nn.BatchNorm2d(128, **norm)
-        self.conv4 = nn.Conv2d(128, 256, **downsample, bias=False)
-        self.norm4 = nn.BatchNorm2d(256, **norm)
-        self.dense = nn.Linear(256 * (height // 16) * (width // 16), 1)
+        self.conv1 = nn.Conv2d(channels + classes, filters, **downsample)
+        self.conv2 = nn.Conv2d(filters, 2 * filters, **downsample, bias=False)
+        self.norm2 = nn.BatchNorm2d(2 * filters, **norm)
+        self.conv3 = nn.Conv2d(2 * filters, 4 * filters, **downsample, bias=False)
+        self.norm3 = nn.BatchNorm2d(4 * filters, **norm)
+        self.conv4 = nn.Conv2d(4 * filters, 8 * filters, **downsample, bias=False)
+        self.norm4 = nn.BatchNorm2d(8 * filters, **norm)
+        self.dense = nn.Linear(8 * filters * (height // 16) * (width // 16), 1)
         for layer in self.submodules:
             initialize(layer)
 
@@ -118,11 +119,11 @@ class Discriminator(tf.Module):
         planes = tf.one_hot(labels, self.classes, dtype=x.dtype)[:, tf.newaxis, tf.newaxis]
         planes = tf.ones_like(x[..., :1]) * planes  # (N, H, W, K)
         x = tf.concat([x, planes], 3)  # (N, H, W, C + K)
-        x = nn.leaky_relu(self.conv1(x), 0.2)  # (N, 8h, 8w, 32)
-        x = nn.leaky_relu(self.norm2(self.conv2(x), training), 0.2)  # (N, 4h, 4w, 64)
-        x = nn.leaky_relu(self.norm3(self.conv3(x), training), 0.2)  # (N, 2h, 2w, 128)
-        x = nn.leaky_relu(self.norm4(self.conv4(x), training), 0.2)  # (N, h, w, 256)
-        x = tf.transpose(x, (0, 3, 1, 2))  # (N, 256, h, w): the order that others flatten in
+        x = nn.leaky_relu(self.conv1(x), 0.2)  # (N, 8h, 8w, f)
+        x = nn.leaky_relu(self.norm2(self.conv2(x), training), 0.2)  # (N, 4h, 4w, 2f)
+        x = nn.leaky_relu(self.norm3(self.conv3(x), training), 0.2)  # (N, 2h, 2w, 4f)
+        x = nn.leaky_relu(self.norm4(self.conv4(x), training), 0.2)  # (N, h, w, 8f)
+        x = tf.transpose(x, (0, 3, 1, 2))  # (N, 8f, h, w): the order that others flatten in
         return self.dense(tf.reshape(x, (tf.shape(x)[0], -1)))  # (N, 1)
 
 
@@ -177,8 +178,8 @@ def sample(generator, noise, labels):
 def build(config, image_shape, classes):
     """Both networks and their optimisers."""
     networks = {
-        "generator": Generator(image_shape, config.latent_dim, classes),
-        "discriminator": Discriminator(image_shape, classes),
+        "generator": Generator(image_shape, config.latent_dim, classes, config.filters),
+        "discriminator": Discriminator(image_shape, classes, config.filters),
     }
     adam = {"lr": config.learning_rate, "betas": (0.5, 0.999), "eps": 1e-8}
     optimizers = {

@@ -43,6 +43,7 @@ class Config(Settings):
     steps: Annotated[int, "training steps; 0 writes the initial checkpoint and stops", 0] = 1000
     batch_size: Annotated[int, "images per step", 2] = 4
     learning_rate: Annotated[float, "step size of Adam", 0] = 2e-4
+    filters: Annotated[int, "channels of the first convolution; the others have multiples", 1] = 64
     dropout: Annotated[float, "share of features dropped, in two levels", 0, 1] = 0.5
     task: Annotated[
         str, "what the source is", ("segmentation", "colorization", "edges", "pairs")
@@ -50,7 +51,7 @@ class Config(Settings):
     input: Annotated[str | None, "picture or folder to translate with --generate"] = None
 
 
-# N batch, C channels, H height, W width, h = H / 32, w = W / 32
+# N batch, C channels, H height, W width, f filters, h = H / 32, w = W / 32
 
 
 def preprocess(images):
@@ -67,77 +68,77 @@ def postprocess(x):
 class Generator(tf.Module):
     """Source to image: (N, H, W, C) -> (N, H, W, C) in [-1, 1]."""
 
-    def __init__(self, image_shape, dropout):
+    def __init__(self, image_shape, dropout, filters):
         super().__init__()
         channels = image_shape[-1]
         self.dropout = nn.Dropout(dropout)
         by_two = {"kernel_size": 4, "stride": 2, "padding": 1}  # half the size, or double
         norm = {"eps": 1e-5, "momentum": 0.1}  # the running average keeps 1 - 0.1
-        self.conv1 = nn.Conv2d(channels, 64, **by_two)
-        self.conv2 = nn.Conv2d(64, 128, **by_two, bias=False)
-        self.norm2 = nn.BatchNorm2d(128, **norm)
-        self.conv3 = nn.Conv2d(128, 256, **by_two, bias=False)
-        self.norm3 = nn.BatchNorm2d(256, **norm)
-        self.conv4 = nn.Conv2d(256, 512, **by_two, bias=False)
-        self.norm4 = nn.BatchNorm2d(512, **norm)
-        self.conv5 = nn.Conv2d(512, 512, **by_two, bias=False)
-        self.norm5 = nn.BatchNorm2d(512, **norm)
-        self.deconv1 = nn.ConvTranspose2d(512, 512, **by_two, bias=False)
-        self.norm6 = nn.BatchNorm2d(512, **norm)
+        self.conv1 = nn.Conv2d(channels, filters, **by_two)
+        self.conv2 = nn.Conv2d(filters, 2 * filters, **by_two, bias=False)
+        self.norm2 = nn.BatchNorm2d(2 * filters, **norm)
+        self.conv3 = nn.Conv2d(2 * filters, 4 * filters, **by_two, bias=False)
+        self.norm3 = nn.BatchNorm2d(4 * filters, **norm)
+        self.conv4 = nn.Conv2d(4 * filters, 8 * filters, **by_two, bias=False)
+        self.norm4 = nn.BatchNorm2d(8 * filters, **norm)
+        self.conv5 = nn.Conv2d(8 * filters, 8 * filters, **by_two, bias=False)
+        self.norm5 = nn.BatchNorm2d(8 * filters, **norm)
+        self.deconv1 = nn.ConvTranspose2d(8 * filters, 8 * filters, **by_two, bias=False)
+        self.norm6 = nn.BatchNorm2d(8 * filters, **norm)
         # From here on the mirror layer's features are among the inputs.
-        self.deconv2 = nn.ConvTranspose2d(512 + 512, 256, **by_two, bias=False)
-        self.norm7 = nn.BatchNorm2d(256, **norm)
-        self.deconv3 = nn.ConvTranspose2d(256 + 256, 128, **by_two, bias=False)
-        self.norm8 = nn.BatchNorm2d(128, **norm)
-        self.deconv4 = nn.ConvTranspose2d(128 + 128, 64, **by_two, bias=False)
-        self.norm9 = nn.BatchNorm2d(64, **norm)
-        self.deconv5 = nn.ConvTranspose2d(64 + 64, channels, **by_two)
+        self.deconv2 = nn.ConvTranspose2d(16 * filters, 4 * filters, **by_two, bias=False)
+        self.norm7 = nn.BatchNorm2d(4 * filters, **norm)
+        self.deconv3 = nn.ConvTranspose2d(8 * filters, 2 * filters, **by_two, bias=False)
+        self.norm8 = nn.BatchNorm2d(2 * filters, **norm)
+        self.deconv4 = nn.ConvTranspose2d(4 * filters, filters, **by_two, bias=False)
+        self.norm9 = nn.BatchNorm2d(filters, **norm)
+        self.deconv5 = nn.ConvTranspose2d(2 * filters, channels, **by_two)
         for layer in self.submodules:
             initialize(layer)
 
     def __call__(self, sources, training):
-        down1 = self.conv1(sources)  # (N, 16h, 16w, 64)
-        down2 = self.norm2(self.conv2(nn.leaky_relu(down1, 0.2)), training)  # (N, 8h, 8w, 128)
-        down3 = self.norm3(self.conv3(nn.leaky_relu(down2, 0.2)), training)  # (N, 4h, 4w, 256)
-        down4 = self.norm4(self.conv4(nn.leaky_relu(down3, 0.2)), training)  # (N, 2h, 2w, 512)
-        down5 = self.norm5(self.conv5(nn.leaky_relu(down4, 0.2)), training)  # (N, h, w, 512)
+        down1 = self.conv1(sources)  # (N, 16h, 16w, f)
+        down2 = self.norm2(self.conv2(nn.leaky_relu(down1, 0.2)), training)  # (N, 8h, 8w, 2f)
+        down3 = self.norm3(self.conv3(nn.leaky_relu(down2, 0.2)), training)  # (N, 4h, 4w, 4f)
+        down4 = self.norm4(self.conv4(nn.leaky_relu(down3, 0.2)), training)  # (N, 2h, 2w, 8f)
+        down5 = self.norm5(self.conv5(nn.leaky_relu(down4, 0.2)), training)  # (N, h, w, 8f)
         x = self.dropout(self.norm6(self.deconv1(tf.nn.relu(down5)), training), training)
-        x = tf.concat((x, down4), axis=-1)  # (N, 2h, 2w, 512 + 512)
+        x = tf.concat((x, down4), axis=-1)  # (N, 2h, 2w, 8f + 8f)
         x = self.dropout(self.norm7(self.deconv2(tf.nn.relu(x)), training), training)
-        x = tf.concat((x, down3), axis=-1)  # (N, 4h, 4w, 256 + 256)
+        x = tf.concat((x, down3), axis=-1)  # (N, 4h, 4w, 4f + 4f)
         x = self.norm8(self.deconv3(tf.nn.relu(x)), training)
-        x = tf.concat((x, down2), axis=-1)  # (N, 8h, 8w, 128 + 128)
+        x = tf.concat((x, down2), axis=-1)  # (N, 8h, 8w, 2f + 2f)
         x = self.norm9(self.deconv4(tf.nn.relu(x)), training)
-        x = tf.concat((x, down1), axis=-1)  # (N, 16h, 16w, 64 + 64)
+        x = tf.concat((x, down1), axis=-1)  # (N, 16h, 16w, f + f)
         return tf.tanh(self.deconv5(tf.nn.relu(x)))  # (N, H, W, C)
 
 
 class Discriminator(tf.Module):
     """Source and image to logits of their being a real pair, one per patch of 70 pixels a side."""
 
-    def __init__(self, image_shape):
+    def __init__(self, image_shape, filters):
         super().__init__()
         channels = image_shape[-1]
         by_two = {"kernel_size": 4, "stride": 2, "padding": 1}
         by_one = {"kernel_size": 4, "stride": 1, "padding": 1}  # a row and a column less
         norm = {"eps": 1e-5, "momentum": 0.1}
-        self.conv1 = nn.Conv2d(2 * channels, 64, **by_two)
-        self.conv2 = nn.Conv2d(64, 128, **by_two, bias=False)
-        self.norm2 = nn.BatchNorm2d(128, **norm)
-        self.conv3 = nn.Conv2d(128, 256, **by_two, bias=False)
-        self.norm3 = nn.BatchNorm2d(256, **norm)
-        self.conv4 = nn.Conv2d(256, 512, **by_one, bias=False)
-        self.norm4 = nn.BatchNorm2d(512, **norm)
-        self.conv5 = nn.Conv2d(512, 1, **by_one)
+        self.conv1 = nn.Conv2d(2 * channels, filters, **by_two)
+        self.conv2 = nn.Conv2d(filters, 2 * filters, **by_two, bias=False)
+        self.norm2 = nn.BatchNorm2d(2 * filters, **norm)
+        self.conv3 = nn.Conv2d(2 * filters, 4 * filters, **by_two, bias=False)
+        self.norm3 = nn.BatchNorm2d(4 * filters, **norm)
+        self.conv4 = nn.Conv2d(4 * filters, 8 * filters, **by_one, bias=False)
+        self.norm4 = nn.BatchNorm2d(8 * filters, **norm)
+        self.conv5 = nn.Conv2d(8 * filters, 1, **by_one)
         for layer in self.submodules:
             initialize(layer)
 
     def __call__(self, sources, images, training):
         x = tf.concat((sources, images), axis=-1)  # (N, H, W, 2C)
-        x = nn.leaky_relu(self.conv1(x), 0.2)  # (N, 16h, 16w, 64)
-        x = nn.leaky_relu(self.norm2(self.conv2(x), training), 0.2)  # (N, 8h, 8w, 128)
-        x = nn.leaky_relu(self.norm3(self.conv3(x), training), 0.2)  # (N, 4h, 4w, 256)
-        x = nn.leaky_relu(self.norm4(self.conv4(x), training), 0.2)  # (N, 4h - 1, 4w - 1, 512)
+        x = nn.leaky_relu(self.conv1(x), 0.2)  # (N, 16h, 16w, f)
+        x = nn.leaky_relu(self.norm2(self.conv2(x), training), 0.2)  # (N, 8h, 8w, 2f)
+        x = nn.leaky_relu(self.norm3(self.conv3(x), training), 0.2)  # (N, 4h, 4w, 4f)
+        x = nn.leaky_relu(self.norm4(self.conv4(x), training), 0.2)  # (N, 4h - 1, 4w - 1, 8f)
         return self.conv5(x)  # (N, 4h - 2, 4w - 2, 1)
 
 
@@ -210,8 +211,8 @@ def translate(generator, sources):
 def build(config, image_shape):
     """Both networks and their optimisers."""
     networks = {
-        "generator": Generator(image_shape, config.dropout),
-        "discriminator": Discriminator(image_shape),
+        "generator": Generator(image_shape, config.dropout, config.filters),
+        "discriminator": Discriminator(image_shape, config.filters),
     }
     adam = {"lr": config.learning_rate, "betas": (0.5, 0.999), "eps": 1e-8}
     optimizers = {

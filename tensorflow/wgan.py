@@ -37,12 +37,13 @@ class Config(Settings):
     batch_size: Annotated[int, "images per step", 2] = 64
     learning_rate: Annotated[float, "step size of RMSProp", 0] = 5e-5
     latent_dim: Annotated[int, "numbers that an image is drawn from", 1] = 100
+    filters: Annotated[int, "channels of the first convolution; the others have multiples", 1] = 32
 
 
 CRITIC_UPDATES = 5  # per update of the generator
 CLIP = 0.01  # the critic's weights stay within [-CLIP, CLIP]: that bounds its slope
 
-# N batch, Z latent, C channels, H height, W width, h = H / 16, w = W / 16
+# N batch, Z latent, C channels, H height, W width, f filters, h = H / 16, w = W / 16
 
 
 def preprocess(images):
@@ -64,60 +65,60 @@ def draw_noise(random, config, *shape):
 class Generator(tf.Module):
     """Latent vector to image: (N, Z) -> (N, H, W, C) in [-1, 1]."""
 
-    def __init__(self, image_shape, latent_dim):
+    def __init__(self, image_shape, latent_dim, filters):
         super().__init__()
         height, width, channels = image_shape
-        self.base = (256, height // 16, width // 16)
+        self.base = (8 * filters, height // 16, width // 16)
         upsample = {"kernel_size": 5, "stride": 2, "padding": 2, "output_padding": 1}
         norm = {"eps": 1e-5, "momentum": 0.1}  # the running average keeps 1 - 0.1
-        self.dense = nn.Linear(latent_dim, 256 * self.base[1] * self.base[2])
-        self.norm1 = nn.BatchNorm2d(256, **norm)
-        self.deconv1 = nn.ConvTranspose2d(256, 512, **upsample, bias=False)
-        self.norm2 = nn.BatchNorm2d(512, **norm)
-        self.deconv2 = nn.ConvTranspose2d(512, 256, **upsample, bias=False)
-        self.norm3 = nn.BatchNorm2d(256, **norm)
-        self.deconv3 = nn.ConvTranspose2d(256, 128, **upsample, bias=False)
-        self.norm4 = nn.BatchNorm2d(128, **norm)
-        self.deconv4 = nn.ConvTranspose2d(128, channels, **upsample)
+        self.dense = nn.Linear(latent_dim, 8 * filters * self.base[1] * self.base[2])
+        self.norm1 = nn.BatchNorm2d(8 * filters, **norm)
+        self.deconv1 = nn.ConvTranspose2d(8 * filters, 16 * filters, **upsample, bias=False)
+        self.norm2 = nn.BatchNorm2d(16 * filters, **norm)
+        self.deconv2 = nn.ConvTranspose2d(16 * filters, 8 * filters, **upsample, bias=False)
+        self.norm3 = nn.BatchNorm2d(8 * filters, **norm)
+        self.deconv3 = nn.ConvTranspose2d(8 * filters, 4 * filters, **upsample, bias=False)
+        self.norm4 = nn.BatchNorm2d(4 * filters, **norm)
+        self.deconv4 = nn.ConvTranspose2d(4 * filters, channels, **upsample)
         for layer in self.submodules:
             initialize(layer)
 
     def __call__(self, z, training):
-        x = tf.reshape(self.dense(z), (-1, *self.base))  # (N, 256, h, w)
-        x = tf.transpose(x, (0, 2, 3, 1))  # (N, h, w, 256)
+        x = tf.reshape(self.dense(z), (-1, *self.base))  # (N, 8f, h, w)
+        x = tf.transpose(x, (0, 2, 3, 1))  # (N, h, w, 8f)
         x = tf.nn.relu(self.norm1(x, training))
-        x = tf.nn.relu(self.norm2(self.deconv1(x), training))  # (N, 2h, 2w, 512)
-        x = tf.nn.relu(self.norm3(self.deconv2(x), training))  # (N, 4h, 4w, 256)
-        x = tf.nn.relu(self.norm4(self.deconv3(x), training))  # (N, 8h, 8w, 128)
+        x = tf.nn.relu(self.norm2(self.deconv1(x), training))  # (N, 2h, 2w, 16f)
+        x = tf.nn.relu(self.norm3(self.deconv2(x), training))  # (N, 4h, 4w, 8f)
+        x = tf.nn.relu(self.norm4(self.deconv3(x), training))  # (N, 8h, 8w, 4f)
         return tf.tanh(self.deconv4(x))  # (N, H, W, C)
 
 
 class Critic(tf.Module):
     """Image to its score, no probability: (N, H, W, C) -> (N, 1)."""
 
-    def __init__(self, image_shape):
+    def __init__(self, image_shape, filters):
         super().__init__()
         height, width, channels = image_shape
         # The same zeros on both sides, where "SAME" of TensorFlow and Keras has (1, 2).
         downsample = {"kernel_size": 5, "stride": 2, "padding": 2}
         norm = {"eps": 1e-5, "momentum": 0.1}
-        self.conv1 = nn.Conv2d(channels, 32, **downsample)
-        self.conv2 = nn.Conv2d(32, 64, **downsample, bias=False)
-        self.norm2 = nn.BatchNorm2d(64, **norm)
-        self.conv3 = nn.Conv2d(64, 128, **downsample, bias=False)
-        self.norm3 = nn.BatchNorm2d(128, **norm)
-        self.conv4 = nn.Conv2d(128, 256, **downsample, bias=False)
-        self.norm4 = nn.BatchNorm2d(256, **norm)
-        self.dense = nn.Linear(256 * (height // 16) * (width // 16), 1)
+        self.conv1 = nn.Conv2d(channels, filters, **downsample)
+        self.conv2 = nn.Conv2d(filters, 2 * filters, **downsample, bias=False)
+        self.norm2 = nn.BatchNorm2d(2 * filters, **norm)
+        self.conv3 = nn.Conv2d(2 * filters, 4 * filters, **downsample, bias=False)
+        self.norm3 = nn.BatchNorm2d(4 * filters, **norm)
+        self.conv4 = nn.Conv2d(4 * filters, 8 * filters, **downsample, bias=False)
+        self.norm4 = nn.BatchNorm2d(8 * filters, **norm)
+        self.dense = nn.Linear(8 * filters * (height // 16) * (width // 16), 1)
         for layer in self.submodules:
             initialize(layer)
 
     def __call__(self, x, training):
-        x = nn.leaky_relu(self.conv1(x), 0.2)  # (N, 8h, 8w, 32)
-        x = nn.leaky_relu(self.norm2(self.conv2(x), training), 0.2)  # (N, 4h, 4w, 64)
-        x = nn.leaky_relu(self.norm3(self.conv3(x), training), 0.2)  # (N, 2h, 2w, 128)
-        x = nn.leaky_relu(self.norm4(self.conv4(x), training), 0.2)  # (N, h, w, 256)
-        x = tf.transpose(x, (0, 3, 1, 2))  # (N, 256, h, w): the order that others flatten in
+        x = nn.leaky_relu(self.conv1(x), 0.2)  # (N, 8h, 8w, f)
+        x = nn.leaky_relu(self.norm2(self.conv2(x), training), 0.2)  # (N, 4h, 4w, 2f)
+        x = nn.leaky_relu(self.norm3(self.conv3(x), training), 0.2)  # (N, 2h, 2w, 4f)
+        x = nn.leaky_relu(self.norm4(self.conv4(x), training), 0.2)  # (N, h, w, 8f)
+        x = tf.transpose(x, (0, 3, 1, 2))  # (N, 8f, h, w): the order that others flatten in
         return self.dense(tf.reshape(x, (tf.shape(x)[0], -1)))  # (N, 1)
 
 
@@ -181,8 +182,8 @@ def sample(generator, noise):
 def build(config, image_shape):
     """Both networks and their optimisers."""
     networks = {
-        "generator": Generator(image_shape, config.latent_dim),
-        "critic": Critic(image_shape),
+        "generator": Generator(image_shape, config.latent_dim, config.filters),
+        "critic": Critic(image_shape, config.filters),
     }
     rmsprop = {"lr": config.learning_rate, "alpha": 0.99, "eps": 1e-8}
     optimizers = {

@@ -22,7 +22,8 @@ FRAMEWORKS = ("pytorch", "tensorflow", "keras", "chainer")
 BACKENDS = ("tensorflow", "torch", "jax")  # of Keras
 PORTS = ("pytorch", "tensorflow", "keras", "chainer", "keras-torch", "keras-jax")
 
-# What JAX has compiled for one process serves the next: compiling is most of its time.
+# What JAX has compiled for one process serves the next, and is compiled with few optimisations:
+# compiling is most of its time.
 JAX_CACHE = tempfile.TemporaryDirectory(prefix="quartet-jax-")
 
 Result = TypeVar("Result")
@@ -56,6 +57,8 @@ def environment(port: str = "", **more: str) -> dict[str, str]:
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.2",
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
     }
+    if port == "keras-jax":
+        names["XLA_FLAGS"] = "--xla_backend_optimization_level=1"
     if port.startswith("keras"):
         names["KERAS_BACKEND"] = port.partition("-")[2] or "tensorflow"
     return names

@@ -81,7 +81,7 @@ class Run:
             weights = self._take(Path(given["from_"]))
             stored = weights.metadata["config"]
             given = {"dataset": stored["dataset"]} | given
-            earlier = {name: stored[name] for name in config_class.architecture()}
+            earlier = {n: stored[n] for n in config_class.architecture() if n in stored}
             like = tuple(weights.metadata["image_shape"]), tuple(weights.metadata["class_names"])
         self.config: Any = flags.fill(config_class, given, earlier)
         config = self.config

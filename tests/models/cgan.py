@@ -16,8 +16,12 @@ from reference import Value, concatenate
 def networks(image_shape: ImageShape, config: Config, classes: int) -> dict[str, Weights]:
     height, width, channels = image_shape
     return {
-        "generator": generator_weights(image_shape, config["latent_dim"] + classes),
-        "discriminator": discriminator_weights((height, width, channels + classes)),
+        "generator": generator_weights(
+            image_shape, config["latent_dim"] + classes, config["filters"]
+        ),
+        "discriminator": discriminator_weights(
+            (height, width, channels + classes), config["filters"]
+        ),
     }
 
 
@@ -53,9 +57,16 @@ MODEL = Model(
         "batch_size": 64,
         "learning_rate": 2e-4,
         "latent_dim": 100,
+        "filters": 32,
         "class_": None,
     },
-    proof={"image_size": 32, "batch_size": 4, "learning_rate": 1e-4, "latent_dim": 50},
+    proof={
+        "image_size": 32,
+        "batch_size": 4,
+        "learning_rate": 1e-4,
+        "latent_dim": 50,
+        "filters": 8,
+    },
     networks=networks,
     classes={"generator": "Generator", "discriminator": "Discriminator"},
     optimizers={"generator": ("generator",), "discriminator": ("discriminator",)},

@@ -22,51 +22,51 @@ from reference import Value, leaky_relu, relu, tanh
 from reference_layers import Network
 
 
-def generator_weights(image_shape: ImageShape, inputs: int) -> Weights:
+def generator_weights(image_shape: ImageShape, inputs: int, filters: int) -> Weights:
     height, width, channels = image_shape
     return (
-        dense("dense", inputs, 256 * (height // 16) * (width // 16), "normal")
-        | norm("norm1", 256, "scale")
-        | deconv("deconv1", 256, 512, 5, "normal", bias=False)
-        | norm("norm2", 512, "scale")
-        | deconv("deconv2", 512, 256, 5, "normal", bias=False)
-        | norm("norm3", 256, "scale")
-        | deconv("deconv3", 256, 128, 5, "normal", bias=False)
-        | norm("norm4", 128, "scale")
-        | deconv("deconv4", 128, channels, 5, "normal")
+        dense("dense", inputs, 8 * filters * (height // 16) * (width // 16), "normal")
+        | norm("norm1", 8 * filters, "scale")
+        | deconv("deconv1", 8 * filters, 16 * filters, 5, "normal", bias=False)
+        | norm("norm2", 16 * filters, "scale")
+        | deconv("deconv2", 16 * filters, 8 * filters, 5, "normal", bias=False)
+        | norm("norm3", 8 * filters, "scale")
+        | deconv("deconv3", 8 * filters, 4 * filters, 5, "normal", bias=False)
+        | norm("norm4", 4 * filters, "scale")
+        | deconv("deconv4", 4 * filters, channels, 5, "normal")
     )
 
 
-def discriminator_weights(image_shape: ImageShape) -> Weights:
+def discriminator_weights(image_shape: ImageShape, filters: int) -> Weights:
     height, width, channels = image_shape
     return (
-        conv("conv1", channels, 32, 5, "normal")
-        | conv("conv2", 32, 64, 5, "normal", bias=False)
-        | norm("norm2", 64, "scale")
-        | conv("conv3", 64, 128, 5, "normal", bias=False)
-        | norm("norm3", 128, "scale")
-        | conv("conv4", 128, 256, 5, "normal", bias=False)
-        | norm("norm4", 256, "scale")
-        | dense("dense", 256 * (height // 16) * (width // 16), 1, "normal")
+        conv("conv1", channels, filters, 5, "normal")
+        | conv("conv2", filters, 2 * filters, 5, "normal", bias=False)
+        | norm("norm2", 2 * filters, "scale")
+        | conv("conv3", 2 * filters, 4 * filters, 5, "normal", bias=False)
+        | norm("norm3", 4 * filters, "scale")
+        | conv("conv4", 4 * filters, 8 * filters, 5, "normal", bias=False)
+        | norm("norm4", 8 * filters, "scale")
+        | dense("dense", 8 * filters * (height // 16) * (width // 16), 1, "normal")
     )
 
 
 def networks(image_shape: ImageShape, config: Config, classes: int) -> dict[str, Weights]:
     return {
-        "generator": generator_weights(image_shape, config["latent_dim"]),
-        "discriminator": discriminator_weights(image_shape),
+        "generator": generator_weights(image_shape, config["latent_dim"], config["filters"]),
+        "discriminator": discriminator_weights(image_shape, config["filters"]),
     }
 
 
 class Generator(Network):
     def __init__(self, arrays: Arrays, image_shape: ImageShape) -> None:
         super().__init__(arrays)
-        self.base = (256, image_shape[0] // 16, image_shape[1] // 16)
+        self.base = (-1, image_shape[0] // 16, image_shape[1] // 16)
 
     def __call__(self, z: Value, training: bool = True) -> Value:
         """(N, Z) -> (N, C, H, W) in [-1, 1]."""
         double = {"stride": 2, "padding": 2, "output_padding": 1}
-        x = self.dense("dense", z).reshape(-1, *self.base)
+        x = self.dense("dense", z).reshape(len(z.data), *self.base)
         x = relu(self.norm("norm1", x, training))
         x = relu(self.norm("norm2", self.deconv("deconv1", x, **double), training))
         x = relu(self.norm("norm3", self.deconv("deconv2", x, **double), training))
@@ -108,8 +108,15 @@ MODEL = Model(
         "batch_size": 64,
         "learning_rate": 2e-4,
         "latent_dim": 100,
+        "filters": 32,
     },
-    proof={"image_size": 32, "batch_size": 4, "learning_rate": 1e-4, "latent_dim": 50},
+    proof={
+        "image_size": 32,
+        "batch_size": 4,
+        "learning_rate": 1e-4,
+        "latent_dim": 50,
+        "filters": 8,
+    },
     networks=networks,
     classes={"generator": "Generator", "discriminator": "Discriminator"},
     optimizers={"generator": ("generator",), "discriminator": ("discriminator",)},

@@ -31,34 +31,34 @@ L1_WEIGHT = 100
 
 
 def networks(image_shape: ImageShape, config: Config, classes: int) -> dict[str, Weights]:
-    channels = image_shape[-1]
+    channels, filters = image_shape[-1], config["filters"]
     return {
-        "generator": conv("conv1", channels, 64, 4, "normal")
-        | conv("conv2", 64, 128, 4, "normal", bias=False)
-        | norm("norm2", 128, "scale")
-        | conv("conv3", 128, 256, 4, "normal", bias=False)
-        | norm("norm3", 256, "scale")
-        | conv("conv4", 256, 512, 4, "normal", bias=False)
-        | norm("norm4", 512, "scale")
-        | conv("conv5", 512, 512, 4, "normal", bias=False)
-        | norm("norm5", 512, "scale")
-        | deconv("deconv1", 512, 512, 4, "normal", bias=False)
-        | norm("norm6", 512, "scale")
-        | deconv("deconv2", 512 + 512, 256, 4, "normal", bias=False)
-        | norm("norm7", 256, "scale")
-        | deconv("deconv3", 256 + 256, 128, 4, "normal", bias=False)
-        | norm("norm8", 128, "scale")
-        | deconv("deconv4", 128 + 128, 64, 4, "normal", bias=False)
-        | norm("norm9", 64, "scale")
-        | deconv("deconv5", 64 + 64, channels, 4, "normal"),
-        "discriminator": conv("conv1", 2 * channels, 64, 4, "normal")
-        | conv("conv2", 64, 128, 4, "normal", bias=False)
-        | norm("norm2", 128, "scale")
-        | conv("conv3", 128, 256, 4, "normal", bias=False)
-        | norm("norm3", 256, "scale")
-        | conv("conv4", 256, 512, 4, "normal", bias=False)
-        | norm("norm4", 512, "scale")
-        | conv("conv5", 512, 1, 4, "normal"),
+        "generator": conv("conv1", channels, filters, 4, "normal")
+        | conv("conv2", filters, 2 * filters, 4, "normal", bias=False)
+        | norm("norm2", 2 * filters, "scale")
+        | conv("conv3", 2 * filters, 4 * filters, 4, "normal", bias=False)
+        | norm("norm3", 4 * filters, "scale")
+        | conv("conv4", 4 * filters, 8 * filters, 4, "normal", bias=False)
+        | norm("norm4", 8 * filters, "scale")
+        | conv("conv5", 8 * filters, 8 * filters, 4, "normal", bias=False)
+        | norm("norm5", 8 * filters, "scale")
+        | deconv("deconv1", 8 * filters, 8 * filters, 4, "normal", bias=False)
+        | norm("norm6", 8 * filters, "scale")
+        | deconv("deconv2", 16 * filters, 4 * filters, 4, "normal", bias=False)
+        | norm("norm7", 4 * filters, "scale")
+        | deconv("deconv3", 8 * filters, 2 * filters, 4, "normal", bias=False)
+        | norm("norm8", 2 * filters, "scale")
+        | deconv("deconv4", 4 * filters, filters, 4, "normal", bias=False)
+        | norm("norm9", filters, "scale")
+        | deconv("deconv5", 2 * filters, channels, 4, "normal"),
+        "discriminator": conv("conv1", 2 * channels, filters, 4, "normal")
+        | conv("conv2", filters, 2 * filters, 4, "normal", bias=False)
+        | norm("norm2", 2 * filters, "scale")
+        | conv("conv3", 2 * filters, 4 * filters, 4, "normal", bias=False)
+        | norm("norm3", 4 * filters, "scale")
+        | conv("conv4", 4 * filters, 8 * filters, 4, "normal", bias=False)
+        | norm("norm4", 8 * filters, "scale")
+        | conv("conv5", 8 * filters, 1, 4, "normal"),
     }
 
 
@@ -142,6 +142,7 @@ MODEL = Model(
         "learning_rate": 2e-4,
         "task": "segmentation",
         "input": None,
+        "filters": 64,
         "dropout": 0.5,
     },
     proof={
@@ -149,6 +150,7 @@ MODEL = Model(
         "image_size": 32,
         "batch_size": 4,
         "learning_rate": 1e-4,
+        "filters": 8,
         "dropout": 0,
     },
     networks=networks,

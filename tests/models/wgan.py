@@ -29,8 +29,8 @@ CLIP_NORMS = True
 
 def networks(image_shape: ImageShape, config: Config, classes: int) -> dict[str, Weights]:
     return {
-        "generator": generator_weights(image_shape, config["latent_dim"]),
-        "critic": discriminator_weights(image_shape),
+        "generator": generator_weights(image_shape, config["latent_dim"], config["filters"]),
+        "critic": discriminator_weights(image_shape, config["filters"]),
     }
 
 
@@ -87,8 +87,15 @@ MODEL = Model(
         "batch_size": 64,
         "learning_rate": 5e-5,
         "latent_dim": 100,
+        "filters": 32,
     },
-    proof={"image_size": 32, "batch_size": 4, "learning_rate": 2e-5, "latent_dim": 50},
+    proof={
+        "image_size": 32,
+        "batch_size": 4,
+        "learning_rate": 2e-5,
+        "latent_dim": 50,
+        "filters": 8,
+    },
     networks=networks,
     classes={"generator": "Generator", "critic": "Critic"},
     optimizers={"generator": ("generator",), "critic": ("critic",)},
