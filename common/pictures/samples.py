@@ -39,15 +39,16 @@ class Samples(Pictures):
 
     def draw(self) -> tuple[np.ndarray, dict[str, float]]:
         """A grid from the same noise each time, so that one sees it learn."""
-        drawn = self._images(SAMPLES, np.random.default_rng((self._seed, 1)))
+        drawn = self.images(SAMPLES, np.random.default_rng((self._seed, 1)))
         real = choose_test(self._data, SAMPLES).images
         return images.grid(drawn), {"diversity": diversity(drawn, real)}
 
     def generate(self, count: int) -> np.ndarray:
         """A grid of `count` images."""
-        return images.grid(self._images(count, np.random.default_rng(self._seed)))
+        return images.grid(self.images(count, np.random.default_rng(self._seed)))
 
-    def _images(self, count: int, random: Random) -> np.ndarray:
+    def images(self, count: int, random: Random) -> np.ndarray:
+        """`count` images, `uint8` (N, H, W, C)."""
         noise = self._make_noise(random, count)
         return np.concatenate([self._draw(noise[part]) for part in portions(count)])
 
@@ -105,6 +106,13 @@ class ClassSamples(Pictures):
         rows = -(-count // columns)
         drawn = self._rows(np.arange(rows), columns, random)[:count]
         return images.label_rows(images.grid(drawn, columns), names[:rows])
+
+    def images(self, count: int, random: Random) -> tuple[np.ndarray, np.ndarray]:
+        """`count` images, `uint8` (N, H, W, C), and their labels (N,): each class in turn."""
+        noise = self._make_noise(random, count)
+        labels = np.arange(count, dtype=np.int64) % len(self._data.class_names)
+        drawn = [self._draw(noise[part], labels[part]) for part in portions(count)]
+        return np.concatenate(drawn), labels
 
     def _rows(self, classes: np.ndarray, columns: int, random: Random) -> np.ndarray:
         noise = np.tile(self._make_noise(random, columns), (len(classes), 1))
