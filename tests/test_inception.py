@@ -18,7 +18,7 @@ from test_download import Server, closed, server  # noqa: F401
 import torch
 
 from common.errors import UserError
-from tools import inception
+from tools import evaluate, inception
 from tools.inception import Inception
 
 IMAGES = draw_images()
@@ -93,6 +93,15 @@ def test_weights_are_found_where_they_were_put(
     (tmp_path / folder / known.name).symlink_to(known)
     found = inception.load(tmp_path).state_dict()
     assert all(torch.equal(found[name].cpu(), t) for name, t in network.state_dict().items())
+
+
+def test_evaluate_takes_these_features(known: Path) -> None:
+    command = ["gan", "--from", "x", "--inception", "--data-dir", str(known.parent)]
+    extract = evaluate.choose_extractor(evaluate.read_flags(command))
+    expected = np.load(FILE)["colour"]
+    found = extract(IMAGES["colour"])[0]
+    assert found.shape == (evaluate.INCEPTION_FEATURES,)
+    assert np.abs(found - expected).max() < 1e-5 * np.abs(expected).max()
 
 
 def test_weights_are_downloaded_once(

@@ -47,10 +47,17 @@ class Samples(Pictures):
         """A grid of `count` images."""
         return images.grid(self.images(count, np.random.default_rng(self._seed)))
 
+    def noise(self, count: int, random: Random) -> np.ndarray:
+        """`count` latent vectors (N, Z)."""
+        return self._make_noise(random, count)
+
+    def from_noise(self, noise: np.ndarray) -> np.ndarray:
+        """The image of each latent vector, `uint8` (N, H, W, C)."""
+        return np.concatenate([self._draw(noise[part]) for part in portions(len(noise))])
+
     def images(self, count: int, random: Random) -> np.ndarray:
         """`count` images, `uint8` (N, H, W, C)."""
-        noise = self._make_noise(random, count)
-        return np.concatenate([self._draw(noise[part]) for part in portions(count)])
+        return self.from_noise(self.noise(count, random))
 
 
 class ClassSamples(Pictures):
@@ -107,12 +114,19 @@ class ClassSamples(Pictures):
         drawn = self._rows(np.arange(rows), columns, random)[:count]
         return images.label_rows(images.grid(drawn, columns), names[:rows])
 
-    def images(self, count: int, random: Random) -> tuple[np.ndarray, np.ndarray]:
-        """`count` images, `uint8` (N, H, W, C), and their labels (N,): each class in turn."""
-        noise = self._make_noise(random, count)
-        labels = np.arange(count, dtype=np.int64) % len(self._data.class_names)
-        drawn = [self._draw(noise[part], labels[part]) for part in portions(count)]
-        return np.concatenate(drawn), labels
+    def noise(self, count: int, random: Random) -> np.ndarray:
+        """`count` latent vectors (N, Z)."""
+        return self._make_noise(random, count)
+
+    def from_noise(self, noise: np.ndarray) -> np.ndarray:
+        """An image of each latent vector, `uint8` (N, H, W, C), of each class in turn."""
+        labels = np.arange(len(noise), dtype=np.int64) % len(self._data.class_names)
+        drawn = [self._draw(noise[part], labels[part]) for part in portions(len(noise))]
+        return np.concatenate(drawn)
+
+    def images(self, count: int, random: Random) -> np.ndarray:
+        """`count` images, `uint8` (N, H, W, C), of each class in turn."""
+        return self.from_noise(self.noise(count, random))
 
     def _rows(self, classes: np.ndarray, columns: int, random: Random) -> np.ndarray:
         noise = np.tile(self._make_noise(random, columns), (len(classes), 1))
