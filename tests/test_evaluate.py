@@ -7,14 +7,17 @@ import subprocess
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from common.data import load
+from common.data import Split, load, sources
 from common.errors import UserError
 from common.measures import features, sliced
+from common.pictures import ClassSamples
 from tools import drawing, evaluate, scripts
 from tools.drawing import DRAWS, Drawn, Request
 from tools.scripts import ROOT
@@ -23,15 +26,16 @@ from ports import FRAMEWORKS, chosen_ports, environment, run_commands, side_by_s
 
 CHOSEN = [framework for framework in FRAMEWORKS if framework in chosen_ports()]
 COUNT = 66  # samples
-# By model, what its small checkpoint is trained with.
+# By name of the run, its model, and what its small checkpoint is trained with.
 TRAINED = {
-    "dcgan": "--dataset digits --image-size 16 --steps 8 --batch-size 16 --learning-rate 1e-3",
-    "vae": "--dataset digits --image-size 16 --steps 200 --batch-size 32",
-    "cgan": "--dataset digits --image-size 16 --steps 0",
-    "ae": "--dataset digits --image-size 16 --steps 0",
-    "pix2pix": "--dataset folder:photos --image-size 32 --task edges --steps 0",
+    "dcgan": "dcgan --dataset digits --image-size 16 --steps 8 --batch-size 16",
+    "vae": "vae --dataset digits --image-size 16 --steps 200 --batch-size 32",
+    "colour vae": "vae --dataset folder:photos --image-size 16 --steps 100 --batch-size 8",
+    "cgan": "cgan --dataset digits --image-size 16 --steps 0",
+    "ae": "ae --dataset digits --image-size 16 --steps 0",
+    "pix2pix": "pix2pix --dataset folder:photos --image-size 32 --task edges --steps 0",
 }
-SHARED = ("dcgan", "vae")  # drawn with every framework; the rest with the first
+SHARED = ("dcgan", "vae", "colour vae")  # drawn with every framework; the rest with the first
 # Draws several requests in one process, since a framework is slow to start.
 DRIVER = """
 import json, sys
@@ -83,9 +87,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number, level in enumerate(levels):
         Image.fromarray(level).resize((40, 40)).save(folder / "photos" / f"{number}.png")
     seldom = "--log-every 1000 --sample-every 1000"
-    commands = {
-        name: [name, *f"{given} {seldom} --out {name}".split()] for name, given in TRAINED.items()
-    }
+    commands = {name: [*f"{given} {seldom} --out".split(), name] for name, given in TRAINED.items()}
     for answer in run_commands(CHOSEN[0], folder, commands).values():
         assert answer.status == 0, answer.stderr
     return folder
@@ -95,12 +97,12 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def folders(home: Path) -> dict[str, dict[str, Path]]:
     """The folders of what was drawn, by framework and name."""
 
-    def ask(model: str, samples: int | None = COUNT, seed: int = 0) -> Request:
-        path = str(home / model / "checkpoint.safetensors")
-        return Request(model, "", path, samples, seed, None, 65)
+    def ask(run: str, samples: int | None = COUNT, seed: int = 0) -> Request:
+        path = str(home / run / "checkpoint.safetensors")
+        return Request(TRAINED[run].split()[0], "", path, samples, seed, None, 65)
 
     def draw(framework: str) -> dict[str, Path]:
-        requests = {name: ask(name) for name in SHARED}
+        requests = {name: ask(name, None if "colour" in name else COUNT) for name in SHARED}
         if framework == CHOSEN[0]:
             requests |= {"again": ask("vae"), "other seed": ask("vae", seed=1)}
             requests |= {"few": ask("dcgan", 64), "many": ask("dcgan", 300)}
@@ -226,12 +228,39 @@ def test_too_few_real_images_leave_a_figure_out(first: dict[str, Drawn]) -> None
     assert {"kernel distance", "precision", "diversity"} <= set(figures)
 
 
-def test_the_elbo_is_what_training_ends_with(first: dict[str, Drawn], home: Path) -> None:
-    said = json.loads((home / "vae" / "evaluation.json").read_text())["test negative_elbo"]
-    lower, weighted = zip(*(bounds.values() for bounds in first["whole"].others), strict=True)
+@pytest.mark.parametrize(("name", "run"), [("whole", "vae"), ("colour vae", "colour vae")])
+def test_the_elbo_is_what_training_ends_with(
+    first: dict[str, Drawn], home: Path, name: str, run: str
+) -> None:
+    said = json.loads((home / run / "evaluation.json").read_text())["test negative_elbo"]
+    lower, weighted = zip(*(bounds.values() for bounds in first[name].others), strict=True)
     assert lower == pytest.approx([-said] * DRAWS, rel=2e-3)
     assert all(w > low for w, low in zip(weighted, lower, strict=True))
     assert len(set(lower)) == DRAWS
+
+
+def test_translations_are_made_of_sources(first: dict[str, Drawn]) -> None:
+    one = first["pix2pix"]
+    labels = np.zeros(len(one.test), np.int64)
+    assert one.sources is not None
+    assert one.made is not None
+    assert (one.sources == sources.make_sources("edges", Split(one.test, labels))).all()
+    assert one.made.shape == one.test.shape
+
+
+def test_classes_are_drawn_in_turn() -> None:
+    """From noise of one number, images that are the number and the label."""
+    data: Any = SimpleNamespace(class_names=("a", "b", "c"))
+
+    def draw(noise: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        return np.stack([noise[:, 0], labels], 1).astype(np.uint8).reshape(-1, 1, 2, 1)
+
+    def make_noise(random: np.random.Generator, count: int) -> np.ndarray:
+        return random.permutation(count).reshape(-1, 1)
+
+    made = ClassSamples(data, 0, make_noise, draw).images(100, np.random.default_rng(0))
+    assert (made[:, 0, 0, 0] == make_noise(np.random.default_rng(0), 100)[:, 0]).all()
+    assert made[:5, 0, 1, 0].tolist() == [0, 1, 2, 0, 1]
 
 
 def test_a_command_prints_and_leaves_everything(home: Path, tmp_path: Path) -> None:
@@ -254,8 +283,9 @@ def test_a_command_prints_and_leaves_everything(home: Path, tmp_path: Path) -> N
     assert (about["model"], about["images"], about["step"]) == ("vae", 80, 200)
     assert about["left out"] == []
     lines = done.stdout.splitlines()
-    assert len(lines) == 2 + len(about["figures"])
-    for line, (name, figure) in zip(lines[1:], about["figures"].items(), strict=False):
+    assert lines[0].startswith(f"vae in {CHOSEN[0]} on digits, step 200: 80 images")
+    assert len(lines) == 3 + len(about["figures"])
+    for line, (name, figure) in zip(lines[2:], about["figures"].items(), strict=False):
         assert line.startswith(name)
         value = float(line.removeprefix(name).split()[0])
         assert value == pytest.approx(figure["mean of values"], rel=0.02, abs=0.05)

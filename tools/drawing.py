@@ -68,8 +68,8 @@ class Drawn:
         train: everything that the model learns from.
         floors: for each draw as many training images, other ones each time.
         samples: images drawn from noise, for each draw; or nothing.
-        made: what an autoencoder or translator makes of each test image; or None.
-        translated: whether `made` was made of sources, not of the test images themselves.
+        made: what an autoencoder makes of each test image, a translator of its source; or None.
+        sources: these; or None.
         others: for each draw, figures by name that need the networks themselves; or nothing.
     """
 
@@ -79,7 +79,7 @@ class Drawn:
     floors: list[np.ndarray]
     samples: list[np.ndarray] = field(default_factory=list)
     made: np.ndarray | None = None
-    translated: bool = False
+    sources: np.ndarray | None = None
     others: list[dict[str, float]] = field(default_factory=list)
 
 
@@ -153,8 +153,8 @@ def draw_here(request: Request) -> Drawn:
     if isinstance(pictures, Reconstructions):
         drawn.made = pictures.restore(split.images)
     if isinstance(pictures, Translations):
-        drawn.translated = True
-        drawn.made = pictures.translate(sources.make_sources(run.config.task, split))
+        drawn.sources = sources.make_sources(run.config.task, split)
+        drawn.made = pictures.translate(drawn.sources)
     if isinstance(pictures, LatentSpace):
         drawn.others = [
             estimate_bounds(script.bridge, networks, split.images, run.config.precision, generator)
@@ -189,13 +189,14 @@ def estimate_bounds(
 
 def write(drawn: Drawn, folder: Path) -> None:
     """Put everything drawn into a folder."""
-    arrays = {"test": drawn.test, "train": drawn.train}
+    arrays: dict[str, np.ndarray | None] = {"test": drawn.test, "train": drawn.train}
     arrays |= {f"floor{draw}": images for draw, images in enumerate(drawn.floors)}
     arrays |= {f"sample{draw}": images for draw, images in enumerate(drawn.samples)}
-    arrays |= {} if drawn.made is None else {"made": drawn.made}
+    arrays |= {"made": drawn.made, "sources": drawn.sources}
     for name, array in arrays.items():
-        np.save(folder / f"{name}.npy", array)
-    about = {"title": drawn.title, "translated": drawn.translated, "others": drawn.others}
+        if array is not None:
+            np.save(folder / f"{name}.npy", array)
+    about = {"title": drawn.title, "others": drawn.others}
     (folder / "about.json").write_text(json.dumps(about))
 
 
@@ -221,6 +222,7 @@ def read(folder: Path) -> Drawn:
         floors=arrays("floor"),
         samples=arrays("sample"),
         made=next(iter(arrays("made")), None),
+        sources=next(iter(arrays("sources")), None),
         **about,
     )
 

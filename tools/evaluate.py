@@ -136,7 +136,7 @@ def measure(drawn: Drawn, extract: Extract) -> tuple[dict[str, Figure], list[str
     else:
         real, floors = Seen(drawn.test), [Seen(one) for one in drawn.floors]
     if drawn.made is not None:
-        suited = OF_TRANSLATIONS if drawn.translated else OF_RECONSTRUCTIONS
+        suited = OF_RECONSTRUCTIONS if drawn.sources is None else OF_TRANSLATIONS
         tasks += [(one, [Seen(drawn.made)], floors) for one in suited]
     figures: dict[str, Figure] = {}
     left_out = []
@@ -194,32 +194,33 @@ def _text(values: list[float]) -> str:
     return f"{mean:.{digits}f} ± {spread:.{digits}f}"
 
 
-def draw_picture(path: Path, drawn: Drawn, rows: list[dict[str, str]], note: str) -> None:
+def draw_picture(path: Path, title: str, drawn: Drawn, rows: list[dict[str, str]]) -> None:
     """Draw real images beside the model's, neighbours, and the table.
 
     Raises:
         UserError: the file cannot be written.
     """
     sheets: dict[str, np.ndarray] = {}
-    strips: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    strips: dict[str, list[np.ndarray]] = {}
     if drawn.samples:
         first = drawn.samples[0]
         sheets = {"test split": drawn.test[:SHEET], "drawn": first[:SHEET]}
         near = neighbours.nearest(features.extract(drawn.train), features.extract(first[:SHOWN]))
-        strips["drawn, over the nearest training images"] = first[:SHOWN], drawn.train[near]
-    if drawn.made is not None:
-        name = "translations to them" if drawn.translated else "reconstructions"
-        strips[f"test split, over {name}"] = drawn.test[:SHOWN], drawn.made[:SHOWN]
+        strips["drawn, over the nearest training images"] = [first, drawn.train[near]]
+    if drawn.sources is not None and drawn.made is not None:
+        strips["sources, translations, test split"] = [drawn.sources, drawn.made, drawn.test]
+    elif drawn.made is not None:
+        strips["test split, over reconstructions"] = [drawn.test, drawn.made]
+    columns = min(SHOWN, len(drawn.test))
     evaluation.draw(
         path,
-        f"{drawn.title}: {len(drawn.test)} images",
+        title,
         {name: images.grid(one) for name, one in sheets.items()},
         {
-            name: images.rows_over_rows(upper, lower, SHOWN)
-            for name, (upper, lower) in strips.items()
+            name: images.grid(np.concatenate([one[:columns] for one in sets]), columns)
+            for name, sets in strips.items()
         },
         rows,
-        note,
     )
 
 
@@ -306,7 +307,6 @@ def main() -> None:
     )
     figures, left_out = measure(drawn, extract)
     rows = table(figures)
-    used = "Inception's" if options.inception else "Quartet's"
     about = {
         "model": options.model,
         "checkpoint": options.from_,
@@ -316,7 +316,7 @@ def main() -> None:
         "version": find_version(options.framework),
         "seed": options.seed,
         "images": len(drawn.test),
-        "features": f"{used}, {dimensions}",
+        "features": "Inception" if options.inception else "Quartet",
     }
     with disk_errors(options.out):
         options.out.mkdir(parents=True, exist_ok=True)
@@ -325,10 +325,12 @@ def main() -> None:
         about | {"figures": shown, "left out": left_out}, indent=2, ensure_ascii=False
     )
     write_text(options.out / "evaluation.json", text + "\n")
-    note = f"features: {used}, {dimensions}; ± standard deviation over {drawing.DRAWS} draws"
-    draw_picture(options.out / "evaluation.png", drawn, rows, note)
+    title = f"{drawn.title}, step {about['step']}: {len(drawn.test)} images"
+    title += ", Inception's features" if options.inception else ""
+    draw_picture(options.out / "evaluation.png", title, drawn, rows)
     for reason in left_out:
         warn(f"a figure is left out: {reason}")
+    print(title)
     widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in rows[0]}
     for row in [dict(zip(widths, widths, strict=True)), *rows]:
         print("  ".join(row[name].ljust(width) for name, width in widths.items()).rstrip())

@@ -18,7 +18,6 @@ def draw(
     sheets: dict[str, np.ndarray],
     strips: dict[str, np.ndarray],
     rows: list[dict[str, str]],
-    note: str,
 ) -> None:
     """Draw square sheets side by side, strips below each other, and a table.
 
@@ -28,7 +27,6 @@ def draw(
         sheets: pictures (H, W, C), `uint8`, by what stands above them.
         strips: pictures as wide as the whole, by what stands above them.
         rows: the table, as text by column.
-        note: stands below the table.
 
     Raises:
         UserError: the file cannot be written.
@@ -36,28 +34,26 @@ def draw(
     from matplotlib.figure import Figure
 
     heights = [WIDTH / 2] if sheets else []
-    heights += [0.35 + (WIDTH - 0.4) * len(one) / one.shape[1] for one in strips.values()]
-    heights += [0.7 + 0.3 * len(rows)]
-    figure = Figure(figsize=(WIDTH, sum(heights) + 0.4), layout="constrained")
-    figure.suptitle(title)
+    heights += [0.4 + WIDTH * len(one) / one.shape[1] for one in strips.values()]
+    heights += [0.3 * (len(rows) + 2)]
+    figure = Figure(figsize=(WIDTH, sum(heights) + 0.5), layout="constrained")
+    figure.suptitle(title, fontsize=13)
     parts: Any = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)
     parts = list(parts[:, 0])
     if sheets:
-        for axes, (name, sheet) in zip(
-            parts.pop(0).subplots(1, len(sheets)), sheets.items(), strict=True
-        ):
-            _show(axes, name, sheet)
+        axes = parts.pop(0).subplots(1, len(sheets))
+        for one, (name, sheet) in zip(axes, sheets.items(), strict=True):
+            _show(one, name, sheet)
     for name, strip in strips.items():
         _show(parts.pop(0).subplots(), name, strip)
     axes = parts.pop(0).subplots()
     axes.axis("off")
-    axes.set_title(note, y=0, fontsize=9, color="#444444")
     grid = axes.table(
         [list(row.values()) for row in rows],
         colLabels=list(rows[0]),
-        colWidths=[0.4, 0.25, 0.25, 0.1],
+        colWidths=[0.4, 0.23, 0.25, 0.12],
         cellLoc="left",
-        bbox=[0.02, 0.12, 0.96, 0.88],
+        bbox=[0.02, 0, 0.96, 1],
     )
     grid.auto_set_font_size(False)
     grid.set_fontsize(10)
