@@ -1,6 +1,6 @@
 """Train the network behind `common/measures/features.py`, and write its weights there.
 
-`python -m tools.train_features` takes PyTorch and about ten minutes on one core. It learns from
+`python -m tools.train_features` takes PyTorch and about six minutes on one core. It learns from
 drawn newts, digits, and what it finds of `mnist/`, `fashion_mnist/` and `cifar10/` in the folder
 of data sets; nothing is downloaded. The newts are others than the data set's own, and of the rest
 it sees training images only. Half the images are blurred, and half are noisy: how much is one of

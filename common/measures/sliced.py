@@ -12,8 +12,9 @@ from common.errors import UserError
 from common.measures.checks import check_like
 
 PATCH = 7  # side in pixels
-PER_IMAGE = 32  # patches of each image at each level; 128 in the paper
-DIRECTIONS = 128  # 512 in the paper: four times the work twice over, for the same figure
+# The paper has 128 and 512: ten times the work, for a floor that is half as high.
+PER_IMAGE = 32  # patches of each image at each level
+DIRECTIONS = 128
 COARSEST = 16  # side of the last level in pixels
 BLOCK = 32  # directions at a time
 # The binomial filter of Burt and Adelson, as the paper has it.
