@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common.data import Split, load, sources
+from common.data import load
 from common.errors import UserError
 from common.measures import features, sliced
-from common.pictures import ClassSamples
+from common.pictures import ClassSamples, images
 from tools import drawing, evaluate, scripts
 from tools.drawing import DRAWS, Drawn, Request
 from tools.scripts import ROOT
@@ -29,8 +29,9 @@ COUNT = 66  # samples
 # By name of the run, its model, and what its small checkpoint is trained with.
 TRAINED = {
     "dcgan": "dcgan --dataset digits --image-size 16 --steps 8 --batch-size 16",
-    "vae": "vae --dataset digits --image-size 16 --steps 200 --batch-size 32",
-    "colour vae": "vae --dataset folder:photos --image-size 16 --steps 100 --batch-size 8",
+    "vae": "vae --dataset digits --image-size 16 --steps 100 --batch-size 32 --latent-dim 3",
+    "colour vae": "vae --dataset folder:photos --image-size 16 --steps 50 --batch-size 8 "
+    "--latent-dim 3",
     "cgan": "cgan --dataset digits --image-size 16 --steps 0",
     "ae": "ae --dataset digits --image-size 16 --steps 0",
     "pix2pix": "pix2pix --dataset folder:photos --image-size 32 --task edges --steps 0",
@@ -87,7 +88,11 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number, level in enumerate(levels):
         Image.fromarray(level).resize((40, 40)).save(folder / "photos" / f"{number}.png")
     seldom = "--log-every 1000 --sample-every 1000"
-    commands = {name: [*f"{given} {seldom} --out".split(), name] for name, given in TRAINED.items()}
+    commands: dict[str, list[str]] = {
+        name: [*f"{given} {seldom} --out".split(), name] for name, given in TRAINED.items()
+    }
+    generate: str = "--generate 2 --from pix2pix/checkpoint.safetensors --out generated"
+    commands["generated"] = ["pix2pix", *generate.split()]
     for answer in run_commands(CHOSEN[0], folder, commands).values():
         assert answer.status == 0, answer.stderr
     return folder
@@ -218,8 +223,8 @@ def test_too_few_real_images_leave_a_figure_out(first: dict[str, Drawn]) -> None
     few = replace(
         one,
         test=one.test[:64],
-        samples=[images[:64] for images in one.samples],
-        floors=[images[:64] for images in one.floors],
+        samples=[each[:64] for each in one.samples],
+        floors=[each[:64] for each in one.floors],
     )
     figures, left_out = evaluate.measure(few, features.extract)
     assert len(left_out) == 1
@@ -234,18 +239,19 @@ def test_the_elbo_is_what_training_ends_with(
 ) -> None:
     said = json.loads((home / run / "evaluation.json").read_text())["test negative_elbo"]
     lower, weighted = zip(*(bounds.values() for bounds in first[name].others), strict=True)
-    assert lower == pytest.approx([-said] * DRAWS, rel=2e-3)
+    assert lower == pytest.approx([-said] * DRAWS, rel=5e-3)  # it is from one code an image
     assert all(w > low for w, low in zip(weighted, lower, strict=True))
     assert len(set(lower)) == DRAWS
 
 
-def test_translations_are_made_of_sources(first: dict[str, Drawn]) -> None:
+def test_translations_are_those_that_the_script_shows(first: dict[str, Drawn], home: Path) -> None:
+    """The picture of `--generate`: source, translation and test image side by side."""
     one = first["pix2pix"]
-    labels = np.zeros(len(one.test), np.int64)
     assert one.sources is not None
     assert one.made is not None
-    assert (one.sources == sources.make_sources("edges", Split(one.test, labels))).all()
-    assert one.made.shape == one.test.shape
+    assert len(one.test) == 2
+    shown = np.asarray(Image.open(home / "generated" / "generated.png")).astype(int)
+    assert np.abs(shown - images.beside(one.sources, one.made, one.test)).max() <= 1
 
 
 def test_classes_are_drawn_in_turn() -> None:
@@ -280,10 +286,10 @@ def test_a_command_prints_and_leaves_everything(home: Path, tmp_path: Path) -> N
         "evaluation.png",
     ]
     about = json.loads((tmp_path / "made" / "evaluation.json").read_text())
-    assert (about["model"], about["images"], about["step"]) == ("vae", 80, 200)
+    assert (about["model"], about["images"], about["step"]) == ("vae", 80, 100)
     assert about["left out"] == []
     lines = done.stdout.splitlines()
-    assert lines[0].startswith(f"vae in {CHOSEN[0]} on digits, step 200: 80 images")
+    assert lines[0].startswith(f"vae in {CHOSEN[0]} on digits, step 100: 80 images")
     assert len(lines) == 3 + len(about["figures"])
     for line, (name, figure) in zip(lines[2:], about["figures"].items(), strict=False):
         assert line.startswith(name)
