@@ -135,3 +135,14 @@ def set_chance(networks: dict[str, chainer.Chain], arrays: dict[str, np.ndarray]
     """The inverse of `get_chance`."""
     state = {"key": arrays["keys"], "pos": int(arrays["position"])}
     np.random.set_state({"bit_generator": "MT19937", "state": state})  # noqa: NPY002
+
+
+def apply(network: Any, array: np.ndarray) -> list[np.ndarray]:
+    """What a network makes of an array, as arrays; images are (N, H, W, C), in and out."""
+    given = np.moveaxis(array, -1, 1) if array.ndim == 4 else array
+    with chainer.no_backprop_mode():
+        made = network(network.device.send(np.ascontiguousarray(given)))
+    variables = made if isinstance(made, tuple) else (made,)
+    host: Any = chainer.get_device("@numpy")
+    arrays = [host.send(variable.array) for variable in variables]
+    return [np.moveaxis(a, 1, -1) if a.ndim == 4 else a for a in arrays]

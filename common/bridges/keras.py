@@ -228,3 +228,9 @@ def _check_names(arrays: dict[str, np.ndarray], expected: set[str]) -> None:
 
 def _to_numpy(variable: keras.Variable) -> np.ndarray:
     return np.array(keras.ops.convert_to_numpy(variable))
+
+
+def apply(network: Any, array: np.ndarray) -> list[np.ndarray]:
+    """What a network makes of an array, as arrays; images are (N, H, W, C), in and out."""
+    made = network.predict_on_batch(array)
+    return list(made) if isinstance(made, list | tuple) else [made]

@@ -126,3 +126,9 @@ def get_chance(networks: dict[str, tf.Module]) -> dict[str, np.ndarray]:
 def set_chance(networks: dict[str, tf.Module], arrays: dict[str, np.ndarray]) -> None:
     """The inverse of `get_chance`."""
     tf.random.get_global_generator().state.assign(arrays["state"])
+
+
+def apply(network: Any, array: np.ndarray) -> list[np.ndarray]:
+    """What a network makes of an array, as arrays; images are (N, H, W, C), in and out."""
+    made = network(tf.constant(array))
+    return [tensor.numpy() for tensor in (made if isinstance(made, tuple) else (made,))]

@@ -35,11 +35,11 @@ class Pictures:
         raise NotImplementedError
 
 
-def portions(count: int) -> Iterator[slice]:
-    """Slices of at most `SAMPLES` that make up `count`, with a progress bar if it takes long."""
+def portions(count: int, size: int = SAMPLES) -> Iterator[slice]:
+    """Slices of at most `size` that make up `count`, with a progress bar if it takes long."""
     with tqdm(total=count, unit="image", delay=2, leave=False) as bar:
-        for start in range(0, count, SAMPLES):
-            part = slice(start, min(start + SAMPLES, count))
+        for start in range(0, count, size):
+            part = slice(start, min(start + size, count))
             yield part
             bar.update(part.stop - start)
 

@@ -45,8 +45,12 @@ class Reconstructions(Pictures):
         return self._rows(first_test(self._data, count).images)
 
     def _rows(self, originals: np.ndarray) -> np.ndarray:
+        return images.rows_over_rows(originals, self.restore(originals), COLUMNS)
+
+    def restore(self, originals: np.ndarray) -> np.ndarray:
+        """The reconstructions of `uint8` images (N, H, W, C)."""
         made = [self._reconstruct(originals[part]) for part in portions(len(originals))]
-        return images.rows_over_rows(originals, np.concatenate(made), COLUMNS)
+        return np.concatenate(made)
 
 
 class LatentSpace(Reconstructions):
@@ -76,8 +80,11 @@ class LatentSpace(Reconstructions):
 
     def generate(self, count: int) -> np.ndarray:
         """A grid of `count` images from latent vectors of the prior."""
-        noise = self._make_noise(np.random.default_rng(self._seed), count)
-        return images.grid(self._images(noise))
+        return images.grid(self.images(count, np.random.default_rng(self._seed)))
+
+    def images(self, count: int, random: Random) -> np.ndarray:
+        """`count` images, `uint8` (N, H, W, C), from latent vectors of the prior."""
+        return self._images(self._make_noise(random, count))
 
     def save_maps(self, folder: Path, title: str) -> dict[str, Path]:
         """The test split in latent space, a walk through it, and a grid over it, as PNG files.

@@ -39,17 +39,25 @@ class Samples(Pictures):
 
     def draw(self) -> tuple[np.ndarray, dict[str, float]]:
         """A grid from the same noise each time, so that one sees it learn."""
-        drawn = self._images(SAMPLES, np.random.default_rng((self._seed, 1)))
+        drawn = self.images(SAMPLES, np.random.default_rng((self._seed, 1)))
         real = choose_test(self._data, SAMPLES).images
         return images.grid(drawn), {"diversity": diversity(drawn, real)}
 
     def generate(self, count: int) -> np.ndarray:
         """A grid of `count` images."""
-        return images.grid(self._images(count, np.random.default_rng(self._seed)))
+        return images.grid(self.images(count, np.random.default_rng(self._seed)))
 
-    def _images(self, count: int, random: Random) -> np.ndarray:
-        noise = self._make_noise(random, count)
-        return np.concatenate([self._draw(noise[part]) for part in portions(count)])
+    def noise(self, count: int, random: Random) -> np.ndarray:
+        """`count` latent vectors (N, Z)."""
+        return self._make_noise(random, count)
+
+    def from_noise(self, noise: np.ndarray) -> np.ndarray:
+        """The image of each latent vector, `uint8` (N, H, W, C)."""
+        return np.concatenate([self._draw(noise[part]) for part in portions(len(noise))])
+
+    def images(self, count: int, random: Random) -> np.ndarray:
+        """`count` images, `uint8` (N, H, W, C)."""
+        return self.from_noise(self.noise(count, random))
 
 
 class ClassSamples(Pictures):
@@ -105,6 +113,20 @@ class ClassSamples(Pictures):
         rows = -(-count // columns)
         drawn = self._rows(np.arange(rows), columns, random)[:count]
         return images.label_rows(images.grid(drawn, columns), names[:rows])
+
+    def noise(self, count: int, random: Random) -> np.ndarray:
+        """`count` latent vectors (N, Z)."""
+        return self._make_noise(random, count)
+
+    def from_noise(self, noise: np.ndarray) -> np.ndarray:
+        """An image of each latent vector, `uint8` (N, H, W, C), of each class in turn."""
+        labels = np.arange(len(noise), dtype=np.int64) % len(self._data.class_names)
+        drawn = [self._draw(noise[part], labels[part]) for part in portions(len(noise))]
+        return np.concatenate(drawn)
+
+    def images(self, count: int, random: Random) -> np.ndarray:
+        """`count` images, `uint8` (N, H, W, C), of each class in turn."""
+        return self.from_noise(self.noise(count, random))
 
     def _rows(self, classes: np.ndarray, columns: int, random: Random) -> np.ndarray:
         noise = np.tile(self._make_noise(random, columns), (len(classes), 1))

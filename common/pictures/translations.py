@@ -55,7 +55,7 @@ class Translations(Pictures):
             return self._rows(first_test(self._data, count))
         named = read_sources(self._task, self._input_path, self._data.image_shape[0])
         given = np.stack([*named.values()])
-        made = self._translations(given)
+        made = self.translate(given)
         for name, image in zip(named, made, strict=True):
             file = self._folder / "generated" / f"{name}.png"
             with disk_errors(file.parent):
@@ -63,9 +63,10 @@ class Translations(Pictures):
             images.save(file, image)
         return images.beside(given, made)
 
-    def _translations(self, given: np.ndarray) -> np.ndarray:
+    def translate(self, given: np.ndarray) -> np.ndarray:
+        """The translations of `uint8` sources (N, H, W, 3)."""
         return np.concatenate([self._translate(given[part]) for part in portions(len(given))])
 
     def _rows(self, split: Split) -> np.ndarray:
         given = sources.make_sources(self._task, split)
-        return images.beside(given, self._translations(given), split.images)
+        return images.beside(given, self.translate(given), split.images)
