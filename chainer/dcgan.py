@@ -8,6 +8,7 @@ batch norm has a bias, as in the authors' code: the norm takes it away again, so
 nothing but rounding, which Adam blows up to full steps.
 """
 
+import copy
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,7 @@ class Config(Settings):
     learning_rate: Annotated[float, "step size of Adam", 0] = 2e-4
     latent_dim: Annotated[int, "numbers that an image is drawn from", 1] = 100
     filters: Annotated[int, "channels of the first convolution; the others have multiples", 1] = 32
+    average: Annotated[float, "draw with average weights, of which a step keeps this", 0, 1] = 0.0
 
 
 # N batch, Z latent, C channels, H height, W width, f filters, h = H / 16, w = W / 16
@@ -164,6 +166,16 @@ def train_step(networks, optimizers, images, noise):
     return {"discriminator_loss": d_loss.array, "generator_loss": g_loss.array}
 
 
+def update_average(average, generator, keep):
+    """Move the average of the generator's past weights: keep * average + (1 - keep) * weights."""
+    for old, new in zip(average.params(), generator.params(), strict=True):
+        old.array[...] = keep * old.array + (1 - keep) * new.array
+    for old, new in zip(average.children(), generator.children(), strict=True):
+        if isinstance(old, L.BatchNormalization):  # its running averages are no parameters
+            old.avg_mean[...] = keep * old.avg_mean + (1 - keep) * new.avg_mean
+            old.avg_var[...] = keep * old.avg_var + (1 - keep) * new.avg_var
+
+
 def sample(generator, noise):
     """Draw an image from each latent vector, with the running averages of batch norm."""
     with chainer.no_backprop_mode(), chainer.using_config("train", False):
@@ -171,7 +183,7 @@ def sample(generator, noise):
 
 
 def build(config, image_shape, device):
-    """Both networks and their optimisers."""
+    """Both networks and their optimisers; the average begins with the generator's weights."""
     networks = {
         "generator": Generator(image_shape, config.latent_dim, config.filters),
         "discriminator": Discriminator(image_shape, config.filters),
@@ -181,6 +193,8 @@ def build(config, image_shape, device):
     for name, network in networks.items():
         network.to_device(device)
         optimizers[name] = Adam(**adam).setup(network)
+    if config.average:
+        networks["average"] = copy.deepcopy(networks["generator"])
     return networks, optimizers
 
 
@@ -191,12 +205,13 @@ def main():
     device = bridge.prepare(config.seed, config.device, config.precision)
     networks, optimizers = build(config, run.image_shape, device)
     run.connect(bridge, networks, optimizers)
+    drawing = networks["average" if config.average else "generator"]
 
     def make_noise(random, count):
         return draw_noise(random, config, count)
 
     def draw(noise):
-        return postprocess(sample(networks["generator"], device.send(noise)))
+        return postprocess(sample(drawing, device.send(noise)))
 
     samples = Samples(run.data, config.seed, make_noise, draw)
     if config.generate:
@@ -207,6 +222,8 @@ def main():
         images = preprocess(batch.images, device)
         noise = draw_noise(run.random, config, 2, config.batch_size)
         losses = train_step(networks, optimizers, images, device.send(noise))
+        if config.average:
+            update_average(networks["average"], networks["generator"], config.average)
         run.log(step, losses)
         if run.samples_due(step):
             run.save_samples(step, samples)

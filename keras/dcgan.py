@@ -44,6 +44,7 @@ class Config(Settings):
     learning_rate: Annotated[float, "step size of Adam", 0] = 2e-4
     latent_dim: Annotated[int, "numbers that an image is drawn from", 1] = 100
     filters: Annotated[int, "channels of the first convolution; the others have multiples", 1] = 32
+    average: Annotated[float, "draw with average weights, of which a step keeps this", 0, 1] = 0.0
 
 
 # N batch, Z latent, C channels, H height, W width, f filters, h = H / 16, w = W / 16
@@ -170,13 +171,20 @@ def train_step(trainers, images, noise):
     return d_loss | g_loss
 
 
+def update_average(average, generator, keep):
+    """Move the average of the generator's past weights: keep * average + (1 - keep) * weights."""
+    # The running averages of batch norm are among the weights.
+    for old, new in zip(average.weights, generator.weights, strict=True):
+        old.assign(keep * old + (1 - keep) * new)
+
+
 def sample(generator, noise):
     """Draw an image from each latent vector, with the running averages of batch norm."""
     return generator.predict_on_batch(noise)
 
 
 def build(config, image_shape):
-    """Both networks and their optimisers."""
+    """Both networks and their optimisers; the average begins with the generator's weights."""
     networks = {
         "generator": Generator(image_shape, config.latent_dim, config.filters),
         "discriminator": Discriminator(image_shape, config.filters),
@@ -188,6 +196,9 @@ def build(config, image_shape):
     adam = {"learning_rate": config.learning_rate, "beta_1": 0.5, "beta_2": 0.999, "epsilon": 1e-8}
     for trainer in trainers.values():
         trainer.compile(Adam(**adam))
+    if config.average:
+        networks["average"] = Generator(image_shape, config.latent_dim, config.filters)
+        networks["average"].set_weights(networks["generator"].get_weights())
     return networks, trainers
 
 
@@ -198,12 +209,13 @@ def main():
     bridge.prepare(config.seed, config.device, config.precision)
     networks, trainers = build(config, run.image_shape)
     run.connect(bridge, networks, trainers)
+    drawing = networks["average" if config.average else "generator"]
 
     def make_noise(random, count):
         return draw_noise(random, config, count)
 
     def draw(noise):
-        return postprocess(sample(networks["generator"], noise))
+        return postprocess(sample(drawing, noise))
 
     samples = Samples(run.data, config.seed, make_noise, draw)
     if config.generate:
@@ -213,7 +225,10 @@ def main():
     for step, batch in run.steps():
         images = preprocess(batch.images)
         noise = draw_noise(run.random, config, 2, config.batch_size)
-        run.log(step, train_step(trainers, images, noise))
+        losses = train_step(trainers, images, noise)
+        if config.average:
+            update_average(networks["average"], networks["generator"], config.average)
+        run.log(step, losses)
         if run.samples_due(step):
             run.save_samples(step, samples)
         if run.checkpoint_due(step):

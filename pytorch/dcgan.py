@@ -8,6 +8,7 @@ batch norm has a bias, as in the authors' code: the norm takes it away again, so
 nothing but rounding, which Adam blows up to full steps.
 """
 
+import copy
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,7 @@ class Config(Settings):
     learning_rate: Annotated[float, "step size of Adam", 0] = 2e-4
     latent_dim: Annotated[int, "numbers that an image is drawn from", 1] = 100
     filters: Annotated[int, "channels of the first convolution; the others have multiples", 1] = 32
+    average: Annotated[float, "draw with average weights, of which a step keeps this", 0, 1] = 0.0
 
 
 # N batch, Z latent, C channels, H height, W width, f filters, h = H / 16, w = W / 16
@@ -156,6 +158,15 @@ def train_step(networks, optimizers, images, noise):
 
 
 @torch.no_grad()
+def update_average(average, generator, keep):
+    """Move the average of the generator's past weights: keep * average + (1 - keep) * weights."""
+    weights = generator.state_dict()  # the running averages of batch norm among them
+    for name, array in average.state_dict().items():
+        if array.is_floating_point():  # and no count of batches
+            array.lerp_(weights[name], 1 - keep)
+
+
+@torch.no_grad()
 def sample(generator, noise):
     """Draw an image from each latent vector, with the running averages of batch norm."""
     generator.eval()
@@ -165,7 +176,7 @@ def sample(generator, noise):
 
 
 def build(config, image_shape, device):
-    """Both networks and their optimisers."""
+    """Both networks and their optimisers; the average begins with the generator's weights."""
     networks = {
         "generator": Generator(image_shape, config.latent_dim, config.filters).to(device),
         "discriminator": Discriminator(image_shape, config.filters).to(device),
@@ -174,6 +185,8 @@ def build(config, image_shape, device):
     optimizers = {
         name: torch.optim.Adam(network.parameters(), **adam) for name, network in networks.items()
     }
+    if config.average:
+        networks["average"] = copy.deepcopy(networks["generator"])
     return networks, optimizers
 
 
@@ -184,12 +197,13 @@ def main():
     device = bridge.prepare(config.seed, config.device, config.precision)
     networks, optimizers = build(config, run.image_shape, device)
     run.connect(bridge, networks, optimizers)
+    drawing = networks["average" if config.average else "generator"]
 
     def make_noise(random, count):
         return draw_noise(random, config, count)
 
     def draw(noise):
-        return postprocess(sample(networks["generator"], torch.from_numpy(noise).to(device)))
+        return postprocess(sample(drawing, torch.from_numpy(noise).to(device)))
 
     samples = Samples(run.data, config.seed, make_noise, draw)
     if config.generate:
@@ -200,6 +214,8 @@ def main():
         images = preprocess(batch.images, device)
         noise = draw_noise(run.random, config, 2, config.batch_size)
         losses = train_step(networks, optimizers, images, torch.from_numpy(noise).to(device))
+        if config.average:
+            update_average(networks["average"], networks["generator"], config.average)
         run.log(step, losses)
         if run.samples_due(step):
             run.save_samples(step, samples)

@@ -8,6 +8,7 @@ batch norm has a bias, as in the authors' code: the norm takes it away again, so
 nothing but rounding, which Adam blows up to full steps.
 """
 
+import copy
 import os
 import sys
 from dataclasses import dataclass
@@ -39,6 +40,7 @@ class Config(Settings):
     learning_rate: Annotated[float, "step size of Adam", 0] = 2e-4
     latent_dim: Annotated[int, "numbers that an image is drawn from", 1] = 100
     filters: Annotated[int, "channels of the first convolution; the others have multiples", 1] = 32
+    average: Annotated[float, "draw with average weights, of which a step keeps this", 0, 1] = 0.0
 
 
 # N batch, Z latent, C channels, H height, W width, f filters, h = H / 16, w = W / 16
@@ -161,6 +163,13 @@ def train_step(networks, optimizers, images, noise):
     return {"discriminator_loss": d_loss, "generator_loss": g_loss}
 
 
+def update_average(average, generator, keep):
+    """Move the average of the generator's past weights: keep * average + (1 - keep) * weights."""
+    # The running averages of batch norm are among the variables.
+    for old, new in zip(average.variables, generator.variables, strict=True):
+        old.assign(keep * old + (1 - keep) * new)
+
+
 @tf.function
 def sample(generator, noise):
     """Draw an image from each latent vector, with the running averages of batch norm."""
@@ -168,7 +177,7 @@ def sample(generator, noise):
 
 
 def build(config, image_shape):
-    """Both networks and their optimisers."""
+    """Both networks and their optimisers; the average begins with the generator's weights."""
     networks = {
         "generator": Generator(image_shape, config.latent_dim, config.filters),
         "discriminator": Discriminator(image_shape, config.filters),
@@ -177,6 +186,8 @@ def build(config, image_shape):
     optimizers = {
         name: Adam(network.trainable_variables, **adam) for name, network in networks.items()
     }
+    if config.average:
+        networks["average"] = copy.deepcopy(networks["generator"])
     return networks, optimizers
 
 
@@ -187,12 +198,13 @@ def main():
     bridge.prepare(config.seed, config.device, config.precision)
     networks, optimizers = build(config, run.image_shape)
     run.connect(bridge, networks, optimizers)
+    drawing = networks["average" if config.average else "generator"]
 
     def make_noise(random, count):
         return draw_noise(random, config, count)
 
     def draw(noise):
-        return postprocess(sample(networks["generator"], tf.constant(noise)))
+        return postprocess(sample(drawing, tf.constant(noise)))
 
     samples = Samples(run.data, config.seed, make_noise, draw)
     if config.generate:
@@ -203,6 +215,8 @@ def main():
         images = preprocess(batch.images)
         noise = draw_noise(run.random, config, 2, config.batch_size)
         losses = train_step(networks, optimizers, images, tf.constant(noise))
+        if config.average:
+            update_average(networks["average"], networks["generator"], config.average)
         run.log(step, losses)
         if run.samples_due(step):
             run.save_samples(step, samples)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from models.description import (
@@ -52,9 +54,12 @@ def discriminator_weights(image_shape: ImageShape, filters: int) -> Weights:
 
 
 def networks(image_shape: ImageShape, config: Config, classes: int) -> dict[str, Weights]:
+    generator = generator_weights(image_shape, config["latent_dim"], config["filters"])
+    average = {"average": generator} if config["average"] else {}
     return {
-        "generator": generator_weights(image_shape, config["latent_dim"], config["filters"]),
+        "generator": generator,
         "discriminator": discriminator_weights(image_shape, config["filters"]),
+        **average,
     }
 
 
@@ -90,6 +95,14 @@ class DeepAdversarial(Adversarial):
     def make_networks(self) -> None:
         self.generator = Generator(self.part("generator"), self.image_shape)
         self.discriminator = Discriminator(self.part("discriminator"))
+        self.average = Generator(self.part("average"), self.image_shape)
+
+    def step(self, batch: Any, random: np.random.Generator) -> dict[str, float]:
+        losses = super().step(batch, random)
+        keep, weights = self.config.get("average", 0), self.part("generator")
+        for name, array in self.part("average").items():
+            array[...] = keep * array + (1 - keep) * weights[name]
+        return losses
 
     def to_network(self, images: np.ndarray) -> np.ndarray:
         return to_tanh(images)
@@ -98,7 +111,8 @@ class DeepAdversarial(Adversarial):
         return from_tanh(x)
 
     def generate(self, z: np.ndarray, labels: np.ndarray, training: bool = True) -> Value:
-        return self.generator(Value(z), training)
+        averaged = self.config.get("average") and not training
+        return (self.average if averaged else self.generator)(Value(z), training)
 
 
 MODEL = Model(
@@ -109,6 +123,7 @@ MODEL = Model(
         "learning_rate": 2e-4,
         "latent_dim": 100,
         "filters": 32,
+        "average": 0.0,
     },
     proof={
         "image_size": 32,
@@ -116,6 +131,7 @@ MODEL = Model(
         "learning_rate": 1e-4,
         "latent_dim": 50,
         "filters": 8,
+        "average": 0.9,
     },
     networks=networks,
     classes={"generator": "Generator", "discriminator": "Discriminator"},
