@@ -67,10 +67,13 @@ def make_start(model: Model, config: Config, dataset: Dataset, seed: int = 0) ->
     return model.make_start(dataset.image_shape, config, len(dataset.class_names), random)
 
 
-def save_start(name: str, folder: Path) -> Path:
-    """Write `FOLDER/NAME.safetensors`, the checkpoint that a model's proof starts from."""
+def save_start(name: str, folder: Path, **settings: object) -> Path:
+    """Write `FOLDER/NAME.safetensors`, the checkpoint that a model's proof starts from.
+
+    Under other settings than the proof's, if any are given.
+    """
     model = MODELS[name]
-    config = proof_config(model)
+    config = proof_config(model, **settings)
     dataset = load_data(model, config)
     about = {
         "model": name,

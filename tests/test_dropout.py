@@ -14,6 +14,7 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from models import MODELS
+from models.description import as_flags
 from parity import save_start
 from ports import Answer, chosen_ports, run_commands, side_by_side
 
@@ -21,7 +22,7 @@ PORTS = chosen_ports()
 DROPPING = [name for name, model in MODELS.items() if "dropout" in model.defaults]
 # Nothing is learned at this rate: the losses differ from step to step by dropout alone.
 STILL = "1e-30"
-BATCH = 4
+WIDE = {"filters": 64}  # in a narrow network the skip connections outweigh what is dropped
 
 Answers = dict[str, dict[str, Answer]]
 
@@ -36,14 +37,14 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> Answers:
     pictures = folder / "pictures"
     pictures.mkdir()
     random = np.random.default_rng(0)
-    for index in range(BATCH + 1):  # the last is for the test: a batch is always the same
+    for index in range(3):  # the last is for the test: a batch is always the same two
         pixels = random.integers(0, 256, (64, 64, 3), np.uint8)
         Image.fromarray(pixels).save(pictures / f"{index}.png")
     commands: dict[str, list[str]] = {}
     for name in DROPPING:
-        small = [name, *MODELS[name].flags, "--dataset", f"folder:{pictures}"]
-        small += ["--init-from", str(save_start(name, folder))]
-        small += ["--batch-size", str(BATCH), "--log-every", "1", "--sample-every", "1"]
+        small = [name, *as_flags(MODELS[name].proof | WIDE), "--dataset", f"folder:{pictures}"]
+        small += ["--init-from", str(save_start(name, folder, **WIDE))]
+        small += ["--batch-size", "2", "--log-every", "1", "--sample-every", "1"]
         for title, dropout, rate, steps in (
             ("on", "0.5", STILL, "3"),
             ("off", "0", STILL, "3"),
@@ -109,14 +110,15 @@ def test_nothing_learns_below_features_that_are_all_dropped(
 @each_port
 @each_model
 def test_what_is_left_is_scaled_up(answers: Answers, model: str, port: str) -> None:
-    """A convolution of it has about the same mean output as without dropout, not half of it."""
+    """A convolution of it has on average the same output as without dropout, but not each time."""
     on, off = (
         load_file(run_of(answers, port, model, title) / "checkpoint.safetensors")
         for title in ("on", "off")
     )
     for name in MODELS[model].above_dropout:
         key = f"generator.{name}.running_mean"
-        assert on[key] @ off[key] == pytest.approx(off[key] @ off[key], rel=0.25), name
+        assert not np.allclose(on[key], off[key], rtol=1e-3), f"{name}: nothing was dropped below"
+        assert on[key] @ off[key] == pytest.approx(off[key] @ off[key], rel=0.05), name
 
 
 @each_port
