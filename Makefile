@@ -8,7 +8,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-DEMO_STEPS ?= 1800
+DEMO_STEPS ?= 3600
 
 QUICK := tests/test_parity.py tests/test_dropout.py tests/test_twins.py tests/test_source.py
 NUMBERS := $(QUICK) tests/test_scripts.py tests/test_reference.py
@@ -20,7 +20,7 @@ QUARTET_PORTS ?= pytorch,tensorflow,keras,chainer  # of quick and elsewhere
 .DEFAULT_GOAL := demo
 
 demo: .venv/.ready-pytorch
-	$(BIN)/python pytorch/dcgan.py --image-size 32 --batch-size 16 --learning-rate 4e-4 \
+	$(BIN)/python pytorch/dcgan.py --image-size 32 --filters 16 --average 0.99 --batch-size 16 \
 		--steps $(DEMO_STEPS) --sample-every 100 --out runs/demo-$$(date +%Y%m%d-%H%M%S)
 
 test: lint
