@@ -1,4 +1,4 @@
-# make demo       train DCGAN in PyTorch on drawn newts for under ten minutes
+# make demo       train DCGAN in PyTorch on drawn newts for two to five minutes
 # make test       lint and all tests, with all four frameworks
 # make quick      the tests that catch a fault in a script, within five minutes
 # make elsewhere  the tests of numbers as an older processor would run them
@@ -8,7 +8,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-DEMO_STEPS ?= 3600
+DEMO_STEPS ?= 2800
 
 QUICK := tests/test_parity.py tests/test_dropout.py tests/test_twins.py tests/test_source.py
 NUMBERS := $(QUICK) tests/test_scripts.py tests/test_reference.py
