@@ -40,7 +40,7 @@ class Config(Settings):
     learning_rate: Annotated[float, "step size of Adam", 0] = 2e-4
     latent_dim: Annotated[int, "numbers that an image is drawn from", 1] = 100
     filters: Annotated[int, "channels of the first convolution; the others have multiples", 1] = 32
-    average: Annotated[float, "draw with average weights, of which a step keeps this", 0, 1] = 0.0
+    average: Annotated[float, "draw with an average of G that keeps this share a step", 0, 1] = 0.0
 
 
 # N batch, Z latent, C channels, H height, W width, f filters, h = H / 16, w = W / 16

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pytest
@@ -40,6 +41,13 @@ class Grey(Pictures):
 
     def draw(self) -> tuple[np.ndarray, dict[str, float]]:
         return np.full((8, 8, 1), 99, np.uint8), {"diversity": 0.5}
+
+
+@dataclass(frozen=True)
+class Later(Settings):
+    """Has a setting that earlier checkpoints do not know."""
+
+    filters: Annotated[int, "how wide", 1] = 7
 
 
 @pytest.fixture
@@ -130,3 +138,10 @@ def test_no_checkpoint_follows_a_weight_that_is_not_finite(start: Any) -> None:
 def test_a_precision_that_is_not_known_is_refused(start: Any) -> None:
     with pytest.raises(UserError, match="--precision"):
         start("--precision float16")
+
+
+def test_a_checkpoint_from_before_a_setting_has_its_default(start: Any) -> None:
+    run, net = start("--steps 1")
+    train(run, net)
+    drawing = ["--generate", "1", "--from", "run/checkpoint.safetensors", "--out", "drawn"]
+    assert Run(Later, SCRIPT, "A model.", drawing).config.filters == 7

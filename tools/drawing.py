@@ -23,7 +23,7 @@ from common.data.batches import every_image
 from common.errors import UserError
 from common.measures import bound
 from common.measures.path_length import path_length
-from common.pictures import ClassSamples, LatentSpace, Reconstructions, Samples, Translations
+from common.pictures import LatentSpace, Reconstructions, Samples, Translations
 from common.pictures.base import Pictures, portions
 from common.run import launch
 from tools.scripts import ROOT, load_script
@@ -31,7 +31,7 @@ from tools.scripts import ROOT, load_script
 DRAWS = 3  # with other noise each; their spread is shown
 CODES = 50  # of an image, for the importance-weighted bound
 TOGETHER = 8  # images whose codes are decoded at once
-DRAWN = (Samples, ClassSamples, LatentSpace)  # kinds of pictures that need nothing but noise
+DRAWN = (Samples, LatentSpace)  # kinds of pictures that need nothing but noise
 MOST = 2500  # samples that are drawn unless the user asks for more
 
 
@@ -143,9 +143,9 @@ def draw_here(request: Request) -> Drawn:
     floors = [train[random.choice(len(train), count, replace=False)] for _ in range(DRAWS)]
     drawn = Drawn(run.title, split.images, train, floors)
     generators = [np.random.default_rng((request.seed, 4, draw)) for draw in range(DRAWS)]
-    if isinstance(pictures, Samples | ClassSamples | LatentSpace):
+    if isinstance(pictures, DRAWN):
         drawn.samples = [pictures.images(count, generator) for generator in generators]
-    if isinstance(pictures, Samples | ClassSamples):
+    if isinstance(pictures, Samples):
         for generator in generators:
             ends = [pictures.noise(count, generator) for _ in range(2)]
             length = path_length(pictures.from_noise, ends[0], ends[1], generator)

@@ -74,11 +74,6 @@ BEST = {
 }  # what is not named is the better the higher
 
 
-def squared_error(real: np.ndarray, made: np.ndarray) -> float:
-    """The mean squared difference of `uint8` images (N, H, W, C), in grey levels squared."""
-    return float(np.mean(np.square(real.astype(np.float32) - made), dtype=np.float64))
-
-
 def slices(real: np.ndarray, drawn: np.ndarray) -> dict[str, float]:
     """The sliced Wasserstein distance at each level of a pyramid, by name."""
     found = sliced.sliced_distance(real, drawn, np.random.default_rng(0))
@@ -105,7 +100,7 @@ OF_PAIRS: tuple[Measure, ...] = (
     lambda a, b: {"SSIM": similarity.structural_similarity(a.images, b.images)},
 )
 OF_RECONSTRUCTIONS: tuple[Measure, ...] = (
-    lambda a, b: {"mean squared error": squared_error(a.images, b.images)},
+    lambda a, b: {"mean squared error": similarity.squared_error(a.images, b.images)},
     *OF_PAIRS,
 )
 OF_TRANSLATIONS: tuple[Measure, ...] = (

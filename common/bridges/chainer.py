@@ -138,7 +138,10 @@ def set_chance(networks: dict[str, chainer.Chain], arrays: dict[str, np.ndarray]
 
 
 def apply(network: Any, array: np.ndarray) -> list[np.ndarray]:
-    """What a network makes of an array, as arrays; images are (N, H, W, C), in and out."""
+    """What a network makes of an array; images are (N, H, W, C), in and out.
+
+    For networks that do the same in training and inference.
+    """
     given = np.moveaxis(array, -1, 1) if array.ndim == 4 else array
     with chainer.no_backprop_mode():
         made = network(network.device.send(np.ascontiguousarray(given)))

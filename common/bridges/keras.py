@@ -174,6 +174,15 @@ def set_chance(networks: dict[str, keras.Model], arrays: dict[str, np.ndarray]) 
             torch.get_device_module().set_rng_state(torch.from_numpy(gpu.copy()))
 
 
+def apply(network: Any, array: np.ndarray) -> list[np.ndarray]:
+    """What a network makes of an array; images are (N, H, W, C), in and out.
+
+    For networks that do the same in training and inference.
+    """
+    made = network.predict_on_batch(array)
+    return list(made) if isinstance(made, list | tuple) else [made]
+
+
 def _layers(model: keras.Model, prefix: str = "") -> Iterator[tuple[str, keras.Layer]]:
     """The layers of a model and of the models in it, by their names: `block1.conv2`."""
     for layer in model.layers:
@@ -228,9 +237,3 @@ def _check_names(arrays: dict[str, np.ndarray], expected: set[str]) -> None:
 
 def _to_numpy(variable: keras.Variable) -> np.ndarray:
     return np.array(keras.ops.convert_to_numpy(variable))
-
-
-def apply(network: Any, array: np.ndarray) -> list[np.ndarray]:
-    """What a network makes of an array, as arrays; images are (N, H, W, C), in and out."""
-    made = network.predict_on_batch(array)
-    return list(made) if isinstance(made, list | tuple) else [made]

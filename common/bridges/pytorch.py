@@ -92,16 +92,19 @@ def set_chance(networks: dict[str, torch.nn.Module], arrays: dict[str, np.ndarra
         torch.get_device_module().set_rng_state(torch.from_numpy(arrays["gpu"].copy()))
 
 
-def _on_gpu(networks: dict[str, torch.nn.Module]) -> bool:
-    return any(p.device.type != "cpu" for n in networks.values() for p in n.parameters())
-
-
 @torch.no_grad()
 def apply(network: torch.nn.Module, array: np.ndarray) -> list[np.ndarray]:
-    """What a network makes of an array, as arrays; images are (N, H, W, C), in and out."""
+    """What a network makes of an array; images are (N, H, W, C), in and out.
+
+    For networks that do the same in training and inference.
+    """
     device = next(network.parameters()).device
     given = np.moveaxis(array, -1, 1) if array.ndim == 4 else array
     made = network(torch.from_numpy(np.ascontiguousarray(given)).to(device))
     tensors = made if isinstance(made, tuple) else (made,)
     arrays = [tensor.cpu().numpy() for tensor in tensors]
     return [np.moveaxis(a, 1, -1) if a.ndim == 4 else a for a in arrays]
+
+
+def _on_gpu(networks: dict[str, torch.nn.Module]) -> bool:
+    return any(p.device.type != "cpu" for n in networks.values() for p in n.parameters())

@@ -129,6 +129,9 @@ def set_chance(networks: dict[str, tf.Module], arrays: dict[str, np.ndarray]) ->
 
 
 def apply(network: Any, array: np.ndarray) -> list[np.ndarray]:
-    """What a network makes of an array, as arrays; images are (N, H, W, C), in and out."""
+    """What a network makes of an array; images are (N, H, W, C), in and out.
+
+    For networks that do the same in training and inference.
+    """
     made = network(tf.constant(array))
     return [tensor.numpy() for tensor in (made if isinstance(made, tuple) else (made,))]

@@ -72,7 +72,7 @@ def load_weights() -> Arrays:
 @functools.cache
 def random_weights() -> Arrays:
     """Weights of the same shapes, normal as He et al. 2015 have them (arXiv 1502.01852)."""
-    rng = np.random.default_rng(0)
+    random = np.random.default_rng(0)
     shapes: dict[str, tuple[int, ...]] = {
         f"conv{i}": (CHANNELS[i], CHANNELS[i - 1], 3, 3) for i in range(1, len(CHANNELS))
     }
@@ -80,7 +80,7 @@ def random_weights() -> Arrays:
     weights = {}
     for name, shape in shapes.items():
         deviation = np.sqrt(2 / (1 + SLOPE**2) / np.prod(shape[1:]))
-        weights[f"{name}.weight"] = rng.normal(0, deviation, shape).astype(np.float32)
+        weights[f"{name}.weight"] = random.normal(0, deviation, shape).astype(np.float32)
         weights[f"{name}.bias"] = np.zeros(shape[0], np.float32)
     return weights
 

@@ -25,7 +25,7 @@ def path_length(
     draw: Callable[[np.ndarray], np.ndarray],
     starts: np.ndarray,
     ends: np.ndarray,
-    rng: np.random.Generator,
+    random: np.random.Generator,
 ) -> float:
     """The mean of |f(G(z)) - f(G(z'))|^2 / step^2, with z and z' near each other on a way.
 
@@ -37,7 +37,7 @@ def path_length(
         draw: noise (M, ...) to `uint8` images (M, H, W, C); called twice, with all the noise.
         starts: noise, shape (N, ...).
         ends: noise of the same shape.
-        rng: draws the place on each way.
+        random: draws the place on each way.
 
     Returns:
         The figure, in the features' units squared per way squared.
@@ -50,7 +50,7 @@ def path_length(
             f"path length: expected noise of one shape (N, ...) twice, found {starts.shape} and "
             f"{ends.shape}; draw as many ends as starts"
         )
-    places = rng.random(len(starts)) * (1 - STEP)
+    places = random.random(len(starts)) * (1 - STEP)
     places = places.reshape(-1, *[1] * (starts.ndim - 1))
     images = [draw(_between(starts, ends, at)) for at in (places, places + STEP)]
     near, far = (extract(batch) for batch in images)

@@ -28,6 +28,19 @@ def absolute_error(real: np.ndarray, drawn: np.ndarray) -> float:
     return float(np.abs(real.astype(np.float32) - drawn).mean(dtype=np.float64))
 
 
+def squared_error(real: np.ndarray, drawn: np.ndarray) -> float:
+    """The mean squared difference, in grey levels squared; 0 for equal images.
+
+    Args:
+        real: `uint8`, shape (N, H, W, C).
+        drawn: `uint8`, of the same shape; image i is compared with real image i.
+
+    Raises:
+        UserError: these are no images, or their shapes differ.
+    """
+    return float(_squared_errors(real, drawn).mean())
+
+
 def peak_signal_to_noise(real: np.ndarray, drawn: np.ndarray) -> float:
     """PSNR: 10 log10(255^2 / mean squared difference), averaged over images, in dB.
 
@@ -40,10 +53,8 @@ def peak_signal_to_noise(real: np.ndarray, drawn: np.ndarray) -> float:
     Raises:
         UserError: these are no images, or their shapes differ.
     """
-    check_like(real, drawn, equal_numbers=True)
-    squared = np.square(real.astype(np.float64) - drawn).mean(axis=(1, 2, 3))
     with np.errstate(divide="ignore"):
-        return float(np.mean(10 * np.log10(LEVELS**2 / squared)))
+        return float(np.mean(10 * np.log10(LEVELS**2 / _squared_errors(real, drawn))))
 
 
 def structural_similarity(real: np.ndarray, drawn: np.ndarray) -> float:
@@ -76,6 +87,12 @@ def structural_similarity(real: np.ndarray, drawn: np.ndarray) -> float:
     c1, c2 = (K1 * LEVELS) ** 2, (K2 * LEVELS) ** 2
     luminance = (2 * mean_a * mean_b + c1) / (mean_a**2 + mean_b**2 + c1)
     return float(np.mean(luminance * (2 * covariance + c2) / (variances + c2)))
+
+
+def _squared_errors(real: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+    """The mean squared difference of each image: (N,)."""
+    check_like(real, drawn, equal_numbers=True)
+    return np.square(real.astype(np.float64) - drawn).mean(axis=(1, 2, 3))
 
 
 def _window(images: np.ndarray) -> np.ndarray:

@@ -22,7 +22,7 @@ TAPS = np.array([1, 4, 6, 4, 1], np.float32) / 16
 
 
 def sliced_distance(
-    real: np.ndarray, drawn: np.ndarray, rng: np.random.Generator
+    real: np.ndarray, drawn: np.ndarray, random: np.random.Generator
 ) -> dict[int, float]:
     """How unlike the patches of two sets are, at each level of a Laplacian pyramid.
 
@@ -35,7 +35,7 @@ def sliced_distance(
     Args:
         real: `uint8`, shape (N, H, W, C).
         drawn: `uint8`, as many of the same shape.
-        rng: draws places and directions.
+        random: draws places and directions.
 
     Returns:
         By the level's side in pixels (32 for a level of 32 x 32), largest first: the distance times
@@ -51,10 +51,10 @@ def sliced_distance(
     levels = zip(_pyramid(real, len(sides)), _pyramid(drawn, len(sides)), strict=True)
     for side, (first, second) in zip(sides, levels, strict=True):
         height, width = first.shape[1:3]
-        tops = rng.integers(0, height - PATCH + 1, (len(first), PER_IMAGE))
-        lefts = rng.integers(0, width - PATCH + 1, (len(first), PER_IMAGE))
+        tops = random.integers(0, height - PATCH + 1, (len(first), PER_IMAGE))
+        lefts = random.integers(0, width - PATCH + 1, (len(first), PER_IMAGE))
         a, b = (_normalised(_cut(images, tops, lefts)) for images in (first, second))
-        directions = rng.standard_normal((a.shape[1], DIRECTIONS)).astype(np.float32)
+        directions = random.standard_normal((a.shape[1], DIRECTIONS)).astype(np.float32)
         directions /= np.sqrt(np.sum(directions**2, axis=0))
         found[side] = 1000 * _distance(a, b, directions)
     return found

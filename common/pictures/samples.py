@@ -30,7 +30,7 @@ class Samples(Pictures):
         data: Data,
         seed: int,
         make_noise: Callable[[Random, int], np.ndarray],
-        draw: Callable[[np.ndarray], np.ndarray],
+        draw: Callable[..., np.ndarray],
     ) -> None:
         self._data = data
         self._seed = seed
@@ -60,7 +60,7 @@ class Samples(Pictures):
         return self.from_noise(self.noise(count, random))
 
 
-class ClassSamples(Pictures):
+class ClassSamples(Samples):
     """Images drawn from noise and a class: a row per class, the same noise down each column.
 
     Args:
@@ -71,8 +71,6 @@ class ClassSamples(Pictures):
         only: the one class that `generate` draws; None for all.
     """
 
-    figures = ("diversity",)
-
     def __init__(
         self,
         data: Data,
@@ -81,10 +79,7 @@ class ClassSamples(Pictures):
         draw: Callable[[np.ndarray, np.ndarray], np.ndarray],
         only: str | None = None,
     ) -> None:
-        self._data = data
-        self._seed = seed
-        self._make_noise = make_noise
-        self._draw = draw
+        super().__init__(data, seed, make_noise, draw)
         self._only = only
 
     def draw(self) -> tuple[np.ndarray, dict[str, float]]:
@@ -114,19 +109,11 @@ class ClassSamples(Pictures):
         drawn = self._rows(np.arange(rows), columns, random)[:count]
         return images.label_rows(images.grid(drawn, columns), names[:rows])
 
-    def noise(self, count: int, random: Random) -> np.ndarray:
-        """`count` latent vectors (N, Z)."""
-        return self._make_noise(random, count)
-
     def from_noise(self, noise: np.ndarray) -> np.ndarray:
         """An image of each latent vector, `uint8` (N, H, W, C), of each class in turn."""
         labels = np.arange(len(noise), dtype=np.int64) % len(self._data.class_names)
         drawn = [self._draw(noise[part], labels[part]) for part in portions(len(noise))]
         return np.concatenate(drawn)
-
-    def images(self, count: int, random: Random) -> np.ndarray:
-        """`count` images, `uint8` (N, H, W, C), of each class in turn."""
-        return self.from_noise(self.noise(count, random))
 
     def _rows(self, classes: np.ndarray, columns: int, random: Random) -> np.ndarray:
         noise = np.tile(self._make_noise(random, columns), (len(classes), 1))

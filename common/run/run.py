@@ -81,6 +81,7 @@ class Run:
             weights = self._take(Path(given["from_"]))
             stored = weights.metadata["config"]
             given = {"dataset": stored["dataset"]} | given
+            # A setting that is younger than the checkpoint has its default.
             earlier = {n: stored[n] for n in config_class.architecture() if n in stored}
             like = tuple(weights.metadata["image_shape"]), tuple(weights.metadata["class_names"])
         self.config: Any = flags.fill(config_class, given, earlier)

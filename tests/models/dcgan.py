@@ -95,14 +95,6 @@ class DeepAdversarial(Adversarial):
     def make_networks(self) -> None:
         self.generator = Generator(self.part("generator"), self.image_shape)
         self.discriminator = Discriminator(self.part("discriminator"))
-        self.average = Generator(self.part("average"), self.image_shape)
-
-    def step(self, batch: Any, random: np.random.Generator) -> dict[str, float]:
-        losses = super().step(batch, random)
-        keep, weights = self.config.get("average", 0), self.part("generator")
-        for name, array in self.part("average").items():
-            array[...] = keep * array + (1 - keep) * weights[name]
-        return losses
 
     def to_network(self, images: np.ndarray) -> np.ndarray:
         return to_tanh(images)
@@ -111,8 +103,27 @@ class DeepAdversarial(Adversarial):
         return from_tanh(x)
 
     def generate(self, z: np.ndarray, labels: np.ndarray, training: bool = True) -> Value:
-        averaged = self.config.get("average") and not training
-        return (self.average if averaged else self.generator)(Value(z), training)
+        return self.generator(Value(z), training)
+
+
+class Averaged(DeepAdversarial):
+    """Draws with a running average of the generator, if it keeps one."""
+
+    def make_networks(self) -> None:
+        super().make_networks()
+        self.keep = self.config["average"]
+        average = Generator(self.part("average"), self.image_shape)
+        self.drawing = average if self.keep else self.generator
+
+    def step(self, batch: Any, random: np.random.Generator) -> dict[str, float]:
+        losses = super().step(batch, random)
+        weights = self.part("generator")
+        for name, array in self.part("average").items():
+            array[...] = self.keep * array + (1 - self.keep) * weights[name]
+        return losses
+
+    def generate(self, z: np.ndarray, labels: np.ndarray, training: bool = True) -> Value:
+        return (self.generator if training else self.drawing)(Value(z), training)
 
 
 MODEL = Model(
@@ -137,6 +148,6 @@ MODEL = Model(
     classes={"generator": "Generator", "discriminator": "Discriminator"},
     optimizers={"generator": ("generator",), "discriminator": ("discriminator",)},
     losses=("discriminator_loss", "generator_loss"),
-    reference=DeepAdversarial,
+    reference=Averaged,
     size_multiple=16,
 )
