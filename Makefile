@@ -1,4 +1,4 @@
-# make demo       train DCGAN in PyTorch on drawn newts for two to five minutes
+# make demo       train DCGAN in PyTorch on drawn newts for a few minutes
 # make test       lint and all tests, with all four frameworks
 # make quick      the tests that catch a fault in a script, within five minutes
 # make elsewhere  the tests of numbers as an older processor would run them
