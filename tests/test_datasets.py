@@ -493,3 +493,10 @@ def test_digits_are_the_ones_that_scikit_learn_ships() -> None:
     ones = data.train.images[data.train.labels == 1].mean(0)[..., 0]
     assert ones[:, 3:5].mean() > 2 * ones[:, :2].mean()  # a stroke in the middle
     assert load("digits").image_shape == (32, 32, 1)
+
+
+def test_small_digits_are_enlarged_not_framed() -> None:
+    """Half of a padded picture's side would be black."""
+    framed = load("digits", image_size=16, multiple=16).train.images
+    np.testing.assert_array_equal(framed, load("digits", image_size=16).train.images)
+    assert framed[:, 1:3].mean() > 20

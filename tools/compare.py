@@ -1,7 +1,8 @@
 """One model in every framework from one start: losses, samples, speed and memory side by side.
 
 `python -m tools.compare dcgan` runs each framework's script in a process of its own, one after the
-other, and leaves `compare.png`, `compare.csv` and a run folder per framework.
+other, and leaves `compare.png`, `compare.csv` and a run folder per framework. With `--run DIR` it
+trains nothing, and draws the losses of that run over those of the committed trials.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from common.errors import UserError
+from common.errors import UserError, warn
 from common.files import disk_errors, write_text
 from common.frameworks import PACKAGES, find_version
 from common.pictures import plots
@@ -27,7 +28,9 @@ from common.run import launch
 from common.run.flags import Parser
 from common.run.folder import RunFolder
 from common.run.table import Table
+from tools import cards
 from tools.scripts import ROOT, check_model, choose_frameworks
+from tools.trials import ledger
 
 NOT_LOSSES = ("step", "images_per_second", "diversity")
 
@@ -163,8 +166,14 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         "--frameworks", default=",".join(PACKAGES), metavar="A,B", help="default: all installed"
     )
     parser.add_argument("--out", metavar="DIR", help="default: runs/compare-MODEL-DATASET")
+    parser.add_argument(
+        "--run", metavar="DIR", help="train nothing; show how normal the losses of this run are"
+    )
     options, options.others = parser.parse_known_args(arguments)
     check_model(options.model)
+    if options.run:
+        check_alone(arguments if arguments is not None else sys.argv[1:])
+        return options
     if options.steps < 1:
         raise UserError(f"--steps {options.steps}: must be at least 1")
     options.frameworks = choose_frameworks(options.frameworks)
@@ -176,9 +185,56 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     return options
 
 
+def check_alone(arguments: list[str]) -> None:
+    """Raise UserError if other flags are given with `--run`."""
+    flags = [one.partition("=")[0] for one in arguments if one.startswith("-")]
+    if flags != ["--run"]:
+        others = ", ".join(sorted({*flags} - {"--run"})) or "a second --run"
+        raise UserError(f"--run trains nothing, so leave out {others}")
+
+
+def compare_with_trials(model: str, folder: RunFolder) -> None:
+    """Draw a run's losses over the bands of its model's trials, and say what lies in them.
+
+    Raises:
+        UserError: it is no run of this model, or has no losses, or there are no trials.
+    """
+    if not folder.config.is_file():
+        raise UserError(f"--run {folder.path}: there is no run ({folder.config.name} is missing)")
+    config = json.loads(folder.config.read_text(encoding="utf-8"))
+    if config["model"] != model:
+        raise UserError(f"--run {folder.path}: this is a run of {config['model']}, not of {model}")
+    columns = Table(folder.metrics).read()
+    if not columns:
+        raise UserError(f"--run {folder.path}: no step of it has been logged yet")
+    trials = cards.read_curves(model)
+    for name, usual in ledger(model).settings().items():
+        if name not in ("steps", "precision") and (own := config["settings"].get(name)) != usual:
+            warn(f"the trials have {name} {usual}, this run {own}: its losses may differ for that")
+    own = {
+        name: cards.to_curve(zip(columns["step"], columns[name], strict=True))
+        for name in trials
+        if name in columns
+    }
+    picture = folder.path / "compare.png"
+    cards.draw_card(picture, f"{folder.path} over the trials of {model}", model, own)
+    for name, curve in own.items():
+        inside = cards.share_inside(curve, cards.to_band(trials[name]))
+        others = cards.shares_left_out(trials[name])
+        print(
+            f"{name}: {inside:.0%} in the band (the trials, each in the band of the others: "
+            f"{min(others):.0%} to {max(others):.0%}): "
+            + ("normal" if inside >= min(others) else "unlike all of them")
+        )
+    print(f"picture: {picture}")
+
+
 def main() -> None:
-    """Compare the frameworks as the command line says."""
+    """Compare as the command line says."""
     options = parse()
+    if options.run:
+        compare_with_trials(options.model, RunFolder(Path(options.run)))
+        return
     with disk_errors(Path(options.out)):
         Path(options.out).mkdir(parents=True, exist_ok=True)
     outcomes = compare(options)

@@ -170,15 +170,20 @@ def table(figures: dict[str, Figure]) -> list[dict[str, str]]:
     return [
         {
             "figure": name,
-            "model": _text(figure.values),
-            "training images instead": _text(figure.floor),
-            "better": BEST.get(name.partition(",")[0], "higher"),
+            "model": mean_and_spread(figure.values),
+            "training images instead": mean_and_spread(figure.floor),
+            "better": best(name),
         }
         for name, figure in figures.items()
     ]
 
 
-def _text(values: list[float]) -> str:
+def best(name: str) -> str:
+    """Which way a figure is better, in words."""
+    return BEST.get(name.partition(",")[0], "higher")
+
+
+def mean_and_spread(values: list[float]) -> str:
     """Mean and standard deviation, to digits that mean something."""
     if not values:
         return "–"

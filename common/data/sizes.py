@@ -92,7 +92,8 @@ def fit(dataset: Dataset, size: int, multiple: int) -> Dataset:
     """A data set with images of another size.
 
     If that is the data set's own size rounded up to `multiple`, the images are padded with zeros,
-    which leaves each pixel as it was; otherwise they are resized.
+    which leaves each pixel as it was, unless these would be more than a quarter of a side;
+    otherwise they are resized.
 
     Args:
         dataset: has square images of `image_shape` in both splits, and no masks.
@@ -104,7 +105,7 @@ def fit(dataset: Dataset, size: int, multiple: int) -> Dataset:
         return dataset
 
     def fitted(split: Split) -> Split:
-        if size == round_up(own, multiple):
+        if size == round_up(own, multiple) and 4 * own >= 3 * size:
             return replace(split, images=pad(split.images, size))
         return replace(split, images=resize(split.images, size, dataset.name))
 

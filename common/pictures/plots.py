@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,23 @@ from common.files import replacing
 # Okabe and Ito's palette: colours that colour-blind people can tell apart.
 # https://jfly.uni-koeln.de/color/
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+
+
+@dataclass(frozen=True)
+class Band:
+    """Between which values a loss usually lies.
+
+    Attributes:
+        steps: shape (N,), rising; like the other three.
+        low: the lower end at each step.
+        middle: the median.
+        high: the upper end.
+    """
+
+    steps: np.ndarray
+    low: np.ndarray
+    middle: np.ndarray
+    high: np.ndarray
 
 
 def losses(path: Path, title: str, columns: dict[str, list[float]]) -> None:
@@ -108,3 +126,41 @@ def comparison(
     grid.scale(1, 1.5)
     with replacing(path) as aside:
         figure.savefig(aside, dpi=110)
+
+
+def bands(
+    path: Path,
+    title: str,
+    found: dict[str, Band],
+    lines: dict[str, tuple[np.ndarray, np.ndarray]],
+) -> None:
+    """Draw between which values each loss usually lies, and one run's losses over that.
+
+    Args:
+        path: the PNG file to write.
+        title: stands above all.
+        found: by the loss.
+        lines: the run's, by the loss: steps and values, each of shape (N,). May be empty.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    from matplotlib.figure import Figure
+
+    columns = min(len(found), 3)
+    rows = math.ceil(len(found) / columns)
+    figure = Figure(figsize=(4 * columns, 0.5 + 2.7 * rows), layout="constrained")
+    figure.suptitle(title)
+    panels = figure.subplots(rows, columns, squeeze=False).flat
+    for (name, band), axes in zip(found.items(), panels, strict=False):
+        axes.fill_between(band.steps, band.low, band.high, color=COLOURS[5], alpha=0.4, linewidth=0)
+        axes.plot(band.steps, band.middle, color=COLOURS[0], linewidth=1)
+        axes.set(title=name.replace("_", " "), xlabel="step")
+        axes.grid(alpha=0.3)
+        if name in lines:
+            axes.plot(*lines[name], color=COLOURS[1], linewidth=1)
+            axes.set_xlim(0, max(band.steps[-1], lines[name][0][-1]))
+    for axes in panels:  # that are left over
+        axes.axis("off")
+    with replacing(path) as aside:
+        figure.savefig(aside, dpi=90)
