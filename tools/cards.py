@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from common.errors import UserError
 from common.pictures import plots
 from common.pictures.plots import Band
 from tools.trials import ledger
@@ -37,11 +36,7 @@ def read_curves(model: str) -> dict[str, list[Curve]]:
     Raises:
         UserError: there are no trials of the model.
     """
-    rows = ledger(model).read("curves")
-    if not rows:
-        raise UserError(
-            f"there are no trials of {model}; python -m tools.trials {model} makes them"
-        )
+    rows = ledger(model).require("curves")
     trials: dict[tuple[str, str], list[dict[str, str]]] = {}
     for row in rows:
         trials.setdefault((row["framework"], row["seed"]), []).append(row)

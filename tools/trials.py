@@ -83,6 +83,20 @@ class Ledger:
         with open(path, newline="", encoding="utf-8") as file:
             return list(csv.DictReader(file))
 
+    def require(self, table: str) -> list[dict[str, str]]:
+        """The rows of a table.
+
+        Raises:
+            UserError: there are none.
+        """
+        rows = self.read(table)
+        if not rows:
+            model = self.folder.name
+            raise UserError(
+                f"there are no trials of {model}; python -m tools.trials {model} makes them"
+            )
+        return rows
+
     def settings(self) -> dict[str, Any]:
         """That all its trials were made with; none if there are no trials."""
         path = self.folder / "settings.json"

@@ -1,0 +1,90 @@
+"""The gallery: the run in the middle is shown, and the pages name the commands of its pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from common.errors import UserError
+from common.pictures import images
+from tools import gallery, trials
+from tools.recipes import read_recipes, to_flags
+from tools.scripts import MODELS, ROOT
+from tools.trials import Trial
+
+each_model = pytest.mark.parametrize("model", MODELS)
+
+
+@pytest.fixture
+def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three made-up trials of ae, and the runs of two of them."""
+    monkeypatch.setattr(trials, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(trials, "RUNS", tmp_path / "runs")
+    monkeypatch.setattr(gallery, "GALLERY", tmp_path)
+    for seed, value in ((1, 9.0), (2, 20.0), (3, 10.0)):
+        trial = Trial("ae", "pytorch", seed)
+        figures = [{"figure": "error", "value": str(value)}, {"figure": "other", "value": "0"}]
+        trials.ledger("ae").put(trial, {"steps": 3}, {"figures": figures})
+        folder = trial.folder
+        (folder.path / "evaluation").mkdir(parents=True)
+        (folder.path / "evaluation" / "evaluation.png").touch()
+        folder.samples.mkdir()
+        for step in (9, 10):
+            picture = np.full((4, 4, 3), 10 * seed + step, np.uint8)
+            images.save(folder.samples / f"{step:06d}.png", picture)
+
+
+@pytest.mark.usefixtures("results")
+def test_the_last_picture_of_the_middle_run_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert gallery.find_typical("ae") == Trial("ae", "pytorch", 3)
+    monkeypatch.setattr("sys.argv", ["gallery", "ae"])
+    gallery.main()
+    assert (np.asarray(Image.open(tmp_path / "ae.png")) == 40).all()
+
+
+@pytest.mark.usefixtures("results")
+def test_a_latent_space_is_shown_in_the_place_of_samples(tmp_path: Path) -> None:
+    (Trial("ae", "pytorch", 3).folder.path / "manifold.png").touch()
+    assert gallery.draw_run("ae").name == "manifold.png"
+
+
+@pytest.mark.usefixtures("results")
+def test_a_run_that_is_gone_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    ran = []
+    monkeypatch.setattr(trials, "run", lambda *arguments: ran.append(arguments))
+    gallery.ensure_run("ae")
+    assert not ran
+    (Trial("ae", "pytorch", 3).folder.path / "evaluation" / "evaluation.png").unlink()
+    gallery.ensure_run("ae")
+    assert ran == [(Trial("ae", "pytorch", 3), read_recipes()["ae"])]
+
+
+@pytest.mark.usefixtures("results")
+def test_bad_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["gallery", "ae", "dcgam"])
+    with pytest.raises(UserError, match=r"unknown picture 'dcgam'; known: ae, compare-ae, "):
+        gallery.main()
+    assert not (tmp_path / "ae.png").exists()
+    with pytest.raises(UserError, match="there are no trials of gan"):
+        gallery.find_typical("gan")
+
+
+@each_model
+def test_a_page_names_the_commands_of_its_pictures(model: str) -> None:
+    page = (ROOT / "docs" / "models" / f"{model}.md").read_text(encoding="utf-8")
+    words = " ".join(page.split())
+    trial = gallery.find_typical(model)
+    flags = " ".join(to_flags(read_recipes()[model]))
+    assert f"`python {trial.framework}/{model}.py {flags} --seed {trial.seed}`" in words
+    compared = f"{gallery.COMPARISONS[model]} --precision float64"
+    assert f"`python -m tools.compare {model} {compared}`" in words
+
+
+def test_the_gallery_holds_what_is_drawn_and_nothing_else(tmp_path: Path) -> None:
+    there = {path.stem for path in (ROOT / "docs" / "gallery").iterdir()}
+    assert there == set(gallery.list_pictures(tmp_path))
