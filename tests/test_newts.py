@@ -128,17 +128,6 @@ def test_edges_are_smooth() -> None:
     assert np.abs(means - images)[outline].mean() < 9  # hard edges give 18
 
 
-def test_small_pictures_are_no_rougher_than_large_ones_made_small() -> None:
-    """The ground: a pixel shows the mean of the bumps in it."""
-    small, _, masks = newts.draw(np.arange(100), 32)
-    large, _, _ = newts.draw(np.arange(100), 64)
-    means = large.reshape(100, 32, 2, 32, 2, 3).mean(axis=(2, 4))
-    ground = ~widened(masks > 0, 3)
-    pairs = ground[:, :, 1:] & ground[:, :, :-1]
-    rough, usual = (np.diff(x.astype(float), axis=2)[pairs].std() for x in (small, means))
-    assert rough < 1.3 * usual  # 2.1 times if pixels were points
-
-
 def test_the_same_newt_at_another_size(drawn: tuple[np.ndarray, ...]) -> None:
     _, labels, masks = drawn
     _, small_labels, small_masks = newts.draw(np.arange(200), 32)

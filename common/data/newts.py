@@ -56,7 +56,6 @@ LEG_WIDTH = 0.048
 FOOT_WIDTH = 0.07
 EYE = (0.73, 0.1, 0.035)  # along, across, radius
 
-TEXTURE = 64  # side of the images that the fine textures are made for; see `_soften`
 TILE = 256  # side of a noise tile in pixels; tiles repeat without a seam
 CHUNK = 1 << 16  # pixels drawn at a time, so that their arrays stay in the processor's cache
 
@@ -156,14 +155,6 @@ def _noise(chance: _Chance, x: np.ndarray, y: np.ndarray, period: int, scale: fl
     return _noise_tile(period).ravel()[rows * TILE + columns]
 
 
-def _soften(texture: np.ndarray, size: int) -> np.ndarray:
-    """A texture around 0.5 as smaller images show it, whose pixels hold several of its bumps.
-
-    A pixel is the mean of what lies in it, and so the greyer, the larger it is.
-    """
-    return 0.5 + (texture - 0.5) * np.float32(min(1.0, size / TEXTURE))
-
-
 def _segment(x: np.ndarray, y: np.ndarray, a: tuple, b: tuple) -> np.ndarray:
     """Distance of the points x, y from the segment between a and b."""
     along = (b[0] - a[0], b[1] - a[1])
@@ -226,7 +217,7 @@ def _draw_chunk(
     # The ground: two colours mixed by coarse noise, shaded by fine noise and the newt's shadow.
     ground = GROUNDS[chance.below(len(GROUNDS))].transpose(1, 2, 0)[..., None, None]
     coarse = _noise(chance, x, y, 16, 40)
-    fine = _soften(_noise(chance, x, y, 128, 90), size)
+    fine = _noise(chance, x, y, 128, 90)
     shadow = np.clip(1 + depth / 0.16, 0, 1)
     light = (0.86 + 0.28 * fine) * chance.uniform(0.9, 1.05) * (1 - 0.5 * shadow * shadow)
     ground = _blend(ground[0], ground[1], coarse) * light
@@ -237,8 +228,7 @@ def _draw_chunk(
     belly = np.clip((flank - 0.62 + 0.3 * (spots - 0.5)) * 6, 0, 1)
     feet = np.where(side > 0.34, np.float32(0.9), np.float32(0))
     akahara = _blend(BACK, BELLY, np.where(inside > legs, belly, feet))
-    mottled = np.clip(_soften((spots - 0.5) * 7 + 0.5, size), 0, 1)
-    madara = _blend(BLACK, GREEN, mottled)
+    madara = _blend(BLACK, GREEN, np.clip((spots - 0.5) * 7 + 0.5, 0, 1))
     stripe = (chance.uniform() < 0.5) & (side < 0.022) & (axis > -0.8) & (axis < 0.5)
     madara = np.where(stripe, STRIPE, madara)
     shade = (1.12 - 0.35 * flank * flank) * chance.uniform(0.9, 1.15)
