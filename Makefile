@@ -1,4 +1,4 @@
-# make demo       train DCGAN in PyTorch on drawn newts for a few minutes
+# make demo       train a conditional GAN in PyTorch on handwritten digits for a few minutes
 # make test       lint and all tests, with all four frameworks
 # make quick      the tests that catch a fault in a script, within five minutes
 # make elsewhere  the tests of numbers as an older processor would run them
@@ -8,7 +8,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-DEMO_STEPS ?= 2800
+DEMO_STEPS ?= 1600
 
 QUICK := tests/test_parity.py tests/test_dropout.py tests/test_twins.py tests/test_source.py
 NUMBERS := $(QUICK) tests/test_scripts.py tests/test_reference.py
@@ -20,8 +20,8 @@ QUARTET_PORTS ?= pytorch,tensorflow,keras,chainer  # of quick and elsewhere
 .DEFAULT_GOAL := demo
 
 demo: .venv/.ready-pytorch
-	$(BIN)/python pytorch/dcgan.py --image-size 32 --filters 16 --average 0.99 --batch-size 16 \
-		--steps $(DEMO_STEPS) --sample-every 100 --out runs/demo-$$(date +%Y%m%d-%H%M%S)
+	$(BIN)/python pytorch/cgan.py --dataset digits --image-size 32 --filters 16 --batch-size 16 \
+		--learning-rate 0.0004 --steps $(DEMO_STEPS) --out runs/demo-$$(date +%Y%m%d-%H%M%S)
 
 test: lint
 	$(BIN)/python -m pytest

@@ -1,7 +1,7 @@
 """Recipes: the settings at which each model draws well on two cores, from recipes.toml.
 
 Trials train with them, the results page and the gallery show what comes of it, and `make demo` is
-DCGAN's.
+the conditional GAN's.
 """
 
 from __future__ import annotations

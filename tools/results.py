@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import textwrap
 import tomllib
 from collections import Counter
 from dataclasses import dataclass
@@ -43,7 +44,7 @@ python -m tools.trials            # trains what is missing; all of it takes hour
 python -m tools.results           # makes this page and its pictures of what was found
 ```
 
-{trials} runs, each on one core of: {machines}. Versions: {versions}.
+{runs}
 
 ## How to read the tables
 
@@ -53,14 +54,14 @@ frameworks see the same images and noise, but begin with different weights. What
 and what it is blind to: [evaluating](evaluating.md), [measures](measures.md). *Real images* have
 the same figure, put in the place of the model's: what a perfect model would get, or, of
 reconstructions and translations, what any image gets whatever it was to show. *Minutes* are the
-whole program's, from its start to its last file.
+whole program's, from its start to its last file; the machine had other work at times.
 
 *p* is for the question whether the frameworks differ by more than seeds do. It is the share of
 shuffles in which runs that are dealt to the four frameworks by chance differ as much as the real
 ones: a permutation test with the F statistic of a one-way analysis of variance, {shuffles}
-shuffles. Where all frameworks are alike, one row of twenty has a *p* under 0.05 all the same.
-With so few runs only large differences can be seen; that the frameworks compute the same
-is not shown here but in the [proof of equality](equality.md).
+shuffles. Where all frameworks are alike, one row of twenty has a *p* under 0.05 all the same. With
+so few runs only large differences can be seen; that the frameworks compute the same is not shown
+here but in the [proof of equality](equality.md).
 
 {verdict}
 
@@ -180,14 +181,13 @@ def section(model: str, recipe: dict[str, Any], published: list[dict[str, str]])
     """What the page says of a model."""
     figures = ledger(model)
     seeds = Counter(run["framework"] for run in figures.read("runs"))
-    counts = sorted(set(seeds.values()))
-    many = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    text = (
-        f"## {model}\n\n`python pytorch/{model}.py {' '.join(to_flags(recipe))}`, and likewise in "
-    )
-    text += f"the others; {many} runs each. [Its page](models/{model}.md)\n\n"
-    text += table(figures, read_rows(figures)) + "\n"
-    text += f"![Bands of the losses of {model}](results/{model}/card.png)\n\n"
+    runs = ", ".join(f"{NAMES[name]} {seeds[name] or 'not yet'}" for name in PACKAGES)
+    command = f"python pytorch/{model}.py {' '.join(to_flags(recipe))}"
+    text = f"## {model}\n\n```\n{command}\n```\n\n"
+    text += f"and likewise in the others. Runs: {runs}. [Its page](models/{model}.md)\n\n"
+    if seeds:
+        text += table(figures, read_rows(figures)) + "\n"
+        text += f"![Bands of the losses of {model}](results/{model}/card.png)\n\n"
     for one in published:
         text += f"- {one['figure']} ([{one['source']}]({one['url']})). {one['comparable']}\n"
     return text + "\n"
@@ -219,22 +219,27 @@ def write_page() -> None:
     """
     with open(PUBLISHED, "rb") as file:
         published = tomllib.load(file)
-    recipes = {m: recipe for m, recipe in read_recipes().items() if ledger(m).folder.exists()}
+    recipes = read_recipes()
     runs = [run for model in recipes for run in ledger(model).read("runs")]
     versions = sorted({(run["framework"], run["version"]) for run in runs}, key=_order)
-    first = {model: read_rows(ledger(model))[0] for model in recipes}
+    first = {m: rows[0] for m in recipes if (rows := read_rows(ledger(m)))}
+    machines = "; ".join(sorted({run["processor"] for run in runs}))
+    shown = ", ".join(f"{NAMES[name]} {version}" for name, version in versions)
     text = INTRODUCTION.format(
-        trials=len(runs),
-        machines="; ".join(sorted({run["processor"] for run in runs})),
-        versions=", ".join(f"{NAMES[name]} {version}" for name, version in versions),
+        runs=_wrapped(f"{len(runs)} runs, each on one core of: {machines}. Versions: {shown}."),
         shuffles=SHUFFLES,
-        verdict=verdict(first),
+        verdict=_wrapped(verdict(first)),
     )
     for model, recipe in recipes.items():
         text += section(model, recipe, published.get(model, []))
-        title = f"{model}: {' '.join(to_flags(recipe))}"
-        cards.draw_card(ledger(model).folder / "card.png", title, model)
+        if model in first:
+            title = f"{model}: {' '.join(to_flags(recipe))}"
+            cards.draw_card(ledger(model).folder / "card.png", title, model)
     write_text(PAGE, text.rstrip("\n") + "\n")
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, 100, break_long_words=False)
 
 
 def _order(pair: tuple[str, str]) -> int:
