@@ -8,7 +8,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-DEMO_STEPS ?= 1600
+DEMO_STEPS ?= 3000
 
 QUICK := tests/test_parity.py tests/test_dropout.py tests/test_twins.py tests/test_source.py
 NUMBERS := $(QUICK) tests/test_scripts.py tests/test_reference.py
@@ -21,7 +21,7 @@ QUARTET_PORTS ?= pytorch,tensorflow,keras,chainer  # of quick and elsewhere
 
 demo: .venv/.ready-pytorch
 	$(BIN)/python pytorch/cgan.py --dataset digits --image-size 32 --filters 16 --batch-size 16 \
-		--learning-rate 0.0004 --steps $(DEMO_STEPS) --out runs/demo-$$(date +%Y%m%d-%H%M%S)
+		--steps $(DEMO_STEPS) --out runs/demo-$$(date +%Y%m%d-%H%M%S)
 
 test: lint
 	$(BIN)/python -m pytest

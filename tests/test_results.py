@@ -329,6 +329,20 @@ def test_a_run_unlike_all_trials_is_called_so(
         assert "the trials have batch_size 64, this run 32" in said.err
 
 
+def test_a_run_beyond_the_trials_is_not_judged(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    fill("ae", {"batch_size": 64})
+    run = run_folder(tmp_path / "run", 0.5)
+    (run / "metrics.csv").write_text("step,loss\n900,0.5\n")
+    monkeypatch.setattr("sys.argv", ["compare", "ae", "--run", str(run)])
+    compare.main()
+    assert "loss: the run has no value at the steps of the trials" in capsys.readouterr().out
+
+
 def test_bad_input_with_a_run(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"there is no run \(config.json is missing\)"):
         compare.compare_with_trials("ae", compare.RunFolder(tmp_path / "nothing"))

@@ -220,6 +220,9 @@ def compare_with_trials(model: str, folder: RunFolder) -> None:
     cards.draw_card(picture, f"{folder.path} over the trials of {model}", model, own)
     for name, curve in own.items():
         inside = cards.share_inside(curve, cards.to_band(trials[name]))
+        if np.isnan(inside):
+            print(f"{name}: the run has no value at the steps of the trials")
+            continue
         others = cards.shares_left_out(trials[name])
         print(
             f"{name}: {inside:.0%} in the band (the trials, each in the band of the others: "

@@ -158,8 +158,10 @@ def bands(
         axes.set(title=name.replace("_", " "), xlabel="step")
         axes.grid(alpha=0.3)
         if name in lines:
-            axes.plot(*lines[name], color=COLOURS[1], linewidth=1)
-            axes.set_xlim(0, max(band.steps[-1], lines[name][0][-1]))
+            steps, values = lines[name]
+            marker = "o" if len(steps) < 30 else None  # a single point is no line
+            axes.plot(steps, values, color=COLOURS[1], linewidth=1, marker=marker, markersize=3)
+            axes.set_xlim(0, max([band.steps[-1], *steps]))
     for axes in panels:  # that are left over
         axes.axis("off")
     with replacing(path) as aside:
