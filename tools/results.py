@@ -164,7 +164,7 @@ def table(figures: Ledger, rows: list[Row]) -> str:
     lines = [heads, ["---"] * len(heads)]
     for row in rows:
         cells = [mean_and_spread(row.values.get(name, [])) for name in frameworks]
-        floor = "–" if row.floor is None else f"{row.floor:.3g}"
+        floor = "–" if row.floor is None else f"{row.floor:.4g}"
         lines.append([row.name, *cells, floor, best(row.name), _share(row.p)])
     cells = [mean_and_spread(minutes[name]) for name in frameworks]
     lines.append(["minutes", *cells, "–", "lower", "–"])
