@@ -320,13 +320,31 @@ def test_a_run_unlike_all_trials_is_called_so(
         for row in rows["curves"]:
             row["loss"] = str(random.normal())
         ledger.put(Trial("ae", "pytorch", seed), {"batch_size": 64}, rows)
-    for level, verdict in ((0.0, "normal"), (9.0, "unlike all of them")):
+    for level, verdict in ((0.0, "normal"), (9.0, "unlike most of them")):
         run = run_folder(tmp_path / f"run{level}", level, batch_size=32)
         monkeypatch.setattr("sys.argv", ["compare", "ae", "--run", str(run)])
         compare.main()
         said = capsys.readouterr()
         assert said.out.splitlines()[0].endswith(verdict)
         assert "the trials have batch_size 64, this run 32" in said.err
+
+
+def test_one_trial_that_failed_does_not_make_everything_normal(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    random = np.random.default_rng(0)
+    for seed in range(1, 13):
+        rows = found(9.0)
+        for row in rows["curves"] if seed < 12 else []:
+            row["loss"] = str(random.normal())
+        trials.ledger("ae").put(Trial("ae", "pytorch", seed), {"batch_size": 64}, rows)
+    run = run_folder(tmp_path / "run", -9.0)
+    monkeypatch.setattr("sys.argv", ["compare", "ae", "--run", str(run)])
+    compare.main()
+    assert capsys.readouterr().out.splitlines()[0].endswith("unlike most of them")
 
 
 def test_a_run_beyond_the_trials_is_not_judged(

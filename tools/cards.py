@@ -15,6 +15,7 @@ from tools.trials import ledger
 KEYS = ("framework", "seed", "step")
 NEIGHBOURS = 1  # rows on each side that a step's band takes its values from as well
 INSIDE = 0.95  # of the trials' values lie between the ends of the band
+NORMAL = 0.9  # of the trials have as many points in the band of the others as a normal run
 
 
 @dataclass(frozen=True)

@@ -224,10 +224,11 @@ def compare_with_trials(model: str, folder: RunFolder) -> None:
             print(f"{name}: the run has no value at the steps of the trials")
             continue
         others = cards.shares_left_out(trials[name])
+        normal = inside >= np.quantile(others, 1 - cards.NORMAL)
         print(
             f"{name}: {inside:.0%} in the band (the trials, each in the band of the others: "
             f"{min(others):.0%} to {max(others):.0%}): "
-            + ("normal" if inside >= min(others) else "unlike all of them")
+            + ("normal" if normal else "unlike most of them")
         )
     print(f"picture: {picture}")
 

@@ -34,10 +34,10 @@ INTRODUCTION = """\
 
 <!-- Written by `python -m tools.results` from docs/results/. Do not edit. -->
 
-What each model reaches in each framework, by the settings of `tools/recipes.toml`: the settings at
-which it draws well in a few minutes on one core. They are mostly narrower and shorter than the
-scripts' defaults, which follow the papers. A recipe was chosen with PyTorch, by several seeds; its
-model's page says what else was tried.
+What each model reaches in each framework, by the settings of `tools/recipes.toml`: those that draw
+best of what was tried in a few minutes on one core. They are mostly narrower and shorter than the
+scripts' defaults, which follow the papers. They were chosen with PyTorch, some by several seeds,
+some by one; a model's page says what else was tried.
 
 ```
 python -m tools.trials            # trains what is missing; all of it takes hours
@@ -71,11 +71,12 @@ Each model has a card below. In nineteen of twenty cases a loss of the runs abov
 band, at that step; the line in it is their median. To see a run of your own in it:
 
 ```
-python -m tools.compare dcgan --run runs/dcgan-pytorch-newts
+python -m tools.compare cgan --run runs/cgan-pytorch-digits
 ```
 
 draws its losses over the card and says what share of them lies in the band, and what share of each
-of our runs lies in the band of the others. It warns where your settings are not the card's.
+of our runs lies in the band of the others. Normal is what nine in ten of ours reach. It warns where
+your settings are not the card's.
 
 """
 

@@ -38,8 +38,8 @@ from tools.scripts import ROOT, check_model, choose_frameworks
 
 RESULTS = ROOT / "docs" / "results"
 RUNS = ROOT / "runs" / "trials"
-ROWS = 100  # of the curves, about; and their numbers have so many digits:
-DIGITS = 4
+ROWS = 100  # of the curves, about
+DIGITS = 4  # of a loss
 # What says nothing of how a model trains.
 ELSEWHERE = (*ALONE, "data_dir", "device", "seed", "log_every", "sample_every", "checkpoint_every")
 
@@ -200,19 +200,11 @@ def collect(trial: Trial, seconds: float) -> dict[str, list[dict]]:
     columns = Table(folder.metrics).read()
     columns.pop("images_per_second")
     return {
-        "runs": [
-            {
-                "version": find_version(trial.framework),
-                "python": platform.python_version(),
-                "processor": processor(),
-                "seconds": f"{seconds:.0f}",
-            }
-        ],
         "figures": [
             {
                 "figure": name,
-                "value": _number(np.mean(figure["values"])),
-                "floor": _number(np.mean(figure["floor"])) if figure["floor"] else "",
+                "value": f"{np.mean(figure['values']):.8g}",
+                "floor": f"{np.mean(figure['floor']):.8g}" if figure["floor"] else "",
             }
             for name, figure in figures.items()
         ],
@@ -222,6 +214,14 @@ def collect(trial: Trial, seconds: float) -> dict[str, list[dict]]:
                 for name, value in zip(columns, row, strict=True)
             }
             for row in zip(*columns.values(), strict=True)
+        ],
+        "runs": [  # the last, for it says that a trial is there
+            {
+                "version": find_version(trial.framework),
+                "python": platform.python_version(),
+                "processor": processor(),
+                "seconds": f"{seconds:.0f}",
+            }
         ],
     }
 
