@@ -110,6 +110,26 @@ def test_a_table_is_appended_cut_and_read(tmp_path: Path) -> None:
     assert np.isnan(columns["diversity"][0])
 
 
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "its first line is empty"),
+        ("\nstep,loss\n1,2\n", "its first line is empty"),
+        ("step,loss\n1,2\n\n", "line 3 has 0 cells, not 2"),
+        ("step,loss\n1,2,3\n", "line 2 has 3 cells, not 2"),
+        ("step,loss\n1,two\n", "could not convert string to float: 'two'"),
+        ("\xff", "can't decode byte"),
+    ],
+)
+def test_a_damaged_table_is_refused(tmp_path: Path, text: str, reason: str) -> None:
+    path = tmp_path / "metrics.csv"
+    path.write_bytes(text.encode("latin-1"))
+    for use in (Table(path).read, lambda: Table(path).cut(1)):
+        with pytest.raises(UserError, match=reason):
+            use()
+        assert path.read_bytes() == text.encode("latin-1")
+
+
 def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.safetensors"
     arrays = {"a.weight": np.arange(6, dtype=np.float32).reshape(2, 3).T, "t": np.array(3)}

@@ -369,9 +369,16 @@ def test_bad_input_with_a_run(folder: Path, tmp_path: Path) -> None:
         compare.compare_with_trials("gan", run)
     with pytest.raises(UserError, match="there are no trials of ae"):
         compare.compare_with_trials("ae", run)
-    (run.metrics).unlink()
+    run.metrics.write_text("step,loss\n1,0.5\n2,half\n")
+    with pytest.raises(UserError, match=r"metrics.csv is damaged \(could not convert"):
+        compare.compare_with_trials("ae", run)
+    run.metrics.unlink()
     with pytest.raises(UserError, match="no step of it has been logged yet"):
         compare.compare_with_trials("ae", run)
+    for damaged in ("", "{", "[1]", '{"model": "ae"}', '{"model": 1, "settings": {}}', "[" * 10**5):
+        run.config.write_text(damaged)
+        with pytest.raises(UserError, match=r"config.json is damaged: it does not describe a run"):
+            compare.compare_with_trials("ae", run)
     assert not (run.path / "compare.png").exists()
     with pytest.raises(UserError, match="--run trains nothing, so leave out --seed, --steps"):
         compare.parse(["ae", "--run", "x", "--steps", "3", "--seed=1"])

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import csv
 import io
-import json
 import os
 import subprocess
 import sys
@@ -199,9 +198,7 @@ def compare_with_trials(model: str, folder: RunFolder) -> None:
     Raises:
         UserError: it is no run of this model, or has no losses, or there are no trials.
     """
-    if not folder.config.is_file():
-        raise UserError(f"--run {folder.path}: there is no run ({folder.config.name} is missing)")
-    config = json.loads(folder.config.read_text(encoding="utf-8"))
+    config = folder.read_config()
     if config["model"] != model:
         raise UserError(f"--run {folder.path}: this is a run of {config['model']}, not of {model}")
     columns = Table(folder.metrics).read()
@@ -249,7 +246,7 @@ def main() -> None:
     writer.writeheader()
     writer.writerows(rows)
     write_text(out / "compare.csv", text.getvalue())
-    data = json.loads(RunFolder(out / "start").config.read_text())["dataset"]["name"]
+    data = RunFolder(out / "start").read_config()["dataset"]["name"]
     title = f"{options.model} on {data}: one start, {options.steps} steps, {options.precision}"
     plots.comparison(
         out / "compare.png",

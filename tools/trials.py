@@ -232,7 +232,7 @@ def _number(value: Any) -> str:
 
 def settings_of(trial: Trial) -> dict[str, Any]:
     """All the settings that a trial was trained with, defaults included, but its seed."""
-    settings = json.loads(trial.folder.config.read_text(encoding="utf-8"))["settings"]
+    settings = trial.folder.read_config()["settings"]
     return {name: value for name, value in settings.items() if name not in ELSEWHERE}
 
 

@@ -7,9 +7,11 @@ measured on the test split also `evaluation.json`; what `--generate` draws is `g
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 from common.errors import UserError
 from common.files import disk_errors
@@ -47,6 +49,26 @@ class RunFolder:
         if dataset.startswith("folder:"):
             dataset = "folder-" + Path(dataset.removeprefix("folder:")).resolve().name
         return cls(Path("runs") / f"{model}-{framework}-{dataset}")
+
+    def read_config(self) -> dict[str, Any]:
+        """What `config.json` says: `model`, `framework`, `settings`, `dataset` and more.
+
+        Raises:
+            UserError: it is missing, or is not the file of a run.
+        """
+        try:
+            about = json.loads(self.config.read_text(encoding="utf-8"))
+            if not isinstance(about["model"], str) or not isinstance(about["settings"], dict):
+                raise TypeError
+        except FileNotFoundError as error:
+            raise UserError(
+                f"{self.path}: there is no run ({self.config.name} is missing)"
+            ) from error
+        except OSError as error:
+            raise UserError(f"cannot read {self.config}: {error.strerror}") from error
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise UserError(f"{self.config} is damaged: it does not describe a run") from error
+        return about
 
     def check_free(self) -> None:
         """Raise UserError if the folder already holds a run."""

@@ -9,6 +9,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from common.errors import UserError
 from common.files import disk_errors, write_text
 
 
@@ -44,28 +45,46 @@ class Table:
                 raise
 
     def read(self) -> dict[str, list[float]]:
-        """Every column as numbers, empty cells as NaN; no columns before the first row."""
-        if not self.path.exists():
-            return {}
-        with open(self.path, newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            rows = list(reader)
+        """Every column as numbers, empty cells as NaN; no columns before the first row.
+
+        Raises:
+            UserError: the file is not a table of numbers.
+        """
+        header, rows = self._cells()
         return {
-            name: [float(row[name] or "nan") for row in rows] for name in reader.fieldnames or ()
+            name: [float(row[place] or "nan") for row in rows] for place, name in enumerate(header)
         }
 
     def cut(self, step: int) -> None:
         """Drop the rows after `step`, which a run that goes on will write again.
 
         Raises:
-            UserError: the file cannot be written.
+            UserError: the file is not a table of numbers, or cannot be written.
         """
+        header, rows = self._cells()
+        if header:
+            kept = [row for row in rows if float(row[0]) <= step]
+            write_text(self.path, "".join(map(_line, [header, *kept])))
+
+    def _cells(self) -> tuple[list[str], list[list[str]]]:
+        """The header and the rows, as text; nothing if the file is not there."""
         if not self.path.exists():
-            return
-        with open(self.path, newline="", encoding="utf-8") as file:
-            header, *rows = list(csv.reader(file))
-        kept = [row for row in rows if int(row[0]) <= step]
-        write_text(self.path, "".join(map(_line, [header, *kept])))
+            return [], []
+        try:
+            with open(self.path, newline="", encoding="utf-8") as file:
+                header, *rows = list(csv.reader(file)) or [[]]
+            if not header:
+                raise ValueError("its first line is empty")
+            for line, row in enumerate(rows, start=2):
+                if len(row) != len(header):
+                    raise ValueError(f"line {line} has {len(row)} cells, not {len(header)}")
+                for cell in row:
+                    float(cell or "nan")
+        except (ValueError, csv.Error) as error:
+            raise UserError(
+                f"{self.path} is damaged ({error}); put the original back or move the file away"
+            ) from error
+        return header, rows
 
     def _figure(self, value: float | int | None) -> str:
         if value is None:
