@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,36 +10,9 @@ import numpy as np
 import pytest
 
 from common.errors import UserError
-from common.pictures.base import Pictures
 from common.run import Run, Settings, checkpoint
-from tools.scripts import ROOT
 
-SCRIPT = str(ROOT / "pytorch" / "gan.py")
-
-
-class Bridge:
-    """A framework whose networks are dicts of arrays."""
-
-    def get_arrays(self, network: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return {name: array.copy() for name, array in network.items()}
-
-    def set_arrays(self, network: dict[str, np.ndarray], arrays: dict[str, np.ndarray]) -> None:
-        network.update(arrays)
-
-    get_optimizer_state, set_optimizer_state = get_arrays, set_arrays
-
-    def get_chance(self, networks: Any) -> dict[str, np.ndarray]:
-        return {"state": networks["net"]["w"] * 2}
-
-    def set_chance(self, networks: Any, arrays: dict[str, np.ndarray]) -> None:
-        assert (arrays["state"] == networks["net"]["w"] * 2).all()
-
-
-class Grey(Pictures):
-    figures = ("diversity",)
-
-    def draw(self) -> tuple[np.ndarray, dict[str, float]]:
-        return np.full((8, 8, 1), 99, np.uint8), {"diversity": 0.5}
+from little_run import SCRIPT, Grey, make_run, rows, train
 
 
 @dataclass(frozen=True)
@@ -52,39 +24,9 @@ class Later(Settings):
 
 @pytest.fixture
 def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A function that makes a run from flags, and its one network."""
+    """`make_run` in an empty folder."""
     monkeypatch.chdir(tmp_path)
-
-    def make(flags: str) -> tuple[Run, dict[str, np.ndarray]]:
-        arguments = ["--image-size", "8", "--batch-size", "2", "--out", "run", *flags.split()]
-        run = Run(Settings, SCRIPT, "A model.", arguments)
-        net = {"w": np.zeros(3)}
-        run.connect(Bridge(), {"net": net}, {"net": {"m": np.zeros(3)}})
-        return run, net
-
-    return make
-
-
-def train(run: Run, net: dict[str, np.ndarray], add: float = 1) -> list[str]:
-    """The loop of the scripts; what happened, in order."""
-    seen = []
-    run.begin(Grey())
-    for step, batch in run.steps():
-        assert batch.images.dtype == np.uint8
-        net["w"] += add
-        run.log(step, {"loss": np.float32(step / 3)})
-        if run.samples_due(step):
-            run.save_samples(step, Grey())
-            seen.append(f"samples {step}")
-        if run.checkpoint_due(step):
-            run.save_checkpoint(step)
-            seen.append(f"checkpoint {step}")
-    return seen
-
-
-def rows(table: Path) -> list[dict[str, str]]:
-    with open(table, newline="") as file:
-        return list(csv.DictReader(file))
+    return make_run
 
 
 def test_what_is_due_when(start: Any) -> None:

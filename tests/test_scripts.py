@@ -31,6 +31,7 @@ TRAINING = {
     "part": [*SMALL, "--steps", "2", "--out", "parts"],
     "rest": ["--steps", "4", "--out", "parts", "--resume"],
     "done": ["--out", "parts", "--resume"],
+    "fewer": ["--steps", "3", "--out", "parts", "--resume"],
     "other": ["--steps", "6", "--out", "parts", "--resume", "--batch-size", "4"],
     "finer": ["--steps", "6", "--out", "parts", "--resume", "--precision", "float64"],
     "diverging": [*SMALL, "--steps", "9", "--out", "diverging", "--learning-rate", "1e30"],
@@ -176,8 +177,15 @@ def test_resume_goes_on_as_if_never_stopped(training: Answers, port: str) -> Non
 
 
 @pytest.mark.parametrize("port", PORTS)
+def test_resume_at_the_last_step_makes_the_last_files_again(training: Answers, port: str) -> None:
+    assert training[port]["done"].status == 0, training[port]["done"].stderr
+    assert "already reached step 4" in training[port]["done"].stderr
+    assert "curves:" in training[port]["done"].stdout
+
+
+@pytest.mark.parametrize("port", PORTS)
 def test_resume_refuses_what_it_cannot_go_on_with(training: Answers, port: str) -> None:
-    assert "already reached step 4" in one_line(training[port]["done"])
+    assert "already reached step 4" in one_line(training[port]["fewer"])
     assert "made with 8" in one_line(training[port]["other"])
     assert "made with float32" in one_line(training[port]["finer"])
 

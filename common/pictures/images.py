@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from common.errors import warn
 from common.files import replacing
 
 
@@ -88,7 +89,9 @@ def save(path: Path, picture: np.ndarray) -> None:
 
 
 def animate(paths: list[Path], path: Path, most: int = 60) -> None:
-    """Join PNG files of one size into an animated WebP, the last one shown longest.
+    """Join PNG files into an animated WebP, the last one shown longest.
+
+    A file that cannot be read, or is not of the last one's size, is left out with a warning.
 
     Args:
         paths: the frames, in order; of more than `most`, evenly spaced ones are taken.
@@ -102,7 +105,21 @@ def animate(paths: list[Path], path: Path, most: int = 60) -> None:
 
     if len(paths) > most:
         paths = [paths[round(i)] for i in np.linspace(0, len(paths) - 1, most)]
-    frames = [Image.open(frame).convert("RGB") for frame in paths]
+    frames: list[Image.Image] = []
+    for frame in reversed(paths):
+        try:
+            with Image.open(frame) as picture:
+                read = picture.convert("RGB")
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            warn(f"{frame}: cannot be read ({error}); left out of {path.name}")
+            continue
+        if frames and read.size != frames[0].size:
+            warn(f"{frame}: not of the size of the last picture; left out of {path.name}")
+            continue
+        frames.append(read)
+    if not frames:
+        return
+    frames.reverse()
     durations = [250] * (len(frames) - 1) + [2000]  # milliseconds
     with replacing(path) as aside:
         frames[0].save(

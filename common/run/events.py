@@ -1,26 +1,73 @@
-"""TensorBoard's event files."""
+"""TensorBoard's event files, written at once: a queue and its thread would hide a full disk."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from common.files import disk_errors
 
 
-def open_writer(folder: Path, step: int) -> Any:
-    """A tensorboardX `SummaryWriter` for `folder`; what it held after `step` is struck out.
+class Board:
+    """Figures and pictures for TensorBoard, in a file of its own.
+
+    Args:
+        folder: where the file goes; it is made if it is not there.
+        step: the last one that was trained before; what older files hold after it is struck out.
 
     Raises:
         UserError: the folder cannot be written.
     """
-    with _without_torch():
-        from tensorboardX import SummaryWriter
-    with disk_errors(folder):
-        return SummaryWriter(str(folder), purge_step=step + 1 if step else None)
+
+    def __init__(self, folder: Path, step: int) -> None:
+        with _without_torch():
+            from tensorboardX import summary
+            from tensorboardX.event_file_writer import EventsWriter
+            from tensorboardX.proto import event_pb2
+        self._folder = folder
+        self._summary = summary
+        self._pb: Any = event_pb2
+        with disk_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            # The name has the time in seconds: the step tells two of one second apart.
+            self._writer = EventsWriter(str(folder / "events"), f".{step}")
+            if step:
+                start = self._pb.SessionLog(status=self._pb.SessionLog.START)
+                self._write(step + 1, session_log=start)
+
+    def add_scalars(self, values: Mapping[str, float], step: int) -> None:
+        """Write figures by name.
+
+        Raises:
+            UserError: the file cannot be written.
+        """
+        for name, value in values.items():
+            self._write(step, summary=self._summary.scalar(name, value))
+
+    def add_picture(self, name: str, picture: np.ndarray, step: int) -> None:
+        """Write a `uint8` picture (H, W, C).
+
+        Raises:
+            UserError: the file cannot be written.
+        """
+        self._write(step, summary=self._summary.image(name, picture, dataformats="HWC"))
+
+    def close(self) -> None:
+        """Close the file; every event is in it already."""
+        with disk_errors(self._folder):
+            self._writer.close()
+
+    def _write(self, step: int, **what: Any) -> None:
+        event = self._pb.Event(wall_time=time.time(), step=step, **what)
+        with disk_errors(self._folder):
+            self._writer.write_event(event)
+            self._writer.flush()
 
 
 @contextlib.contextmanager

@@ -7,9 +7,13 @@ measured on the test split also `evaluation.json`; what `--generate` draws is `g
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
+import re
 import shutil
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +21,12 @@ from common.errors import UserError
 from common.files import disk_errors
 from common.run import checkpoint
 from common.run.checkpoint import Checkpoint
+
+PICTURE = re.compile(r"\d{6,}\.png")  # of a step, in samples/
+# What a run that was killed was writing aside: a name as `common.files.replacing` makes it.
+LEFT = re.compile(
+    r"\.(config|metrics|checkpoint|optimizer-\d+|losses|samples|evaluation|\d{6,})-\w{8}\.\w+"
+)
 
 
 class RunFolder:
@@ -40,6 +50,7 @@ class RunFolder:
         # What was there before, so that a start that fails leaves it alone.
         self._before = set(path.iterdir()) if path.is_dir() else set()
         self._missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+        self._release: weakref.finalize | None = None
 
     @classmethod
     def find(cls, out: str | None, model: str, framework: str, dataset: str) -> RunFolder:
@@ -78,6 +89,49 @@ class RunFolder:
                     f"{self.path} already holds a run ({file.name}): go on with it by --resume, "
                     "or choose another folder with --out"
                 )
+
+    def lock(self) -> None:
+        """Keep the folder from other runs until `unlock`, or until the process ends.
+
+        What others have left half-written is taken away.
+
+        Raises:
+            UserError: another run has it, or it cannot be made.
+        """
+        while True:
+            self.make(self.path)
+            with disk_errors(self.path):
+                handle = os.open(self.path, os.O_RDONLY)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                os.close(handle)
+                raise UserError(
+                    f"{self.path}: another run is at work in it; wait for its end, or choose "
+                    "another folder with --out"
+                ) from error
+            except OSError:  # a file system without locks
+                pass
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(handle), os.stat(self.path)):
+                    break
+            os.close(handle)  # it was taken away while we asked for it
+        self._release = weakref.finalize(self, os.close, handle)
+        for folder in (self.path, self.samples):
+            for entry in folder.glob(".*"):
+                if LEFT.fullmatch(entry.name):
+                    entry.unlink(missing_ok=True)
+        self._before = set(self.path.iterdir())
+
+    def unlock(self) -> None:
+        """Let other runs use the folder."""
+        if self._release is not None:
+            self._release()
+
+    def pictures(self) -> list[Path]:
+        """The pictures of `samples/`, in the order of their steps."""
+        found = [path for path in self.samples.glob("*.png") if PICTURE.fullmatch(path.name)]
+        return sorted(found, key=lambda path: int(path.stem))
 
     def check_writable(self) -> None:
         """Raise UserError, before any work, if the folder could not be made or written."""
@@ -126,9 +180,13 @@ class RunFolder:
         except UserError:
             target.unlink(missing_ok=True)
             raise
-        for older in self.path.glob("optimizer-*.safetensors"):
-            if older != target:
-                older.unlink()
+        self._keep_only(target)
+
+    def _keep_only(self, state: Path) -> None:
+        """Take away the states of other steps."""
+        for other in self.path.glob("optimizer-*.safetensors"):
+            if other != state:
+                other.unlink()
 
     def state_path(self, step: int) -> Path:
         """The file of the optimisers' and batches' state after a step."""
@@ -152,4 +210,7 @@ class RunFolder:
                 f"--resume: {self.path} was written by {written_by}, this is {framework}; start a "
                 f"run of its own with --init-from {self.checkpoint}"
             )
-        return weights, checkpoint.load(self.state_path(weights.metadata["step"]))
+        target = self.state_path(weights.metadata["step"])
+        state = checkpoint.load(target)
+        self._keep_only(target)
+        return weights, state

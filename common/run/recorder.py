@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from common.errors import UserError, warn
 from common.measures.diversity import COLLAPSED
-from common.run import events
+from common.run.events import Board
 from common.run.folder import RunFolder
 from common.run.table import Table
 
@@ -43,7 +43,7 @@ class Recorder:
         self._folder = folder
         self._images_per_step = images_per_step
         self._names = figures
-        self._board = events.open_writer(folder.tensorboard, step)
+        self._board = Board(folder.tensorboard, step)
         self.table = Table(folder.metrics, digits)
         self.table.cut(step)
         self.logged_step = self._written_step = step
@@ -112,9 +112,8 @@ class Recorder:
         row["images_per_second"] = round(speed, 2)
         row |= dict.fromkeys(self._names) | self._figures
         self.table.append({"step": step, **row})
-        for name, value in row.items():
-            if value is not None:
-                self._board.add_scalar(name, value, step)
+        known = {name: value for name, value in row.items() if value is not None}
+        self._board.add_scalars(known, step)
         self._figures = {}
         self._steps_timed = 0
         self._written_step = step
@@ -124,7 +123,7 @@ class Recorder:
         self, step: int, path: Path, picture: np.ndarray, figures: dict[str, float]
     ) -> None:
         """Announce a `uint8` picture (H, W, C) in a file; its figures go into the step's row."""
-        self._board.add_image("samples", picture, step, dataformats="HWC")
+        self._board.add_picture("samples", picture, step)
         shown = "".join(f", {name} {value:.2f}" for name, value in figures.items())
         tqdm.write(f"step {step}: {path}{shown}", file=sys.stderr)
         if step:  # there is no row of step 0

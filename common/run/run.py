@@ -15,7 +15,7 @@ import numpy as np
 
 from common.data import Data
 from common.data.batches import Batch, Batches, every_image, stack
-from common.errors import UserError
+from common.errors import UserError, warn
 from common.files import write_text
 from common.measures import pca
 from common.pictures import images, plots
@@ -73,9 +73,9 @@ class Run:
         earlier: dict[str, Any] = {}
         like = None
         if given.get("resume"):
-            folder = self._find_folder(given, config_class)
-            weights, self._state = folder.load(self.framework)
-            self._take(folder.checkpoint, weights)
+            self.folder = self._find_folder(given, config_class)
+            weights, self._state = self._find_earlier()
+            self._take(self.folder.checkpoint, weights)
             earlier = weights.metadata["config"]
         elif given.get("generate") and given.get("from_"):
             weights = self._take(Path(given["from_"]))
@@ -86,10 +86,11 @@ class Run:
             like = tuple(weights.metadata["image_shape"]), tuple(weights.metadata["class_names"])
         self.config: Any = flags.fill(config_class, given, earlier)
         config = self.config
-        self.folder = self._find_folder(dataclasses.asdict(config), config_class)
-        if not config.generate and not config.resume:
-            self.folder.check_free()
-        self.folder.check_writable()
+        if not config.resume:
+            self.folder = self._find_folder(dataclasses.asdict(config), config_class)
+            self.folder.check_writable()
+            if not config.generate:
+                self.folder.check_free()
         if config.init_from:
             self._take(Path(config.init_from))
         self._task = getattr(config, "task", None)
@@ -108,6 +109,13 @@ class Run:
         self.step = self.images_per_step = 0
         if not config.generate:
             self._batches = Batches(self.data.dataset, config.batch_size, self.random, self._task)
+
+    def _find_earlier(self) -> tuple[Checkpoint, Checkpoint]:
+        """What `--resume` goes on from; from here on the folder is this run's."""
+        if self.folder.checkpoint.is_file():  # else there is nothing to lock
+            self.folder.check_writable()
+            self.folder.lock()
+        return self.folder.load(self.framework)
 
     def _find_folder(self, settings: dict[str, Any], config: type[flags.Settings]) -> RunFolder:
         dataset = settings.get("dataset", config.dataset)
@@ -144,10 +152,15 @@ class Run:
                 f"{self.folder.path} was started; put it back, or start a new run with --out"
             )
         step = state.metadata["step"]
-        if step >= self.config.steps:
+        if step > self.config.steps:
             raise UserError(
-                f"--resume: the run in {self.folder.path} has already reached step {step}; "
-                f"give a larger number with --steps"
+                f"--steps {self.config.steps}: the run in {self.folder.path} has already reached "
+                f"step {step}; give a larger number"
+            )
+        if step == self.config.steps:
+            warn(
+                f"the run has already reached step {step}: only its last pictures and figures "
+                "are made again; to train on, give a larger number with --steps"
             )
 
     # Training.
@@ -165,10 +178,11 @@ class Run:
         config = self.config
         self._batches_per_step = batches
         self.images_per_step = batches * config.batch_size
+        if not config.resume:
+            self.folder.lock()
+            self.folder.check_free()  # another run may have been quicker
         with contextlib.nullcontext() if config.resume else self._undone_by_errors():
             self.folder.make(self.folder.samples)
-            text = describe(self.model, self.framework, config, self.data)
-            write_text(self.folder.config, text)
             self._recorder = Recorder(
                 self.folder,
                 self.step,
@@ -176,8 +190,13 @@ class Run:
                 pictures.figures,
                 DIGITS[config.precision],
             )
-            if not config.resume:
+            text = describe(self.model, self.framework, config, self.data)
+            if config.resume:
+                write_text(self.folder.config, text)
+            else:
+                # The checkpoint first: with it a run that is killed can be resumed.
                 self.save_checkpoint(0)
+                write_text(self.folder.config, text)
                 if config.steps:
                     self.save_samples(0, pictures)
 
@@ -193,18 +212,21 @@ class Run:
             RuntimeError: a step was not logged.
         """
         config, recorder = self.config, self._recorder
-        with recorder.progress(self.step, config.steps), stop_signals() as stopped:
-            while self.step < config.steps and not stopped:
-                drawn = [self._batches.next() for _ in range(self._batches_per_step)]
-                yield self.step + 1, drawn[0] if len(drawn) == 1 else stack(drawn)
-                self.step += 1
-                if recorder.logged_step != self.step:
-                    raise RuntimeError(f"step {self.step} was not logged: call run.log")
-                self._write_row(self.step)
-            unfinished = self.step < config.steps
-            if unfinished:
-                self.save_checkpoint(self.step)
-        self._finish()
+        try:
+            with recorder.progress(self.step, config.steps), stop_signals() as stopped:
+                while self.step < config.steps and not stopped:
+                    drawn = [self._batches.next() for _ in range(self._batches_per_step)]
+                    yield self.step + 1, drawn[0] if len(drawn) == 1 else stack(drawn)
+                    self.step += 1
+                    if recorder.logged_step != self.step:
+                        raise RuntimeError(f"step {self.step} was not logged: call run.log")
+                    self._write_row(self.step)
+                unfinished = self.step < config.steps
+                if unfinished:
+                    self.save_checkpoint(self.step)
+            self._finish()
+        finally:
+            self.folder.unlock()
         if unfinished:
             again = " ".join(map(shlex.quote, [*_command(), "--resume"]))
             print(f"stopped after step {self.step}; go on with: {again}", file=sys.stderr)
@@ -273,13 +295,11 @@ class Run:
         columns = self._recorder.close()
         if columns:
             plots.losses(self.folder.losses, self.title, columns)
-            grids = sorted(self.folder.samples.glob("*.png"))
+            made = {"curves": self.folder.losses} | made
+        grids = self.folder.pictures() if columns else []
+        if grids:
             images.animate(grids, self.folder.animation)
-            made = {
-                "picture": grids[-1],
-                "animation": self.folder.animation,
-                "curves": self.folder.losses,
-            } | made
+            made = {"picture": grids[-1], "animation": self.folder.animation} | made
         self.report(made)
 
     def report(self, made: dict[str, Path]) -> None:
@@ -330,8 +350,9 @@ class Run:
     def _undone_by_errors(self) -> Iterator[None]:
         try:
             yield
-        except UserError:
+        except (UserError, KeyboardInterrupt):
             self.folder.undo()
+            self.folder.unlock()
             raise
 
 
