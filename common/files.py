@@ -3,12 +3,45 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from common.errors import UserError
+
+
+def user_path(text: str) -> Path:
+    """The path that a user gives, with `~` for a home.
+
+    Raises:
+        ValueError: nothing can be called so; the message says why, in a few words.
+    """
+    if not text:
+        raise ValueError("no path is given")
+    try:
+        path = Path(text).expanduser()
+    except RuntimeError as error:
+        raise ValueError("there is no such user") from error
+    try:
+        os.stat(path)
+    except ValueError as error:
+        raise ValueError(f"no file has such a name ({error})") from error
+    except OSError as error:
+        if error.errno in (errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL):
+            raise ValueError(error.strerror) from error
+    return path
+
+
+def check_is_file(path: Path, hint: str) -> None:
+    """Raise UserError, which ends with what to do, unless there is a file that can be read."""
+    if path.is_dir():
+        raise UserError(f"{path}: a folder, not a file; {hint}")
+    if not path.exists():
+        raise UserError(f"{path}: no such file; {hint}")
+    if not path.is_file():
+        raise UserError(f"{path}: a pipe or a device, not a file; {hint}")
 
 
 @contextlib.contextmanager
@@ -23,9 +56,9 @@ def disk_errors(path: Path, option: str = "--out") -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
-        raise UserError(
-            f"cannot write {path}: {reason}; free some space or use another {option}"
-        ) from error
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, 0)
+        what = "free some space or use another" if full else "use another"
+        raise UserError(f"cannot write {path}: {reason}; {what} {option}") from error
 
 
 @contextlib.contextmanager

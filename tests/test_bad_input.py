@@ -72,6 +72,24 @@ def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., st
         ("--learning-rate 0", "must be above 0"),
         ("--learning-rate nan", "must be at least 0"),
         ("--learning-rate inf", "must be at least 0"),
+        ("--learning-rate 1e99", "--learning-rate 1e+99: must be at most 1e+30"),
+        ("--learning-rate=", "invalid float value: ''"),
+        ("--seed 4294967296", "--seed 4294967296: must be below 4294967296"),
+        (f"--seed {10**30}", "must be below 4294967296"),
+        (f"--image-size {10**12}", "must be below 1048576"),
+        ("--image-size 1000000", "newts's images do not fit into memory"),
+        (f"--steps {10**30}", "must be below 2147483648"),
+        ("--generate 65536 --from x", "x: no such file"),
+        ("--init-from=", "--init-from: '': no path is given"),
+        ("--generate 1 --from=", "--from: '': no path is given"),
+        ("--out=", "--out: '': no path is given"),
+        ("--data-dir=", "--data-dir: '': no path is given"),
+        ("--out ~nosuchuser/x", "'~nosuchuser/x': there is no such user"),
+        ("--dataset folder:~nosuchuser", "'~nosuchuser': there is no such user"),
+        ("--out " + 300 * "a", "…': File name too long"),
+        ("--init-from " + 300 * "a", "…': File name too long"),
+        ("--dataset folder:" + 300 * "a", "…': File name too long"),
+        ("--out a\0b", "no file has such a name"),
         ("--log-every 0", "--log-every 0: must be at least 1"),
         ("--seed -1", "--seed -1: must be at least 0"),
         ("--resume", "runs/dcgan-pytorch-newts holds no checkpoint"),
@@ -98,6 +116,26 @@ def test_flags_that_contradict_each_other(refused: Callable[..., str], tmp_path:
 def test_an_out_that_is_a_file(refused: Callable[..., str], tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("mine")
     assert "taken is a file" in refused("--out", "taken/run")
+
+
+def test_a_path_that_leads_in_a_circle(refused: Callable[..., str], tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    for flag in ("--out", "--init-from", "--data-dir"):
+        assert "Too many levels of symbolic links" in refused(flag, "loop")
+
+
+def test_a_folder_or_a_pipe_is_no_checkpoint(refused: Callable[..., str], tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert "pipe: a pipe or a device, not a file" in refused("--init-from", "pipe")
+    assert ".: a folder, not a file" in refused("--init-from", ".")
+
+
+def test_a_home_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    flags = ["--out", "~/run", "--dataset", "digits", "--data-dir", "~/data"]
+    run = Run(Config, SCRIPT, "A model.", flags)
+    assert run.folder.path == tmp_path / "run"
+    assert run.config.data_dir == str(tmp_path / "data")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

@@ -13,7 +13,7 @@ from common.measures import pca
 from common.measures.diversity import diversity
 from common.pictures import images, plots
 from common.run import checkpoint
-from common.run.checkpoint import Checkpoint
+from common.run.checkpoint import Checkpoint, Header
 from common.run.table import Table
 
 
@@ -133,9 +133,9 @@ def test_a_damaged_table_is_refused(tmp_path: Path, text: str, reason: str) -> N
 def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.safetensors"
     arrays = {"a.weight": np.arange(6, dtype=np.float32).reshape(2, 3).T, "t": np.array(3)}
-    about = {"model": "dcgan", "step": 7, "config": {"latent_dim": 100}}
+    about = {"model": "dcgan", "framework": "keras", "step": 7, "batches": {}, "fingerprint": "x"}
     checkpoint.save(path, Checkpoint(arrays, about))
-    read = checkpoint.load(path)
+    read = checkpoint.load(path, checkpoint.STATE)
     assert read.metadata == about
     assert read.arrays["t"].shape == ()
     assert (read.arrays["a.weight"] == arrays["a.weight"]).all()
@@ -143,13 +143,16 @@ def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path) -> None:
 
 def test_a_checkpoint_names_the_first_tensor_that_does_not_fit() -> None:
     expected = {"a": np.zeros((2, 3)), "b": np.zeros(4)}
-    path = Path("file")
+
+    def check(**shapes: tuple[int, ...]) -> None:
+        checkpoint.check_fit(Header(Path("file"), {}, shapes, {}, {}), expected)
+
     with pytest.raises(UserError, match=r"tensor b has shape \(5,\), this network needs \(4,\)"):
-        checkpoint.check_fit(path, {"a": np.zeros((2, 3)), "b": np.zeros(5)}, expected)
+        check(a=(2, 3), b=(5,))
     with pytest.raises(UserError, match="tensor b is missing"):
-        checkpoint.check_fit(path, {"a": np.zeros((2, 3))}, expected)
+        check(a=(2, 3))
     with pytest.raises(UserError, match="tensor c is not part"):
-        checkpoint.check_fit(path, expected | {"c": np.zeros(1)}, expected)
+        check(a=(2, 3), b=(4,), c=(1,))
 
 
 def test_curves_are_drawn(tmp_path: Path) -> None:

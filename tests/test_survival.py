@@ -164,8 +164,9 @@ def test_a_folder_is_free_when_its_run_has_ended_or_died() -> None:
     train(*make_run(FLAGS))
     train(*make_run("--steps 5 --resume"))
     held = (
-        "from common.run.folder import RunFolder; from pathlib import Path; import os, sys;"
-        "folder = RunFolder(Path('run')); folder.lock(); print('locked', flush=True); sys.stdin.read()"
+        "import sys; from pathlib import Path; from common.run.folder import RunFolder;"
+        "folder = RunFolder(Path('run')); folder.lock();"
+        "print('locked', flush=True); sys.stdin.read()"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", held],

@@ -23,7 +23,7 @@ from common.errors import UserError, warn
 from common.files import disk_errors, write_text
 from common.frameworks import PACKAGES, find_version
 from common.pictures import plots
-from common.run import launch
+from common.run import flags, launch
 from common.run.flags import Parser
 from common.run.folder import RunFolder
 from common.run.table import Table
@@ -164,9 +164,14 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--frameworks", default=",".join(PACKAGES), metavar="A,B", help="default: all installed"
     )
-    parser.add_argument("--out", metavar="DIR", help="default: runs/compare-MODEL-DATASET")
     parser.add_argument(
-        "--run", metavar="DIR", help="train nothing; show how normal the losses of this run are"
+        "--out", metavar="DIR", type=flags.path, help="default: runs/compare-MODEL-DATASET"
+    )
+    parser.add_argument(
+        "--run",
+        metavar="DIR",
+        type=flags.path,
+        help="train nothing; show how normal the losses of this run are",
     )
     options, options.others = parser.parse_known_args(arguments)
     check_model(options.model)

@@ -24,7 +24,7 @@ from common.frameworks import PACKAGES, find_version
 from common.measures import features, frechet, kernel, neighbours, similarity, sliced
 from common.measures.diversity import diversity
 from common.pictures import evaluation, images
-from common.run import checkpoint, launch
+from common.run import checkpoint, flags, launch
 from common.run.flags import Parser
 from tools import drawing
 from tools.drawing import Drawn, Request
@@ -161,7 +161,7 @@ def choose_extractor(options: argparse.Namespace) -> Extract:
         raise UserError("--inception needs PyTorch; docs/installation.md says how to install it")
     from tools import inception
 
-    network = inception.load(Path(options.data_dir or default_data_dir()).expanduser().absolute())
+    network = inception.load(Path(options.data_dir or default_data_dir()).absolute())
     return functools.partial(inception.extract, network)
 
 
@@ -237,7 +237,12 @@ def read_flags(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("model", help="such as dcgan")
     parser.add_argument(
-        "--from", dest="from_", metavar="FILE", required=True, help="a checkpoint, of any framework"
+        "--from",
+        dest="from_",
+        metavar="FILE",
+        type=flags.path,
+        required=True,
+        help="a checkpoint, of any framework",
     )
     parser.add_argument(
         "--framework", metavar="NAME", help="that draws; default: the one that trained"
@@ -250,7 +255,10 @@ def read_flags(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
     parser.add_argument(
-        "--data-dir", metavar="DIR", help="where data sets lie; default: $QUARTET_DATA or the cache"
+        "--data-dir",
+        metavar="DIR",
+        type=flags.path,
+        help="where data sets lie; default: $QUARTET_DATA or the cache",
     )
     parser.add_argument(
         "--inception",
@@ -258,7 +266,10 @@ def read_flags(arguments: list[str] | None) -> argparse.Namespace:
         help="use Inception's 2048 features, not Quartet's own; needs PyTorch and 96 MB",
     )
     parser.add_argument(
-        "--out", metavar="DIR", help="default: a folder evaluation beside the checkpoint"
+        "--out",
+        metavar="DIR",
+        type=flags.path,
+        help="default: a folder evaluation beside the checkpoint",
     )
     return parser.parse_args(arguments)
 
@@ -276,8 +287,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         if value is not None and value < least:
             raise UserError(f"--{name} {value}: must be at least {least}")
     path = Path(options.from_)
-    weights = checkpoint.load(path)
-    checkpoint.check_model(path, weights, options.model)
+    weights = checkpoint.read_header(path)
+    checkpoint.check_model(weights, options.model)
     options.metadata = weights.metadata
     trained = weights.metadata["framework"]
     if options.framework is None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from common.data import sizes, sources
 from common.data.dataset import Dataset
 from common.errors import UserError
+from common.files import user_path
 
 # The side of each data set's images in pixels when the user asks for none: their own, except that
 # the digits, of 8 pixels, are enlarged.
@@ -33,7 +34,10 @@ def default_data_dir() -> Path:
     """Where data sets lie if the user names no folder: `$QUARTET_DATA`, else the user's cache."""
     given = os.environ.get("QUARTET_DATA")
     if given:
-        return Path(given).expanduser()
+        try:
+            return user_path(given)
+        except ValueError as error:
+            raise UserError(f"QUARTET_DATA={given}: {error}; name a folder") from error
     import pooch
 
     return Path(pooch.os_cache("quartet"))
@@ -108,7 +112,7 @@ def _load(name: str, data_dir: str | Path | None, size: int, multiple: int) -> D
         from common.data import digits
 
         return sizes.fit(digits.load(), size, multiple)
-    where = default_data_dir() if data_dir is None else Path(data_dir).expanduser()
+    where = default_data_dir() if data_dir is None else Path(data_dir)
     where = where.absolute()  # messages say where to put a file
     if name == "imori":
         from common.data import imori

@@ -48,9 +48,9 @@ def load(path: str, image_size: int) -> Dataset:
     Raises:
         UserError: there is no such folder, or no readable picture in it.
     """
-    folder = Path(path).expanduser()
+    folder = Path(path)
     if not path or not folder.is_dir():
-        found = "is a file" if path and folder.is_file() else "there is no such folder"
+        found = "is a file" if path and folder.exists() else "there is no such folder"
         raise UserError(f"folder:{path}: {found}; give folder:PATH, PATH a folder of pictures")
     images = read_all(
         f"folder:{path}",

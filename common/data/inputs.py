@@ -29,7 +29,7 @@ def read_sources(task: str, path: str, size: int) -> dict[str, np.ndarray]:
     """
     from PIL import UnidentifiedImageError
 
-    given = Path(path).expanduser()
+    given = Path(path)
     accepted = "give a picture (JPEG, PNG, …) or a folder of pictures"
     if not path or not (given.is_file() or given.is_dir()):
         raise UserError(f"--input {path}: there is no such file or folder; {accepted}")

@@ -31,7 +31,7 @@ def load(path: str, image_size: int) -> Dataset:
         UserError: a sub-folder is missing or holds no readable picture, a picture lacks its
             partner, or the partner is of another size.
     """
-    home = Path(path).expanduser()
+    home = Path(path)
     for side in SIDES:
         if not path or not (home / side).is_dir():
             raise UserError(

@@ -7,11 +7,14 @@ import dataclasses
 import difflib
 import types
 import typing
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
 
+from common.data.catalogue import FOLDER
 from common.errors import UserError
+from common.files import user_path
 
 
 @dataclass(frozen=True)
@@ -32,12 +35,12 @@ class Settings:
         str | None, "where data sets lie or are downloaded to (default: $QUARTET_DATA or the cache)"
     ] = None
     image_size: Annotated[
-        int | None, "side of the images in pixels (default: the data set's own)", 1
+        int | None, "side of the images in pixels (default: the data set's own)", 1, 1 << 20
     ] = None
     steps: Annotated[int, "training steps; 0 writes the initial checkpoint and stops", 0] = 1000
     batch_size: Annotated[int, "images per step", 2] = 64
     learning_rate: Annotated[float, "step size of the optimiser", 0] = 2e-4
-    seed: Annotated[int, "start of all random numbers", 0] = 0
+    seed: Annotated[int, "start of all random numbers", 0, 1 << 32] = 0
     device: Annotated[str, "where to compute", ("auto", "cpu", "gpu")] = "auto"
     precision: Annotated[
         str, "float64 is slow, and the same to a rounding in all frameworks", ("float32", "float64")
@@ -49,7 +52,7 @@ class Settings:
     resume: Annotated[bool, "go on from the run folder's last checkpoint"] = False
     init_from: Annotated[str | None, "start from the weights in FILE, of any framework"] = None
     generate: Annotated[
-        int | None, "no training: draw N pictures (64 without N) from --from FILE", 1
+        int | None, "no training: draw N pictures (64 without N) from --from FILE", 1, 1 << 16
     ] = None
     from_: Annotated[str | None, "checkpoint for --generate, of any framework"] = None
 
@@ -71,6 +74,8 @@ METAVARS = {
     "class_": "NAME",
     "input": "PATH",
 }
+FASTEST = 1e30  # the largest learning rate; single precision ends at 3e38
+LARGEST = 1 << 31  # what a whole number must be below, where nothing else is said
 # What a run is, besides its architecture: fixed when it goes on.
 IDENTITY = ("dataset", "image_size", "batch_size", "seed", "precision")
 # What belongs to one command alone, not to the run or its checkpoint.
@@ -83,6 +88,25 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> typing.NoReturn:
         """Raise what the command line lacks."""
         raise UserError(f"{message} (see --help)")
+
+
+def path(text: str) -> str:
+    """The type of a flag that names a file or folder: `~` is the home.
+
+    Raises:
+        argparse.ArgumentTypeError: nothing can be called so.
+    """
+    try:
+        return str(user_path(text))
+    except ValueError as error:
+        shown = text if len(text) < 60 else f"{text[:50]}…"
+        raise argparse.ArgumentTypeError(f"{shown!r}: {error}") from error
+
+
+def _dataset(text: str) -> str:
+    """The type of `--dataset`: a name, or a folder that may begin with `~`."""
+    folder = text.startswith(FOLDER) and text != FOLDER
+    return FOLDER + path(text.removeprefix(FOLDER)) if folder else text
 
 
 @dataclass(frozen=True)
@@ -100,6 +124,21 @@ class _Flag:
     @property
     def option(self) -> str:
         return "--" + self.name.rstrip("_").replace("_", "-")
+
+    @property
+    def reader(self) -> Callable[[str], Any]:
+        """What makes a value of a text."""
+        if self.name == "dataset":
+            return _dataset
+        return path if METAVARS.get(self.name) in ("DIR", "FILE", "PATH") else self.type
+
+    def accepts(self, value: Any) -> bool:
+        """Whether a value is of the flag's type, or one of its words."""
+        if self.choices:
+            return value in self.choices
+        kinds = (int, float) if self.type is float else self.type
+        right = isinstance(value, kinds) and (self.type is bool or not isinstance(value, bool))
+        return right or (value is None and self.default is None)
 
 
 def _flags(config: type[Settings]) -> list[_Flag]:
@@ -140,7 +179,7 @@ def _parser(config: type[Settings], script: Path, description: str) -> argparse.
         parser.add_argument(
             flag.option,
             dest=flag.name,
-            type=flag.type,
+            type=flag.reader,
             help=text.replace("%", "%%"),
             metavar=METAVARS.get(flag.name, "N" if flag.type in (int, float) else None),
             choices=flag.choices,
@@ -158,10 +197,13 @@ def _check(config: Settings) -> None:
             continue
         if not value >= flag.minimum or value == float("inf"):
             raise UserError(f"{flag.option} {value}: must be at least {flag.minimum}")
-        if flag.below is not None and not value < flag.below:
-            raise UserError(f"{flag.option} {value}: must be below {flag.below}")
+        below = LARGEST if flag.below is None and flag.type is int else flag.below
+        if below is not None and not value < below:
+            raise UserError(f"{flag.option} {value}: must be below {below}")
     if config.learning_rate == 0:
         raise UserError("--learning-rate 0.0: must be above 0")
+    if config.learning_rate > FASTEST:
+        raise UserError(f"--learning-rate {config.learning_rate}: must be at most {FASTEST}")
     if (config.generate is None) != (config.from_ is None):
         raise UserError("--generate N and --from FILE go together: give both or neither")
     for name in ("class_", "input"):
@@ -205,8 +247,12 @@ def fill(config: type[ConfigType], given: dict[str, Any], earlier: dict[str, Any
         UserError: a value that is not accepted, or another than the checkpoint was made with.
     """
     fixed = (*IDENTITY, *config.architecture())
+    known = {flag.name: flag for flag in _flags(config)}
+    for name, value in earlier.items():
+        if name not in known or not known[name].accepts(value):
+            raise UserError(f"the checkpoint has a setting that is not known here: {name} {value}")
     for name, value in given.items():
-        if name in fixed and earlier.get(name, value) != value:
+        if name in fixed and not _same(name, earlier.get(name, value), value):
             option = "--" + name.replace("_", "-")
             raise UserError(
                 f"{option} {value}: the checkpoint was made with {earlier[name]}; leave {option} "
@@ -216,3 +262,9 @@ def fill(config: type[ConfigType], given: dict[str, Any], earlier: dict[str, Any
     filled = config(**given)
     _check(filled)
     return filled
+
+
+def _same(name: str, earlier: Any, value: Any) -> bool:
+    """Whether a setting is as it was; a folder of pictures may have moved."""
+    folders = name == "dataset" and earlier.startswith(FOLDER) and value.startswith(FOLDER)
+    return folders or earlier == value

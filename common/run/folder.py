@@ -20,7 +20,7 @@ from typing import Any
 from common.errors import UserError
 from common.files import disk_errors
 from common.run import checkpoint
-from common.run.checkpoint import Checkpoint
+from common.run.checkpoint import Checkpoint, Header
 
 PICTURE = re.compile(r"\d{6,}\.png")  # of a step, in samples/
 # What a run that was killed was writing aside: a name as `common.files.replacing` makes it.
@@ -192,8 +192,8 @@ class RunFolder:
         """The file of the optimisers' and batches' state after a step."""
         return self.path / f"optimizer-{step}.safetensors"
 
-    def load(self, framework: str) -> tuple[Checkpoint, Checkpoint]:
-        """The last checkpoint and its state, to go on from.
+    def load(self, framework: str) -> tuple[Header, Checkpoint]:
+        """The last checkpoint's header, and the state that belongs to it, to go on from.
 
         Raises:
             UserError: there is none, one is damaged, or another framework wrote it.
@@ -203,7 +203,7 @@ class RunFolder:
                 f"--resume: {self.path} holds no checkpoint; start the run without --resume, "
                 "or name its folder with --out"
             )
-        weights = checkpoint.load(self.checkpoint)
+        weights = checkpoint.read_header(self.checkpoint)
         written_by = weights.metadata["framework"]
         if written_by != framework:
             raise UserError(
@@ -211,6 +211,6 @@ class RunFolder:
                 f"run of its own with --init-from {self.checkpoint}"
             )
         target = self.state_path(weights.metadata["step"])
-        state = checkpoint.load(target)
+        state = checkpoint.load(target, checkpoint.STATE)
         self._keep_only(target)
         return weights, state

@@ -22,7 +22,7 @@ from common.pictures import images, plots
 from common.pictures.base import Pictures, portions
 from common.run import checkpoint, flags
 from common.run.about import describe
-from common.run.checkpoint import Checkpoint
+from common.run.checkpoint import Checkpoint, Header
 from common.run.folder import RunFolder
 from common.run.recorder import Recorder
 from common.run.signals import stop_signals
@@ -68,19 +68,19 @@ class Run:
         self.model = path.stem
         self.framework = path.parent.name
         given = flags.given_flags(config_class, path, description or "", arguments)
-        self._weights: tuple[Path, Checkpoint] | None = None  # to start from, and their file
+        self._weights: Header | None = None  # of the checkpoint to start from
         self._state: Checkpoint | None = None  # of all else, to go on from
         earlier: dict[str, Any] = {}
         like = None
         if given.get("resume"):
             self.folder = self._find_folder(given, config_class)
             weights, self._state = self._find_earlier()
-            self._take(self.folder.checkpoint, weights)
+            self._take(weights)
             earlier = weights.metadata["config"]
         elif given.get("generate") and given.get("from_"):
-            weights = self._take(Path(given["from_"]))
+            weights = self._take(checkpoint.read_header(Path(given["from_"])))
             stored = weights.metadata["config"]
-            given = {"dataset": stored["dataset"]} | given
+            given = {"dataset": stored.get("dataset", config_class.dataset)} | given
             # A setting that is younger than the checkpoint has its default.
             earlier = {n: stored[n] for n in config_class.architecture() if n in stored}
             like = tuple(weights.metadata["image_shape"]), tuple(weights.metadata["class_names"])
@@ -92,7 +92,7 @@ class Run:
             if not config.generate:
                 self.folder.check_free()
         if config.init_from:
-            self._take(Path(config.init_from))
+            self._take(checkpoint.read_header(Path(config.init_from)))
         self._task = getattr(config, "task", None)
         self.data = Data(
             config.dataset,
@@ -110,7 +110,7 @@ class Run:
         if not config.generate:
             self._batches = Batches(self.data.dataset, config.batch_size, self.random, self._task)
 
-    def _find_earlier(self) -> tuple[Checkpoint, Checkpoint]:
+    def _find_earlier(self) -> tuple[Header, Checkpoint]:
         """What `--resume` goes on from; from here on the folder is this run's."""
         if self.folder.checkpoint.is_file():  # else there is nothing to lock
             self.folder.check_writable()
@@ -121,10 +121,9 @@ class Run:
         dataset = settings.get("dataset", config.dataset)
         return RunFolder.find(settings.get("out"), self.model, self.framework, dataset)
 
-    def _take(self, path: Path, weights: Checkpoint | None = None) -> Checkpoint:
-        weights = weights or checkpoint.load(path)
-        checkpoint.check_model(path, weights, self.model)
-        self._weights = path, weights
+    def _take(self, weights: Header) -> Header:
+        checkpoint.check_model(weights, self.model)
+        self._weights = weights
         return weights
 
     def connect(self, bridge: Any, networks: dict[str, Any], optimizers: dict[str, Any]) -> None:
@@ -140,10 +139,11 @@ class Run:
         """
         self._store = Store(bridge, networks, optimizers)
         if self._weights:
-            self._store.load_weights(*self._weights)
+            self._store.load_weights(self._weights)
         if self._state:
             self._check_state(self._state)
-            self.step = self._store.restore(self._state, self._batches)
+            path = self.folder.state_path(self._state.metadata["step"])
+            self.step = self._store.restore(path, self._state, self._batches)
 
     def _check_state(self, state: Checkpoint) -> None:
         if state.metadata["fingerprint"] != self.data.fingerprint():

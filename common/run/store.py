@@ -10,7 +10,7 @@ import numpy as np
 from common.data.batches import Batches
 from common.errors import UserError
 from common.run import checkpoint
-from common.run.checkpoint import Checkpoint
+from common.run.checkpoint import Checkpoint, Header
 from common.run.folder import RunFolder
 
 Arrays = dict[str, np.ndarray]
@@ -30,22 +30,33 @@ class Store:
         self._networks = networks
         self._optimizers = optimizers
 
-    def load_weights(self, path: Path, weights: Checkpoint) -> None:
+    def load_weights(self, header: Header) -> None:
         """Give the networks a checkpoint's weights, cast to the run's precision.
 
         Raises:
-            UserError: a tensor is missing, too much, or of another shape.
+            UserError: a tensor is missing, too much, of another shape, or not finite.
         """
-        checkpoint.check_fit(path, weights.arrays, self._weights())
+        checkpoint.check_fit(header, self._weights())
+        arrays = checkpoint.read_arrays(header)
         for name, network in self._networks.items():
-            self._bridge.set_arrays(network, _below(name, weights.arrays))
+            self._bridge.set_arrays(network, _below(name, arrays))
 
-    def restore(self, state: Checkpoint, batches: Batches) -> int:
-        """Go on from an earlier state; return the step after which it was saved."""
-        batches.restore(state.arrays["batches.order"], state.metadata["batches"])
-        for name, optimizer in self._optimizers.items():
-            self._bridge.set_optimizer_state(optimizer, _below(name, state.arrays))
-        self._bridge.set_chance(self._networks, _below("chance", state.arrays))
+    def restore(self, path: Path, state: Checkpoint, batches: Batches) -> int:
+        """Go on from an earlier state; return the step after which it was saved.
+
+        Raises:
+            UserError: it is not the state of such a run.
+        """
+        try:
+            batches.restore(state.arrays["batches.order"], state.metadata["batches"])
+            for name, optimizer in self._optimizers.items():
+                self._bridge.set_optimizer_state(optimizer, _below(name, state.arrays))
+            self._bridge.set_chance(self._networks, _below("chance", state.arrays))
+        except (KeyError, ValueError, TypeError, IndexError) as error:
+            raise UserError(
+                f"{path}: not the state of this run ({type(error).__name__}: {error}); start "
+                "a new run from the weights with --init-from"
+            ) from error
         return state.metadata["step"]
 
     def save(
