@@ -136,6 +136,19 @@ def test_what_a_killed_run_was_writing_is_taken_away(capsys: pytest.CaptureFixtu
         assert film.format == "WEBP"
 
 
+def test_a_folder_of_pictures_may_move() -> None:
+    Path("old").mkdir()
+    random = np.random.default_rng(0)
+    for index in range(5):
+        pixels = random.integers(0, 256, (9, 9, 3), np.uint8)
+        Image.fromarray(pixels).save(f"old/{index}.png")
+    train(*make_run("--dataset folder:old/ --steps 2"))
+    os.rename("old", "new")
+    train(*make_run("--dataset folder:new --resume --steps 3"))
+    with pytest.raises(UserError, match="--dataset digits: the checkpoint was made with folder:"):
+        make_run("--dataset digits --resume --steps 4")
+
+
 # Two runs in one folder.
 
 
