@@ -38,6 +38,9 @@ class Config(Settings):
     learning_rate: Annotated[float, "step size of Adam", 0] = 2e-4
     latent_dim: Annotated[int, "numbers that an image is drawn from", 1] = 100
     filters: Annotated[int, "channels of the first convolution; the others have multiples", 1] = 32
+    generator_rate: Annotated[
+        float | None, "step size of the generator's Adam (default: that of --learning-rate)", 0
+    ] = None
     average: Annotated[float, "draw with an average of G that keeps this share a step", 0, 1] = 0.0
 
 
@@ -188,11 +191,15 @@ def build(config, image_shape, device):
         "generator": Generator(image_shape, config.latent_dim, config.filters),
         "discriminator": Discriminator(image_shape, config.filters),
     }
-    adam = {"alpha": config.learning_rate, "beta1": 0.5, "beta2": 0.999, "eps": 1e-8}
+    rates = {
+        "generator": config.generator_rate or config.learning_rate,
+        "discriminator": config.learning_rate,
+    }
+    adam = {"beta1": 0.5, "beta2": 0.999, "eps": 1e-8}
     optimizers = {}
     for name, network in networks.items():
         network.to_device(device)
-        optimizers[name] = Adam(**adam).setup(network)
+        optimizers[name] = Adam(rates[name], **adam).setup(network)
     if config.average:
         networks["average"] = copy.deepcopy(networks["generator"])
     return networks, optimizers

@@ -44,6 +44,9 @@ class Config(Settings):
     learning_rate: Annotated[float, "step size of Adam", 0] = 2e-4
     latent_dim: Annotated[int, "numbers that an image is drawn from", 1] = 100
     filters: Annotated[int, "channels of the first convolution; the others have multiples", 1] = 32
+    generator_rate: Annotated[
+        float | None, "step size of the generator's Adam (default: that of --learning-rate)", 0
+    ] = None
     average: Annotated[float, "draw with an average of G that keeps this share a step", 0, 1] = 0.0
 
 
@@ -193,9 +196,13 @@ def build(config, image_shape):
         "generator": GeneratorTrainer(networks, trained=["generator"]),
         "discriminator": DiscriminatorTrainer(networks, trained=["discriminator"]),
     }
-    adam = {"learning_rate": config.learning_rate, "beta_1": 0.5, "beta_2": 0.999, "epsilon": 1e-8}
-    for trainer in trainers.values():
-        trainer.compile(Adam(**adam))
+    rates = {
+        "generator": config.generator_rate or config.learning_rate,
+        "discriminator": config.learning_rate,
+    }
+    adam = {"beta_1": 0.5, "beta_2": 0.999, "epsilon": 1e-8}
+    for name, trainer in trainers.items():
+        trainer.compile(Adam(rates[name], **adam))
     if config.average:
         networks["average"] = Generator(image_shape, config.latent_dim, config.filters)
         networks["average"].set_weights(networks["generator"].get_weights())

@@ -40,6 +40,9 @@ class Config(Settings):
     learning_rate: Annotated[float, "step size of Adam", 0] = 2e-4
     latent_dim: Annotated[int, "numbers that an image is drawn from", 1] = 100
     filters: Annotated[int, "channels of the first convolution; the others have multiples", 1] = 32
+    generator_rate: Annotated[
+        float | None, "step size of the generator's Adam (default: that of --learning-rate)", 0
+    ] = None
     average: Annotated[float, "draw with an average of G that keeps this share a step", 0, 1] = 0.0
 
 
@@ -182,9 +185,14 @@ def build(config, image_shape):
         "generator": Generator(image_shape, config.latent_dim, config.filters),
         "discriminator": Discriminator(image_shape, config.filters),
     }
-    adam = {"lr": config.learning_rate, "betas": (0.5, 0.999), "eps": 1e-8}
+    rates = {
+        "generator": config.generator_rate or config.learning_rate,
+        "discriminator": config.learning_rate,
+    }
+    adam = {"betas": (0.5, 0.999), "eps": 1e-8}
     optimizers = {
-        name: Adam(network.trainable_variables, **adam) for name, network in networks.items()
+        name: Adam(network.trainable_variables, rates[name], **adam)
+        for name, network in networks.items()
     }
     if config.average:
         networks["average"] = copy.deepcopy(networks["generator"])

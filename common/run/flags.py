@@ -200,10 +200,9 @@ def _check(config: Settings) -> None:
         below = LARGEST if flag.below is None and flag.type is int else flag.below
         if below is not None and not value < below:
             raise UserError(f"{flag.option} {value}: must be below {below}")
-    if config.learning_rate == 0:
-        raise UserError("--learning-rate 0.0: must be above 0")
-    if config.learning_rate > FASTEST:
-        raise UserError(f"--learning-rate {config.learning_rate}: must be at most {FASTEST}")
+        if flag.name.endswith("_rate") and not 0 < value <= FASTEST:
+            limit = f"at most {FASTEST}" if value else "above 0"
+            raise UserError(f"{flag.option} {value}: must be {limit}")
     if (config.generate is None) != (config.from_ is None):
         raise UserError("--generate N and --from FILE go together: give both or neither")
     for name in ("class_", "input"):

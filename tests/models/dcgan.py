@@ -134,6 +134,7 @@ MODEL = Model(
         "learning_rate": 2e-4,
         "latent_dim": 100,
         "filters": 32,
+        "generator_rate": None,
         "average": 0.0,
     },
     proof={
@@ -142,6 +143,7 @@ MODEL = Model(
         "learning_rate": 1e-4,
         "latent_dim": 50,
         "filters": 8,
+        "generator_rate": 5e-5,
         "average": 0.9,
     },
     networks=networks,
