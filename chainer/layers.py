@@ -8,8 +8,7 @@ class GroupNormalization(L.GroupNormalization):
     """Chainer's own, which cannot be differentiated twice, made of functions that can."""
 
     def forward(self, x):
-        count, channels, *size = x.shape
-        groups = F.reshape(x, (count, self.groups, -1))
+        groups = F.reshape(x, (len(x), self.groups, -1))
         mean = F.broadcast_to(F.mean(groups, 2, keepdims=True), groups.shape)
         away = groups - mean
         variance = F.mean(F.square(away), 2, keepdims=True)

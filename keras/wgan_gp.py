@@ -104,7 +104,6 @@ class Critic(keras.Model):
     """Image to its score, no probability: (N, H, W, C) -> (N, 1)."""
 
     def __init__(self, image_shape, filters):
-        height, width, channels = image_shape
         normal, _ = initial_settings()
         downsample = {"kernel_size": 5, "strides": 2, "padding": "valid", **normal}
         # No batch norm: it would make an image's score, and slope, depend on the rest of the batch.

@@ -76,11 +76,11 @@ class Penalized(Reference):
         self.critic_optimizer = Adam(self.critic.weights.values(), *settings)
 
     def step(self, batch: Any, random: np.random.Generator) -> dict[str, float]:
-        updates, count = batch.labels.shape
-        noise = random.uniform(-1, 1, (updates + 1, count, self.config["latent_dim"]))
-        shares = random.random((updates, count, 1, 1, 1))
-        for images, z, share in zip(batch.images, noise[:-1], shares, strict=True):
-            losses = self.update_critic(images, z, share)
+        batches, count = batch.labels.shape
+        noise = random.uniform(-1, 1, (batches + 1, count, self.config["latent_dim"]))
+        shares = random.random((batches, count, 1, 1, 1))
+        updates = zip(batch.images, noise[:-1], shares, strict=True)
+        *_, losses = [self.update_critic(images, z, share) for images, z, share in updates]
         g_loss = -mean(self.critic(self.generator(Value(noise[-1]))))
         self.generator_optimizer.minimize(g_loss)
         return numbers(losses | {"generator_loss": g_loss})
