@@ -47,7 +47,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("penalty")
     for name in CASES:
         weights, images = make_case(name)
-        np.savez(folder / f"{name}.npz", images=images, **weights)
+        np.savez(folder / f"{name}.npz", allow_pickle=False, images=images, **weights)
 
     def run(port: str) -> None:
         probe = str(Path(__file__).with_name("penalty_probe.py"))
