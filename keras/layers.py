@@ -21,6 +21,20 @@ class BatchNormalization(keras.layers.BatchNormalization):
         return outputs
 
 
+class GroupNormalization(keras.layers.GroupNormalization):
+    """Keras' own, for one group, with a variance that can be differentiated twice.
+
+    On TensorFlow, Keras' is that of `tf.nn.moments`, which takes the mean in it for a constant: the
+    first gradient is right all the same, the second is not.
+    """
+
+    def call(self, inputs):
+        axes = tuple(range(1, len(inputs.shape)))
+        mean = ops.mean(inputs, axes, keepdims=True)
+        variance = ops.var(inputs, axes, keepdims=True)
+        return (inputs - mean) / ops.sqrt(variance + self.epsilon) * self.gamma + self.beta
+
+
 class LeakyReLU(keras.layers.LeakyReLU):
     """Keras' own, which on TensorFlow rounds the slope to float32, whatever the precision."""
 

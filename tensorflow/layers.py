@@ -145,6 +145,37 @@ class BatchNorm1d(BatchNorm2d):
     """Batch normalisation per feature: (N, C) -> (N, C)."""
 
 
+class GroupNorm(tf.Module):
+    """Normalisation of each image's groups of channels, scaled per channel: (N, H, W, C).
+
+    Not with `tf.nn.moments`, which takes the mean in the variance for a constant: its first
+    gradient is right all the same, its second is not, and a gradient penalty needs that.
+
+    Args:
+        num_groups: how many groups of consecutive channels.
+        num_channels: C.
+        eps: added to the variance.
+    """
+
+    LAYOUTS: ClassVar = {"weight": (0,), "bias": (0,)}
+
+    def __init__(self, num_groups, num_channels, eps):
+        super().__init__()
+        self.weight = tf.Variable(tf.ones(num_channels, default_dtype()))
+        self.bias = zeros(num_channels)
+        self.groups = num_groups
+        self.eps = eps
+
+    def __call__(self, x):
+        count, height, width, channels = tf.unstack(tf.shape(x))
+        shape = (count, height, width, self.groups, channels // self.groups)
+        groups = tf.reshape(x, shape)
+        mean = tf.reduce_mean(groups, (1, 2, 4), keepdims=True)
+        variance = tf.math.reduce_variance(groups, (1, 2, 4), keepdims=True)
+        normal = (groups - mean) * tf.math.rsqrt(variance + self.eps)
+        return tf.reshape(normal, tf.shape(x)) * self.weight + self.bias
+
+
 class Dropout(tf.Module):
     """Drop a share p of all numbers, and scale the others up; only in training.
 

@@ -5,7 +5,8 @@ Run as `python tests/defaults_probe.py FRAMEWORK`: prints JSON, the rows of docs
 
 # The frameworks' own annotations are too incomplete for what follows.
 # pyright: reportArgumentType=false, reportOptionalMemberAccess=false
-# pyright: reportAttributeAccessIssue=false
+# pyright: reportAttributeAccessIssue=false, reportIndexIssue=false
+# pyright: reportOptionalSubscript=false
 
 from __future__ import annotations
 
@@ -52,6 +53,24 @@ def root_place(moved: float, epsilon: float, decay: float, gradient: float) -> s
     return next(name for name, value in places.items() if math.isclose(moved, value, rel_tol=1e-3))
 
 
+GROUP = (0.0, 1.0, 3.0)  # what is normalised together
+EPSILON = 1e-5
+
+
+def curvature_kind(found: float) -> str:
+    """Whether that is how the slope of the first of `GROUP`, normalised, changes with it."""
+
+    def normalized(first: float) -> float:
+        values = (first, *GROUP[1:])
+        mean = sum(values) / 3
+        variance = sum((value - mean) ** 2 for value in values) / 3
+        return (first - mean) / math.sqrt(variance + EPSILON)
+
+    at, h = GROUP[0], 1e-3
+    true = (normalized(at + h) - 2 * normalized(at) + normalized(at - h)) / h**2
+    return "right" if math.isclose(found, true, rel_tol=1e-3) else "wrong"
+
+
 def initial_kind(weights: Any) -> str:
     """The distribution of a dense layer's initial weights, by their range and deviation."""
     largest, deviation = float(abs(weights).max()), float(weights.std())
@@ -95,6 +114,10 @@ def pytorch() -> dict[str, str]:
     conv = torch.nn.Conv2d(1, 1, 5, stride=2, padding=2, bias=False)
     torch.nn.init.ones_(conv.weight)
     line = conv(torch.eye(8)[0].expand(8, 8)[None, None])[0, 0, 2]
+    group = torch.tensor([GROUP], requires_grad=True)
+    normal = torch.nn.GroupNorm(1, 3, EPSILON)(group)
+    (slope,) = torch.autograd.grad(normal[0, 0], group, create_graph=True)
+    (curvature,) = torch.autograd.grad(slope[0, 0], group)
     momentum = norm.momentum
     assert momentum is not None
     return {
@@ -118,6 +141,7 @@ def pytorch() -> dict[str, str]:
         "dense initial weights": initial_kind(dense.weight.detach().numpy()),
         "flattened image": flatten_order(image.flatten().tolist()),
         "padding of a kernel of 5 at stride 2": padding(line.tolist()),
+        "group norm's gradient of a gradient": curvature_kind(curvature[0, 0].item()),
     }
 
 
@@ -197,6 +221,7 @@ def tensorflow() -> dict[str, str]:
         "dense initial weights": NONE,
         "flattened image": flatten_order([float(x) for x in tf.reshape(image, (-1,))]),
         "padding of a kernel of 5 at stride 2": padding([float(x) for x in line]),
+        "group norm's gradient of a gradient": NONE,
     }
 
 
@@ -204,6 +229,7 @@ def keras() -> dict[str, str]:
     import numpy as np
 
     import keras  # isort: skip
+    import tensorflow as tf  # the backend
     from keras import layers
 
     def built(layer: Any, *shape: int) -> Any:
@@ -224,6 +250,12 @@ def keras() -> dict[str, str]:
     line = np.zeros((1, 8, 8, 1), "float32")
     line[:, :, 0] = 1
     conv = layers.Conv2D(1, 5, 2, "same", kernel_initializer="ones")
+    group = tf.Variable([[[GROUP]]])
+    with tf.GradientTape() as outer:
+        with tf.GradientTape() as inner:
+            normal = layers.GroupNormalization(groups=1, epsilon=EPSILON)(group)[0, 0, 0, 0]
+        slope = inner.gradient(normal, group)[0, 0, 0, 0]
+    curvature = outer.gradient(slope, group)[0, 0, 0, 0]
     conv_shape = built(layers.Conv2D(4, (5, 6)), 8, 8, 3).kernel.shape
     transposed_shape = built(layers.Conv2DTranspose(4, (5, 6)), 8, 8, 3).kernel.shape
     return {
@@ -249,6 +281,7 @@ def keras() -> dict[str, str]:
         "padding of a kernel of 5 at stride 2": padding(
             np.asarray(keras.ops.convert_to_numpy(conv(line)))[0, 2, :, 0].tolist()
         ),
+        "group norm's gradient of a gradient": curvature_kind(float(curvature)),
     }
 
 
@@ -277,6 +310,14 @@ def chainer() -> dict[str, str]:
     line = np.zeros((1, 1, 8, 8), "f")
     line[..., 0] = 1
     conv = L.Convolution2D(1, 1, 5, 2, 2, nobias=True, initialW=1)
+    group = chainer.Variable(np.array(GROUP, "f").reshape(1, 3, 1, 1))
+    normal = F.sum(L.GroupNormalization(1, 3, eps=EPSILON)(group)[:, 0])
+    (slope,) = chainer.grad([normal], [group], enable_double_backprop=True)
+    try:
+        (curvature,) = chainer.grad([F.sum(slope[:, 0])], [group])
+        second = curvature_kind(curvature.array[0].item())
+    except TypeError:  # it has not kept what it needs
+        second = "fails"
     return {
         "batch norm's running average keeps": f"{norm.decay:g}",
         "batch norm's epsilon": f"{norm.eps:g}",
@@ -292,6 +333,7 @@ def chainer() -> dict[str, str]:
         "dense initial weights": initial_kind(dense.W.array),
         "flattened image": flatten_order(F.flatten(image).array.tolist()),
         "padding of a kernel of 5 at stride 2": padding(conv(line).array[0, 0, 2].tolist()),
+        "group norm's gradient of a gradient": second,
     }
 
 

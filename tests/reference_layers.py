@@ -70,6 +70,21 @@ class Network:
         )
         return scale * (x - average) / (variance + EPS) ** 0.5 + shift
 
+    def group_norm(self, name: str, x: Value) -> Value:
+        """Normalisation of each image of (N, C, H, W): group norm with one group; Wu, He (2018).
+
+        scale (x - mean) / sqrt(var + eps) + shift, with mean and variance over C, H and W, and
+        scale and shift per channel.
+        """
+        count = len(x.data)
+        size = x.data[0].size
+        average = sum_to(x, (count, 1, 1, 1)) / size
+        variance = sum_to((x - average) ** 2, (count, 1, 1, 1)) / size
+        scale, shift = (
+            self.weights[f"{name}.{which}"].reshape(1, -1, 1, 1) for which in ("weight", "bias")
+        )
+        return scale * (x - average) / (variance + EPS) ** 0.5 + shift
+
     def _add_bias(self, name: str, x: Value) -> Value:
         bias = self.weights.get(f"{name}.bias")
         return x if bias is None else x + bias.reshape(1, -1, *[1] * (len(x.shape) - 2))

@@ -17,9 +17,10 @@ from ports import FRAMEWORKS, ROOT
 MODELS = sorted(path.stem for path in (ROOT / "pytorch").glob("*.py"))
 HELPERS = {
     "tensorflow": {"layers", "optimizers"},  # what TensorFlow lacks without Keras
-    # where Keras computes something else than the others, and how it trains one of two networks
-    "keras": {"layers", "optimizers", "trainers"},
-    "chainer": {"optimizers"},
+    # where Keras computes something else than the others, what it leaves to its backends, and how
+    # it trains one of two networks
+    "keras": {"gradients", "layers", "optimizers", "trainers"},
+    "chainer": {"layers", "optimizers"},  # where Chainer does
 }
 
 # Definitions that one framework has and the others do without.

@@ -26,6 +26,7 @@ NAMES: dict[type[chainer.Link], dict[str, str]] = {
         "avg_mean": "running_mean",
         "avg_var": "running_var",
     },
+    L.GroupNormalization: {"gamma": "weight", "beta": "bias"},
 }
 NOT_KEPT = {"N"}  # what batch norm counts and, with a fixed decay, nobody reads
 
@@ -75,7 +76,7 @@ def _entries(network: chainer.Link, prefix: str = "") -> Iterator[tuple[str, cha
         for child in network.children():
             yield from _entries(child, f"{prefix}{child.name}.")
         return
-    names = NAMES.get(type(network))
+    names = next((NAMES[kind] for kind in type(network).__mro__ if kind in NAMES), None)
     if names is None:
         raise TypeError(f"{prefix}: {type(network).__name__} is not a layer that this bridge knows")
     for name in sorted(network._params | network._persistent):

@@ -26,6 +26,7 @@ LAYOUTS = {
         "moving_mean": ("running_mean", (0,)),
         "moving_variance": ("running_var", (0,)),
     },
+    layers.GroupNormalization: {"gamma": ("weight", (0,)), "beta": ("bias", (0,))},
 }
 
 

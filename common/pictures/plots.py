@@ -46,9 +46,8 @@ def losses(path: Path, title: str, columns: dict[str, list[float]]) -> None:
     """
     from matplotlib.figure import Figure
 
-    names = [
-        name for name in columns if name.endswith(("loss", "divergence", "elbo", "wasserstein"))
-    ]
+    others = ("step", "images_per_second", "diversity")
+    names = [name for name in columns if name not in others]
     sampled = [
         (step, value)
         for step, value in zip(columns["step"], columns.get("diversity", []), strict=False)

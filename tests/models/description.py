@@ -99,6 +99,13 @@ def norm(name: str, channels: int, scale: str) -> Weights:
     return {f"{name}.{key}": Weight((channels,), initial) for key, initial in starts.items()}
 
 
+def group_norm(name: str, channels: int) -> Weights:
+    return {
+        f"{name}.weight": Weight((channels,), "one"),
+        f"{name}.bias": Weight((channels,), "zero"),
+    }
+
+
 def _with_bias(name: str, weight: Weight, outputs: int, bias: bool) -> Weights:
     found = {f"{name}.weight": weight}
     return found | {f"{name}.bias": Weight((outputs,), "zero")} if bias else found

@@ -1,0 +1,258 @@
+"""WGAN-GP: a penalty on its gradient bounds the slope of a Wasserstein GAN's critic, in Chainer.
+
+Paper: Gulrajani, Ahmed, Arjovsky, Dumoulin, Courville (2017), https://arxiv.org/abs/1704.00028
+Run:   python chainer/wgan_gp.py --dataset cifar10
+Page:  docs/models/wgan_gp.md
+Departures from the paper: DCGAN's layers and initial weights (see dcgan.py) in place of residual
+blocks.
+"""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from common.bridges import chainer as bridge  # isort: skip  (it mends Chainer for NumPy 2)
+import chainer
+import chainer.functions as F
+import chainer.links as L
+
+from common.pictures import Samples
+from common.run import Run, Settings, launch
+
+from layers import GroupNormalization
+from optimizers import Adam
+
+
+@dataclass(frozen=True)
+class Config(Settings):
+    """The settings of this model; every line is a flag."""
+
+    size_multiple = 16  # both networks halve or double the image four times
+
+    steps: Annotated[int, "training steps; 0 writes the initial checkpoint and stops", 0] = 1000
+    batch_size: Annotated[int, "images per step", 2] = 64
+    learning_rate: Annotated[float, "step size of Adam", 0] = 1e-4
+    latent_dim: Annotated[int, "numbers that an image is drawn from", 1] = 100
+    filters: Annotated[int, "channels of the first convolution; the others have multiples", 1] = 32
+
+
+CRITIC_UPDATES = 5  # per update of the generator
+PENALTY_WEIGHT = 10  # of the gradient penalty in the critic's loss
+TINY = 1e-12  # a root has no slope at 0: under it stands at least this
+
+# N batch, Z latent, C channels, H height, W width, f filters, h = H / 16, w = W / 16
+
+
+def preprocess(images, device):
+    """Images of 0 to 255 as the networks see them: (N, H, W, C) -> (N, C, H, W) in [-1, 1]."""
+    x = device.xp.moveaxis(device.send(images), -1, -3)
+    return x.astype(chainer.config.dtype, order="C") / 127.5 - 1
+
+
+def postprocess(x):
+    """The inverse: (N, C, H, W) in [-1, 1] -> (N, H, W, C) of 0 to 255."""
+    images = ((x.array + 1) * 127.5).round().clip(0, 255).astype("uint8")
+    return chainer.get_device("@numpy").send(images.transpose(0, 2, 3, 1))
+
+
+def draw_noise(random, config, *shape):
+    """Latent vectors, uniform on [-1, 1): (*shape, Z)."""
+    return random.uniform(-1, 1, (*shape, config.latent_dim)).astype(config.precision)
+
+
+def draw_shares(random, config, batches):
+    """Shares of the real image in a mixture, uniform on [0, 1): (batches, N, 1, 1, 1)."""
+    return random.random((batches, config.batch_size, 1, 1, 1)).astype(config.precision)
+
+
+class Generator(chainer.Chain):
+    """Latent vector to image: (N, Z) -> (N, C, H, W) in [-1, 1]."""
+
+    def __init__(self, image_shape, latent_dim, filters):
+        super().__init__()
+        height, width, channels = image_shape
+        self.base = (8 * filters, height // 16, width // 16)
+        normal = chainer.initializers.Normal(0.02)
+        upsample = {"ksize": 5, "stride": 2, "pad": 2, "initialW": normal}
+        norm = {"eps": 1e-5, "decay": 0.9, "initial_gamma": around_one}
+        sizes = [(height // s, width // s) for s in (8, 4, 2, 1)]
+        with self.init_scope():
+            self.dense = L.Linear(
+                latent_dim, 8 * filters * self.base[1] * self.base[2], initialW=normal
+            )
+            self.norm1 = L.BatchNormalization(8 * filters, **norm)
+            self.deconv1 = L.Deconvolution2D(
+                8 * filters, 16 * filters, **upsample, outsize=sizes[0], nobias=True
+            )
+            self.norm2 = L.BatchNormalization(16 * filters, **norm)
+            self.deconv2 = L.Deconvolution2D(
+                16 * filters, 8 * filters, **upsample, outsize=sizes[1], nobias=True
+            )
+            self.norm3 = L.BatchNormalization(8 * filters, **norm)
+            self.deconv3 = L.Deconvolution2D(
+                8 * filters, 4 * filters, **upsample, outsize=sizes[2], nobias=True
+            )
+            self.norm4 = L.BatchNormalization(4 * filters, **norm)
+            self.deconv4 = L.Deconvolution2D(4 * filters, channels, **upsample, outsize=sizes[3])
+
+    def forward(self, z):
+        x = F.reshape(self.dense(z), (-1, *self.base))  # (N, 8f, h, w)
+        x = F.relu(self.norm1(x))
+        x = F.relu(self.norm2(self.deconv1(x)))  # (N, 16f, 2h, 2w)
+        x = F.relu(self.norm3(self.deconv2(x)))  # (N, 8f, 4h, 4w)
+        x = F.relu(self.norm4(self.deconv3(x)))  # (N, 4f, 8h, 8w)
+        return F.tanh(self.deconv4(x))  # (N, C, H, W)
+
+
+class Critic(chainer.Chain):
+    """Image to its score, no probability: (N, C, H, W) -> (N, 1)."""
+
+    def __init__(self, image_shape, filters):
+        super().__init__()
+        height, width, channels = image_shape
+        normal = chainer.initializers.Normal(0.02)
+        # The same zeros on both sides, where "SAME" of TensorFlow and Keras has (1, 2).
+        downsample = {"ksize": 5, "stride": 2, "pad": 2, "initialW": normal}
+        # No batch norm: it would make an image's score, and slope, depend on the rest of the batch.
+        # With one group all channels of an image are normalised together, so biases are not lost.
+        with self.init_scope():
+            self.conv1 = L.Convolution2D(channels, filters, **downsample)
+            self.conv2 = L.Convolution2D(filters, 2 * filters, **downsample)
+            self.norm2 = GroupNormalization(1, 2 * filters, eps=1e-5)
+            self.conv3 = L.Convolution2D(2 * filters, 4 * filters, **downsample)
+            self.norm3 = GroupNormalization(1, 4 * filters, eps=1e-5)
+            self.conv4 = L.Convolution2D(4 * filters, 8 * filters, **downsample)
+            self.norm4 = GroupNormalization(1, 8 * filters, eps=1e-5)
+            self.dense = L.Linear(8 * filters * (height // 16) * (width // 16), 1, initialW=normal)
+
+    def forward(self, x):
+        x = F.leaky_relu(self.conv1(x), 0.2)  # (N, f, 8h, 8w)
+        x = F.leaky_relu(self.norm2(self.conv2(x)), 0.2)  # (N, 2f, 4h, 4w)
+        x = F.leaky_relu(self.norm3(self.conv3(x)), 0.2)  # (N, 4f, 2h, 2w)
+        x = F.leaky_relu(self.norm4(self.conv4(x)), 0.2)  # (N, 8f, h, w)
+        return self.dense(x)  # (N, 1); L.Linear flattens
+
+
+def around_one(array):
+    """Scales of batch norm N(1, 0.02), as in DCGAN's code."""
+    chainer.initializers.Normal(0.02)(array)
+    array += 1
+
+
+def gradient_norms(critic, x):
+    """Length of the critic's gradient at each image: (N, C, H, W) -> (N,)."""
+    x = chainer.Variable(x)
+    # With a graph of its own, for the penalty is differentiated once more.
+    (gradient,) = chainer.grad([F.sum(critic(x))], [x], enable_double_backprop=True)
+    return F.sqrt(F.sum(F.square(gradient), (1, 2, 3)) + TINY)
+
+
+def gradient_penalty(norms):
+    """Mean (|gradient| - 1)^2, weighted: too small a slope costs as much as too large a one."""
+    return PENALTY_WEIGHT * F.mean(F.square(norms - 1))
+
+
+def critic_loss(real_scores, fake_scores, penalty):
+    """Mean f(G(z)) - mean f(x), minus the estimated distance, and the penalty."""
+    return F.mean(fake_scores) - F.mean(real_scores) + penalty
+
+
+def generator_loss(fake_scores):
+    """-mean f(G(z))."""
+    return -F.mean(fake_scores)
+
+
+def critic_step(networks, optimizers, images, noise, shares):
+    """Update the critic on real and fake images; noise is (N, Z), shares (N, 1, 1, 1)."""
+    generator, critic = networks["generator"], networks["critic"]
+    with chainer.no_backprop_mode():
+        fakes = generator(noise)
+    norms = gradient_norms(critic, shares * images + (1 - shares) * fakes.array)
+    penalty = gradient_penalty(norms)
+    loss = critic_loss(critic(images), critic(fakes), penalty)
+    critic.cleargrads()
+    loss.backward()
+    optimizers["critic"].update()
+    return {
+        "critic_loss": loss.array,
+        "wasserstein": (penalty - loss).array,
+        "gradient_penalty": penalty.array,
+        "gradient_norm": F.mean(norms).array,
+    }
+
+
+def generator_step(networks, optimizers, noise):
+    """Update the generator on what the critic says of it; noise is (N, Z)."""
+    generator, critic = networks["generator"], networks["critic"]
+    loss = generator_loss(critic(generator(noise)))
+    generator.cleargrads()
+    loss.backward()
+    optimizers["generator"].update()
+    return loss.array
+
+
+def train_step(networks, optimizers, images, noise, shares):
+    """Update the critic on each batch, then the generator; noise is (batches + 1, N, Z)."""
+    for batch, z, share in zip(images, noise[:-1], shares, strict=True):
+        losses = critic_step(networks, optimizers, batch, z, share)
+    g_loss = generator_step(networks, optimizers, noise[-1])
+    return losses | {"generator_loss": g_loss}
+
+
+def sample(generator, noise):
+    """Draw an image from each latent vector, with the running averages of batch norm."""
+    with chainer.no_backprop_mode(), chainer.using_config("train", False):
+        return generator(noise)
+
+
+def build(config, image_shape, device):
+    """Both networks and their optimisers."""
+    networks = {
+        "generator": Generator(image_shape, config.latent_dim, config.filters),
+        "critic": Critic(image_shape, config.filters),
+    }
+    adam = {"alpha": config.learning_rate, "beta1": 0.0, "beta2": 0.9, "eps": 1e-8}
+    optimizers = {}
+    for name, network in networks.items():
+        network.to_device(device)
+        optimizers[name] = Adam(**adam).setup(network)
+    return networks, optimizers
+
+
+def main():
+    """Train, or draw from a checkpoint, as the command line says."""
+    run = Run(Config, __file__, __doc__)
+    config = run.config
+    device = bridge.prepare(config.seed, config.device, config.precision)
+    networks, optimizers = build(config, run.image_shape, device)
+    run.connect(bridge, networks, optimizers)
+
+    def make_noise(random, count):
+        return draw_noise(random, config, count)
+
+    def draw(noise):
+        return postprocess(sample(networks["generator"], device.send(noise)))
+
+    samples = Samples(run.data, config.seed, make_noise, draw)
+    if config.generate:
+        run.generate(samples)
+        return
+    run.begin(samples, batches=CRITIC_UPDATES)
+    for step, batch in run.steps():
+        images = preprocess(batch.images, device)
+        noise = draw_noise(run.random, config, CRITIC_UPDATES + 1, config.batch_size)
+        shares = draw_shares(run.random, config, CRITIC_UPDATES)
+        noise, shares = device.send(noise), device.send(shares)
+        losses = train_step(networks, optimizers, images, noise, shares)
+        run.log(step, losses)
+        if run.samples_due(step):
+            run.save_samples(step, samples)
+        if run.checkpoint_due(step):
+            run.save_checkpoint(step)
+
+
+if __name__ == "__main__":
+    launch(main)

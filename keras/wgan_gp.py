@@ -1,0 +1,250 @@
+"""WGAN-GP: a penalty on its gradient bounds the slope of a Wasserstein GAN's critic, in Keras.
+
+Paper: Gulrajani, Ahmed, Arjovsky, Dumoulin, Courville (2017), https://arxiv.org/abs/1704.00028
+Run:   python keras/wgan_gp.py --dataset cifar10
+Page:  docs/models/wgan_gp.md
+Departures from the paper: DCGAN's layers and initial weights (see dcgan.py) in place of residual
+blocks.
+"""
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")  # torch and jax do as well
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import numpy as np
+
+import keras
+from keras import layers, ops
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from common.bridges import keras as bridge
+from common.pictures import Samples
+from common.run import Run, Settings, launch
+
+from gradients import differentiate
+from layers import BatchNormalization, GroupNormalization, LeakyReLU
+from optimizers import Adam
+from trainers import Trainer
+
+
+@dataclass(frozen=True)
+class Config(Settings):
+    """The settings of this model; every line is a flag."""
+
+    size_multiple = 16  # both networks halve or double the image four times
+
+    steps: Annotated[int, "training steps; 0 writes the initial checkpoint and stops", 0] = 1000
+    batch_size: Annotated[int, "images per step", 2] = 64
+    learning_rate: Annotated[float, "step size of Adam", 0] = 1e-4
+    latent_dim: Annotated[int, "numbers that an image is drawn from", 1] = 100
+    filters: Annotated[int, "channels of the first convolution; the others have multiples", 1] = 32
+
+
+CRITIC_UPDATES = 5  # per update of the generator
+PENALTY_WEIGHT = 10  # of the gradient penalty in the critic's loss
+TINY = 1e-12  # a root has no slope at 0: under it stands at least this
+
+# N batch, Z latent, C channels, H height, W width, f filters, h = H / 16, w = W / 16
+
+
+def preprocess(images):
+    """Images of 0 to 255 as the networks see them: (N, H, W, C) -> (N, H, W, C) in [-1, 1]."""
+    return images.astype(keras.config.floatx()) / 127.5 - 1
+
+
+def postprocess(x):
+    """The inverse: (N, H, W, C) in [-1, 1] -> (N, H, W, C) of 0 to 255."""
+    return np.rint((x + 1) * 127.5).clip(0, 255).astype(np.uint8)
+
+
+def draw_noise(random, config, *shape):
+    """Latent vectors, uniform on [-1, 1): (*shape, Z)."""
+    return random.uniform(-1, 1, (*shape, config.latent_dim)).astype(config.precision)
+
+
+def draw_shares(random, config, batches):
+    """Shares of the real image in a mixture, uniform on [0, 1): (batches, N, 1, 1, 1)."""
+    return random.random((batches, config.batch_size, 1, 1, 1)).astype(config.precision)
+
+
+class Generator(keras.Model):
+    """Latent vector to image: (N, Z) -> (N, H, W, C) in [-1, 1]."""
+
+    def __init__(self, image_shape, latent_dim, filters):
+        height, width, channels = image_shape
+        base = (8 * filters, height // 16, width // 16)
+        normal, norm = initial_settings()
+        upsample = {"kernel_size": 5, "strides": 2, "padding": "valid", **normal}
+        crop = ((2, 1), (2, 1))  # "valid" makes three rows and columns more than twice the size
+        z = keras.Input((latent_dim,))
+        x = layers.Dense(8 * filters * base[1] * base[2], **normal, name="dense")(z)
+        x = layers.Permute((2, 3, 1))(layers.Reshape(base)(x))  # (N, h, w, 8f)
+        x = layers.ReLU()(BatchNormalization(**norm, name="norm1")(x))
+        x = layers.Conv2DTranspose(16 * filters, **upsample, use_bias=False, name="deconv1")(x)
+        x = layers.Cropping2D(crop)(x)  # (N, 2h, 2w, 16f)
+        x = layers.ReLU()(BatchNormalization(**norm, name="norm2")(x))
+        x = layers.Conv2DTranspose(8 * filters, **upsample, use_bias=False, name="deconv2")(x)
+        x = layers.Cropping2D(crop)(x)  # (N, 4h, 4w, 8f)
+        x = layers.ReLU()(BatchNormalization(**norm, name="norm3")(x))
+        x = layers.Conv2DTranspose(4 * filters, **upsample, use_bias=False, name="deconv3")(x)
+        x = layers.Cropping2D(crop)(x)  # (N, 8h, 8w, 4f)
+        x = layers.ReLU()(BatchNormalization(**norm, name="norm4")(x))
+        x = layers.Conv2DTranspose(channels, **upsample, name="deconv4")(x)
+        x = layers.Cropping2D(crop)(x)  # (N, H, W, C)
+        super().__init__(z, layers.Activation("tanh")(x))
+
+
+class Critic(keras.Model):
+    """Image to its score, no probability: (N, H, W, C) -> (N, 1)."""
+
+    def __init__(self, image_shape, filters):
+        normal, _ = initial_settings()
+        downsample = {"kernel_size": 5, "strides": 2, "padding": "valid", **normal}
+        # No batch norm: it would make an image's score, and slope, depend on the rest of the batch.
+        # With one group all channels of an image are normalised together, so biases are not lost.
+        norm = {"groups": 1, "epsilon": 1e-5}
+        pad = ((2, 1), (2, 1))  # as padding by 2; "same" would pad by 1 before and 2 after
+        image = keras.Input(image_shape)
+        x = layers.ZeroPadding2D(pad)(image)
+        x = layers.Conv2D(filters, **downsample, name="conv1")(x)  # (N, 8h, 8w, f)
+        x = layers.ZeroPadding2D(pad)(LeakyReLU(negative_slope=0.2)(x))
+        x = layers.Conv2D(2 * filters, **downsample, name="conv2")(x)
+        x = GroupNormalization(**norm, name="norm2")(x)  # (N, 4h, 4w, 2f)
+        x = layers.ZeroPadding2D(pad)(LeakyReLU(negative_slope=0.2)(x))
+        x = layers.Conv2D(4 * filters, **downsample, name="conv3")(x)
+        x = GroupNormalization(**norm, name="norm3")(x)  # (N, 2h, 2w, 4f)
+        x = layers.ZeroPadding2D(pad)(LeakyReLU(negative_slope=0.2)(x))
+        x = layers.Conv2D(8 * filters, **downsample, name="conv4")(x)
+        x = GroupNormalization(**norm, name="norm4")(x)  # (N, h, w, 8f)
+        x = LeakyReLU(negative_slope=0.2)(x)
+        # (N, 8f, h, w): the order that others flatten in
+        x = layers.Flatten()(layers.Permute((3, 1, 2))(x))
+        super().__init__(image, layers.Dense(1, **normal, name="dense")(x))  # (N, 1)
+
+
+def initial_settings():
+    """DCGAN's: N(0, 0.02), scales of batch norm N(1, 0.02), biases 0."""
+    # Without a generator of seeds, each use of an initialiser would give the same numbers again.
+    seed = keras.random.SeedGenerator()
+    normal = {"kernel_initializer": keras.initializers.RandomNormal(0.0, 0.02, seed)}
+    scales = {"gamma_initializer": keras.initializers.RandomNormal(1.0, 0.02, seed)}
+    return normal, {"epsilon": 1e-5, "momentum": 0.9, **scales}
+
+
+def gradient_norms(critic, x):
+    """Length of the critic's gradient at each image: (N, H, W, C) -> (N,)."""
+    squares = ops.sum(ops.square(differentiate(critic, x)), (1, 2, 3))
+    return ops.sqrt(squares + TINY)
+
+
+def gradient_penalty(norms):
+    """Mean (|gradient| - 1)^2, weighted: too small a slope costs as much as too large a one."""
+    return PENALTY_WEIGHT * ops.mean(ops.square(norms - 1))
+
+
+def critic_loss(real_scores, fake_scores, penalty):
+    """Mean f(G(z)) - mean f(x), minus the estimated distance, and the penalty."""
+    return ops.mean(fake_scores) - ops.mean(real_scores) + penalty
+
+
+def generator_loss(fake_scores):
+    """-mean f(G(z))."""
+    return -ops.mean(fake_scores)
+
+
+class CriticTrainer(Trainer):
+    """Images, noise and shares to losses: (N, H, W, C), (N, Z), (N, 1, 1, 1) -> ()."""
+
+    def call(self, inputs):
+        images, noise, shares = inputs
+        fakes = ops.stop_gradient(self.generator(noise, training=True))
+        norms = gradient_norms(self.critic, shares * images + (1 - shares) * fakes)
+        penalty = gradient_penalty(norms)
+        loss = critic_loss(self.critic(images), self.critic(fakes), penalty)
+        self.add_loss(loss)
+        return {
+            "critic_loss": loss,
+            "wasserstein": penalty - loss,
+            "gradient_penalty": penalty,
+            "gradient_norm": ops.mean(norms),
+        }
+
+
+class GeneratorTrainer(Trainer):
+    """Noise to the generator's loss: (N, Z) -> ()."""
+
+    def call(self, noise):
+        fakes = self.generator(noise, training=True)
+        loss = generator_loss(self.critic(fakes))
+        self.add_loss(loss)
+        return {"generator_loss": loss}
+
+
+def train_step(trainers, images, noise, shares):
+    """Update the critic on each batch, then the generator; noise is (batches + 1, N, Z)."""
+    for batch, z, share in zip(images, noise[:-1], shares, strict=True):
+        losses = trainers["critic"].train_on_batch([batch, z, share], return_dict=True)
+    g_loss = trainers["generator"].train_on_batch(noise[-1], return_dict=True)
+    return losses | g_loss
+
+
+def sample(generator, noise):
+    """Draw an image from each latent vector, with the running averages of batch norm."""
+    return generator.predict_on_batch(noise)
+
+
+def build(config, image_shape):
+    """Both networks and their optimisers."""
+    networks = {
+        "generator": Generator(image_shape, config.latent_dim, config.filters),
+        "critic": Critic(image_shape, config.filters),
+    }
+    trainers = {
+        "generator": GeneratorTrainer(networks, trained=["generator"]),
+        "critic": CriticTrainer(networks, trained=["critic"]),
+    }
+    adam = {"beta_1": 0.0, "beta_2": 0.9, "epsilon": 1e-8}
+    for trainer in trainers.values():
+        trainer.compile(Adam(config.learning_rate, **adam))
+    return networks, trainers
+
+
+def main():
+    """Train, or draw from a checkpoint, as the command line says."""
+    run = Run(Config, __file__, __doc__)
+    config = run.config
+    bridge.prepare(config.seed, config.device, config.precision)
+    networks, trainers = build(config, run.image_shape)
+    run.connect(bridge, networks, trainers)
+
+    def make_noise(random, count):
+        return draw_noise(random, config, count)
+
+    def draw(noise):
+        return postprocess(sample(networks["generator"], noise))
+
+    samples = Samples(run.data, config.seed, make_noise, draw)
+    if config.generate:
+        run.generate(samples)
+        return
+    run.begin(samples, batches=CRITIC_UPDATES)
+    for step, batch in run.steps():
+        images = preprocess(batch.images)
+        noise = draw_noise(run.random, config, CRITIC_UPDATES + 1, config.batch_size)
+        shares = draw_shares(run.random, config, CRITIC_UPDATES)
+        losses = train_step(trainers, images, noise, shares)
+        run.log(step, losses)
+        if run.samples_due(step):
+            run.save_samples(step, samples)
+        if run.checkpoint_due(step):
+            run.save_checkpoint(step)
+
+
+if __name__ == "__main__":
+    launch(main)

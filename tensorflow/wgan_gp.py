@@ -1,0 +1,252 @@
+"""WGAN-GP: a penalty on its gradient bounds the slope of a Wasserstein GAN's critic, in TensorFlow.
+
+Paper: Gulrajani, Ahmed, Arjovsky, Dumoulin, Courville (2017), https://arxiv.org/abs/1704.00028
+Run:   python tensorflow/wgan_gp.py --dataset cifar10
+Page:  docs/models/wgan_gp.md
+Departures from the paper: DCGAN's layers and initial weights (see dcgan.py) in place of residual
+blocks.
+"""
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before the import: only errors
+
+import tensorflow as tf
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from common.bridges import tensorflow as bridge
+from common.pictures import Samples
+from common.run import Run, Settings, launch
+
+import layers as nn
+from optimizers import Adam
+
+
+@dataclass(frozen=True)
+class Config(Settings):
+    """The settings of this model; every line is a flag."""
+
+    size_multiple = 16  # both networks halve or double the image four times
+
+    steps: Annotated[int, "training steps; 0 writes the initial checkpoint and stops", 0] = 1000
+    batch_size: Annotated[int, "images per step", 2] = 64
+    learning_rate: Annotated[float, "step size of Adam", 0] = 1e-4
+    latent_dim: Annotated[int, "numbers that an image is drawn from", 1] = 100
+    filters: Annotated[int, "channels of the first convolution; the others have multiples", 1] = 32
+
+
+CRITIC_UPDATES = 5  # per update of the generator
+PENALTY_WEIGHT = 10  # of the gradient penalty in the critic's loss
+TINY = 1e-12  # a root has no slope at 0: under it stands at least this
+
+# N batch, Z latent, C channels, H height, W width, f filters, h = H / 16, w = W / 16
+
+
+def preprocess(images):
+    """Images of 0 to 255 as the networks see them: (N, H, W, C) -> (N, H, W, C) in [-1, 1]."""
+    return tf.cast(images, bridge.default_dtype()) / 127.5 - 1
+
+
+def postprocess(x):
+    """The inverse: (N, H, W, C) in [-1, 1] -> (N, H, W, C) of 0 to 255."""
+    images = tf.clip_by_value(tf.round((x + 1) * 127.5), 0, 255)
+    return tf.cast(images, tf.uint8).numpy()
+
+
+def draw_noise(random, config, *shape):
+    """Latent vectors, uniform on [-1, 1): (*shape, Z)."""
+    return random.uniform(-1, 1, (*shape, config.latent_dim)).astype(config.precision)
+
+
+def draw_shares(random, config, batches):
+    """Shares of the real image in a mixture, uniform on [0, 1): (batches, N, 1, 1, 1)."""
+    return random.random((batches, config.batch_size, 1, 1, 1)).astype(config.precision)
+
+
+class Generator(tf.Module):
+    """Latent vector to image: (N, Z) -> (N, H, W, C) in [-1, 1]."""
+
+    def __init__(self, image_shape, latent_dim, filters):
+        super().__init__()
+        height, width, channels = image_shape
+        self.base = (8 * filters, height // 16, width // 16)
+        upsample = {"kernel_size": 5, "stride": 2, "padding": 2, "output_padding": 1}
+        norm = {"eps": 1e-5, "momentum": 0.1}  # the running average keeps 1 - 0.1
+        self.dense = nn.Linear(latent_dim, 8 * filters * self.base[1] * self.base[2])
+        self.norm1 = nn.BatchNorm2d(8 * filters, **norm)
+        self.deconv1 = nn.ConvTranspose2d(8 * filters, 16 * filters, **upsample, bias=False)
+        self.norm2 = nn.BatchNorm2d(16 * filters, **norm)
+        self.deconv2 = nn.ConvTranspose2d(16 * filters, 8 * filters, **upsample, bias=False)
+        self.norm3 = nn.BatchNorm2d(8 * filters, **norm)
+        self.deconv3 = nn.ConvTranspose2d(8 * filters, 4 * filters, **upsample, bias=False)
+        self.norm4 = nn.BatchNorm2d(4 * filters, **norm)
+        self.deconv4 = nn.ConvTranspose2d(4 * filters, channels, **upsample)
+        for layer in self.submodules:
+            initialize(layer)
+
+    def __call__(self, z, training):
+        x = tf.reshape(self.dense(z), (-1, *self.base))  # (N, 8f, h, w)
+        x = tf.transpose(x, (0, 2, 3, 1))  # (N, h, w, 8f)
+        x = tf.nn.relu(self.norm1(x, training))
+        x = tf.nn.relu(self.norm2(self.deconv1(x), training))  # (N, 2h, 2w, 16f)
+        x = tf.nn.relu(self.norm3(self.deconv2(x), training))  # (N, 4h, 4w, 8f)
+        x = tf.nn.relu(self.norm4(self.deconv3(x), training))  # (N, 8h, 8w, 4f)
+        return tf.tanh(self.deconv4(x))  # (N, H, W, C)
+
+
+class Critic(tf.Module):
+    """Image to its score, no probability: (N, H, W, C) -> (N, 1)."""
+
+    def __init__(self, image_shape, filters):
+        super().__init__()
+        height, width, channels = image_shape
+        # The same zeros on both sides, where "SAME" of TensorFlow and Keras has (1, 2).
+        downsample = {"kernel_size": 5, "stride": 2, "padding": 2}
+        # No batch norm: it would make an image's score, and slope, depend on the rest of the batch.
+        # With one group all channels of an image are normalised together, so biases are not lost.
+        self.conv1 = nn.Conv2d(channels, filters, **downsample)
+        self.conv2 = nn.Conv2d(filters, 2 * filters, **downsample)
+        self.norm2 = nn.GroupNorm(1, 2 * filters, eps=1e-5)
+        self.conv3 = nn.Conv2d(2 * filters, 4 * filters, **downsample)
+        self.norm3 = nn.GroupNorm(1, 4 * filters, eps=1e-5)
+        self.conv4 = nn.Conv2d(4 * filters, 8 * filters, **downsample)
+        self.norm4 = nn.GroupNorm(1, 8 * filters, eps=1e-5)
+        self.dense = nn.Linear(8 * filters * (height // 16) * (width // 16), 1)
+        for layer in self.submodules:
+            initialize(layer)
+
+    def __call__(self, x):
+        x = nn.leaky_relu(self.conv1(x), 0.2)  # (N, 8h, 8w, f)
+        x = nn.leaky_relu(self.norm2(self.conv2(x)), 0.2)  # (N, 4h, 4w, 2f)
+        x = nn.leaky_relu(self.norm3(self.conv3(x)), 0.2)  # (N, 2h, 2w, 4f)
+        x = nn.leaky_relu(self.norm4(self.conv4(x)), 0.2)  # (N, h, w, 8f)
+        x = tf.transpose(x, (0, 3, 1, 2))  # (N, 8f, h, w): the order that others flatten in
+        return self.dense(tf.reshape(x, (tf.shape(x)[0], -1)))  # (N, 1)
+
+
+def initialize(layer):
+    """DCGAN's: N(0, 0.02), scales of batch norm N(1, 0.02), biases 0."""
+    if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+        nn.normal_(layer.weight, 0.0, 0.02)
+    elif isinstance(layer, nn.BatchNorm2d):
+        nn.normal_(layer.weight, 1.0, 0.02)
+
+
+def gradient_norms(critic, x):
+    """Length of the critic's gradient at each image: (N, H, W, C) -> (N,)."""
+    with tf.GradientTape() as tape:  # within another tape, for the penalty is differentiated again
+        tape.watch(x)
+        scores = critic(x)
+    gradient = tape.gradient(scores, x)
+    return tf.sqrt(tf.reduce_sum(tf.square(gradient), (1, 2, 3)) + TINY)
+
+
+def gradient_penalty(norms):
+    """Mean (|gradient| - 1)^2, weighted: too small a slope costs as much as too large a one."""
+    return PENALTY_WEIGHT * tf.reduce_mean(tf.square(norms - 1))
+
+
+def critic_loss(real_scores, fake_scores, penalty):
+    """Mean f(G(z)) - mean f(x), minus the estimated distance, and the penalty."""
+    return tf.reduce_mean(fake_scores) - tf.reduce_mean(real_scores) + penalty
+
+
+def generator_loss(fake_scores):
+    """-mean f(G(z))."""
+    return -tf.reduce_mean(fake_scores)
+
+
+@tf.function
+def critic_step(networks, optimizers, images, noise, shares):
+    """Update the critic on real and fake images; noise is (N, Z), shares (N, 1, 1, 1)."""
+    generator, critic = networks["generator"], networks["critic"]
+    fakes = generator(noise, training=True)
+    with tf.GradientTape() as tape:
+        norms = gradient_norms(critic, shares * images + (1 - shares) * fakes)
+        penalty = gradient_penalty(norms)
+        loss = critic_loss(critic(images), critic(fakes), penalty)
+    optimizers["critic"].apply(tape.gradient(loss, critic.trainable_variables))
+    return {
+        "critic_loss": loss,
+        "wasserstein": penalty - loss,
+        "gradient_penalty": penalty,
+        "gradient_norm": tf.reduce_mean(norms),
+    }
+
+
+@tf.function
+def generator_step(networks, optimizers, noise):
+    """Update the generator on what the critic says of it; noise is (N, Z)."""
+    generator, critic = networks["generator"], networks["critic"]
+    with tf.GradientTape() as tape:
+        loss = generator_loss(critic(generator(noise, training=True)))
+    optimizers["generator"].apply(tape.gradient(loss, generator.trainable_variables))
+    return loss
+
+
+def train_step(networks, optimizers, images, noise, shares):
+    """Update the critic on each batch, then the generator; noise is (batches + 1, N, Z)."""
+    for batch, z, share in zip(images, noise[:-1], shares, strict=True):
+        losses = critic_step(networks, optimizers, batch, z, share)
+    g_loss = generator_step(networks, optimizers, noise[-1])
+    return losses | {"generator_loss": g_loss}
+
+
+@tf.function
+def sample(generator, noise):
+    """Draw an image from each latent vector, with the running averages of batch norm."""
+    return generator(noise, training=False)
+
+
+def build(config, image_shape):
+    """Both networks and their optimisers."""
+    networks = {
+        "generator": Generator(image_shape, config.latent_dim, config.filters),
+        "critic": Critic(image_shape, config.filters),
+    }
+    adam = {"lr": config.learning_rate, "betas": (0.0, 0.9), "eps": 1e-8}
+    optimizers = {
+        name: Adam(network.trainable_variables, **adam) for name, network in networks.items()
+    }
+    return networks, optimizers
+
+
+def main():
+    """Train, or draw from a checkpoint, as the command line says."""
+    run = Run(Config, __file__, __doc__)
+    config = run.config
+    bridge.prepare(config.seed, config.device, config.precision)
+    networks, optimizers = build(config, run.image_shape)
+    run.connect(bridge, networks, optimizers)
+
+    def make_noise(random, count):
+        return draw_noise(random, config, count)
+
+    def draw(noise):
+        return postprocess(sample(networks["generator"], tf.constant(noise)))
+
+    samples = Samples(run.data, config.seed, make_noise, draw)
+    if config.generate:
+        run.generate(samples)
+        return
+    run.begin(samples, batches=CRITIC_UPDATES)
+    for step, batch in run.steps():
+        images = preprocess(batch.images)
+        noise = draw_noise(run.random, config, CRITIC_UPDATES + 1, config.batch_size)
+        shares = draw_shares(run.random, config, CRITIC_UPDATES)
+        noise, shares = tf.constant(noise), tf.constant(shares)
+        losses = train_step(networks, optimizers, images, noise, shares)
+        run.log(step, losses)
+        if run.samples_due(step):
+            run.save_samples(step, samples)
+        if run.checkpoint_due(step):
+            run.save_checkpoint(step)
+
+
+if __name__ == "__main__":
+    launch(main)
