@@ -11,7 +11,7 @@ from PIL import Image
 from common.errors import UserError
 from common.measures import pca
 from common.measures.diversity import diversity
-from common.pictures import images, plots
+from common.pictures import images, latent, plots
 from common.run import checkpoint
 from common.run.checkpoint import Checkpoint, Header
 from common.run.table import Table
@@ -155,6 +155,12 @@ def test_a_checkpoint_names_the_first_tensor_that_does_not_fit() -> None:
         check(a=(2, 3), b=(4,), c=(1,))
 
 
+def test_a_class_may_have_any_name(tmp_path: Path) -> None:
+    codes, labels = np.zeros((2, 2)), np.array([0, 1])
+    latent.scatter(tmp_path / "latent.png", r"$\x{$", codes, labels, (r"$\y{$", "plain"))
+    assert (tmp_path / "latent.png").exists()
+
+
 def test_curves_are_drawn(tmp_path: Path) -> None:
     columns = {
         "step": [1.0, 2.0, 3.0],
@@ -163,7 +169,8 @@ def test_curves_are_drawn(tmp_path: Path) -> None:
         "images_per_second": [10.0, 10.0, 10.0],
         "diversity": [float("nan"), 0.2, 0.6],
     }
-    plots.losses(tmp_path / "losses.png", "a title", columns)
+    # No formula, though matplotlib would take it for one.
+    plots.losses(tmp_path / "losses.png", r"gan in keras on folder:$\x{$", columns)
     picture = np.asarray(Image.open(tmp_path / "losses.png").convert("RGB"))
     for colour in plots.COLOURS[:3]:  # two losses and the diversity
         rgb = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]

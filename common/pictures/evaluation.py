@@ -37,7 +37,7 @@ def draw(
     heights += [0.4 + WIDTH * len(one) / one.shape[1] for one in strips.values()]
     heights += [0.3 * (len(rows) + 2)]
     figure = Figure(figsize=(WIDTH, sum(heights) + 0.5), layout="constrained")
-    figure.suptitle(title, fontsize=13)
+    figure.suptitle(title, fontsize=13, parse_math=False)
     parts: Any = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)
     parts = list(parts[:, 0])
     if sheets:

@@ -42,7 +42,9 @@ def scatter(
         axes.scatter(*points.T, s=14, color=colour, marker=mark, alpha=0.7, lw=0, label=name)
     axes.set(xlabel="first latent dimension", ylabel="second latent dimension", aspect="equal")
     axes.grid(alpha=0.3)
-    axes.legend(title="class", markerscale=2, loc="center left", bbox_to_anchor=(1, 0.5))
+    key = axes.legend(title="class", markerscale=2, loc="center left", bbox_to_anchor=(1, 0.5))
+    for name in key.get_texts():
+        name.set_parse_math(False)  # it is a folder's, which may hold a $
     _write(path, figure)
 
 
@@ -84,7 +86,7 @@ def _figure(title: str, width: float, height: float) -> tuple[Any, Any]:
 
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.subplots()
-    axes.set_title(title)
+    axes.set_title(title, parse_math=False)
     return figure, axes
 
 

@@ -59,7 +59,8 @@ def losses(path: Path, title: str, columns: dict[str, list[float]]) -> None:
     upper = axes[0, 0]
     for name, colour in zip(names, COLOURS, strict=False):
         upper.plot(columns["step"], columns[name], color=colour, label=name.replace("_", " "))
-    upper.set(title=title, ylabel="loss")
+    upper.set_title(title, parse_math=False)  # a folder's name may hold a $
+    upper.set(ylabel="loss")
     upper.grid(alpha=0.3)
     upper.legend()
     if sampled:
@@ -98,7 +99,7 @@ def comparison(
 
     names = list(next(iter(losses.values())))
     figure = Figure(figsize=(12, 9.5), layout="constrained")
-    figure.suptitle(title)
+    figure.suptitle(title, parse_math=False)
     parts: Any = figure.subfigures(3, 1, height_ratios=[4, 3.6, 1.4])
     upper, middle, lower = parts
     styles = ("-", "--", "-.", ":")
@@ -149,7 +150,7 @@ def bands(
     columns = min(len(found), 3)
     rows = math.ceil(len(found) / columns)
     figure = Figure(figsize=(4 * columns, 0.5 + 2.7 * rows), layout="constrained")
-    figure.suptitle(title)
+    figure.suptitle(title, parse_math=False)
     panels = figure.subplots(rows, columns, squeeze=False).flat
     for (name, band), axes in zip(found.items(), panels, strict=False):
         axes.fill_between(band.steps, band.low, band.high, color=COLOURS[5], alpha=0.4, linewidth=0)
