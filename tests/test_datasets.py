@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import os
 import sys
 import types
 from pathlib import Path
@@ -210,6 +211,15 @@ def test_cifar10_no_train_or_no_test(tmp_path, written, message):
         load("cifar10", tmp_path)
 
 
+def test_cifar10_batch_that_is_too_large(tmp_path):
+    folder = tmp_path / cifar10.FOLDER
+    write_batch(folder / cifar10.TEST, 1)
+    write_batch(folder / "data_batch_1.bin", 1)
+    os.truncate(folder / "data_batch_1.bin", 3073 * 1_000_000)  # a hole, which takes no room
+    with pytest.raises(UserError, match=r"3073000000 bytes, a batch has 30730000 \(10000 images\)"):
+        load("cifar10", tmp_path)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -318,6 +328,7 @@ IMAGES = idx(np.zeros((6, 28, 28), np.uint8))
         (0, IMAGES + b"?", "expected 4720 bytes as its header says, found 4721"),
         (0, gzip.compress(IMAGES)[:-9], "a whole gzip file, found a damaged one"),
         (0, gzip.compress(IMAGES)[:-8] + bytes(8), "a whole gzip file, found a damaged one"),
+        (0, gzip.compress(bytes(201_000_000), 1), "more than 200 MB unpacked, MNIST has 47"),
         (0, b"", "an IDX file that begins with 00000803, found an empty file"),
         (0, b"<html>", "begins with 00000803, found 3c68746d"),
         (0, idx(np.zeros(6, np.uint8)), "begins with 00000803, found 00000801"),

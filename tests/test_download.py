@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import requests
 from test_datasets import idx, imori_files
 
 from common.data import cifar10, download, imori, load, mnist
@@ -27,6 +28,8 @@ class Server:
     Attributes:
         files: what there is, by path.
         breaks: by path, after how many bytes the connection breaks, one entry a request.
+        drips: by path, the seconds between two bytes.
+        lengths: by path, what stands in the place of the length.
         resumes: whether it knows the header Range.
         requests: the path and Range of each request so far.
         sent: bytes of files sent so far.
@@ -36,6 +39,8 @@ class Server:
         self.files = {}
         self.breaks = {}
         self.statuses = {}
+        self.drips = {}
+        self.lengths = {}
         self.resumes = True
         self.requests = []
         self.sent = 0
@@ -73,8 +78,12 @@ class Server:
         if start:
             handler.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
         body = content[start:]
-        handler.send_header("Content-Length", str(len(body)))
+        handler.send_header("Content-Length", self.lengths.get(path, str(len(body))))
         handler.end_headers()
+        if path in self.drips:
+            for place in range(len(body)):
+                handler.wfile.write(body[place : place + 1])
+                time.sleep(self.drips[path])
         if self.breaks.get(path):
             body = body[: self.breaks[path].pop(0)]
         self.sent += len(body)
@@ -144,6 +153,37 @@ def test_a_connection_that_brings_nothing_is_given_up(server, tmp_path):
     with pytest.raises(UserError, match="the connection broke"):
         download.fetch([server.url + "a"], tmp_path / "a", CHECKSUM)
     assert len(server.requests) == 1 + len(download.PAUSES)
+
+
+def test_a_server_that_drips_is_given_up(server, monkeypatch, tmp_path):
+    monkeypatch.setattr(download, "SLOW_SECONDS", 1.0)
+    server.files |= {"a": CONTENT[:1000], "b": CONTENT}
+    server.drips["a"] = 0.05
+    urls = [server.url + "a", server.url + "b"]
+    started = time.monotonic()
+    download.fetch(urls, tmp_path / "a", CHECKSUM)
+    assert time.monotonic() - started < 10
+    with pytest.raises(UserError, match=r"only \d+ bytes in 1 seconds"):
+        download.fetch(urls[:1], tmp_path / "c", CHECKSUM)
+    kept = (tmp_path / "c.part").read_bytes()
+    assert len(kept) > 5
+    assert CONTENT.startswith(kept)
+
+
+def test_redirects_in_a_circle(monkeypatch, tmp_path):
+    def circle(*_args, **_kwargs):
+        raise requests.TooManyRedirects("Exceeded 30 redirects.")
+
+    monkeypatch.setattr(requests, "get", circle)
+    with pytest.raises(UserError, match="it redirects in a circle"):
+        download.fetch(["http://somewhere/a"], tmp_path / "a", CHECKSUM)
+
+
+def test_a_length_that_is_no_number(server, tmp_path):
+    server.files["a"] = CONTENT
+    server.lengths["a"] = "many"
+    download.fetch([server.url + "a"], tmp_path / "a", CHECKSUM)
+    assert (tmp_path / "a").read_bytes() == CONTENT
 
 
 def test_a_later_run_resumes(server, tmp_path):
@@ -374,6 +414,10 @@ def test_unknown_members_of_the_archive_are_left_in_it(tmp_path):
         (lambda archive: b"no archive", "damaged or cut short"),
         (lambda archive: archive[:-8] + b"\0" * 8, "damaged or cut short"),
         (lambda archive: cifar10_archive(batches=cifar10.TRAIN), "holds no .*test_batch.bin"),
+        (
+            lambda archive: cifar10_archive({"bomb": bytes(31_000_000)}),
+            "bomb has 31000000 bytes, no file of it more than 30730000",
+        ),
     ],
 )
 def test_damaged_archive(tmp_path, damage, message):

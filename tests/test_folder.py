@@ -259,6 +259,13 @@ def test_decompression_bomb_is_not_unpacked(tmp_path, capsys):
     assert "bomb.png (" in capsys.readouterr().err
 
 
+def test_a_picture_that_is_too_large_is_left_out(tmp_path, capsys):
+    write(tmp_path / "a.png")
+    Image.new("1", (13_000, 13_000)).save(tmp_path / "large.png")
+    assert len(load(tmp_path).train) == 1
+    assert "large.png (169 megapixels, at most 150)" in capsys.readouterr().err
+
+
 def test_other_programs_are_not_run(tmp_path, capsys):
     """Pillow would hand an EPS file to Ghostscript."""
     write(tmp_path / "a.png")

@@ -30,6 +30,7 @@ FOLDER = "cifar-10-batches-bin"
 TRAIN = tuple(f"data_batch_{number}.bin" for number in range(1, 6))
 TEST = "test_batch.bin"
 RECORD = 1 + 3 * 32 * 32  # bytes: the label, then red, green and blue by rows
+LARGEST = 10_000 * RECORD  # bytes of a batch
 _REMEDY = "add or replace it, or remove the folder and it will be downloaded again"
 _AGAIN = "remove it and it will be downloaded again"
 CLASS_NAMES = (
@@ -100,6 +101,11 @@ def unpack(archive: Path, folder: Path) -> None:
             with tarfile.open(archive, "r:gz") as tar:
                 for member in tar:
                     safe = tarfile.data_filter(member, str(aside))
+                    if member.size > LARGEST:
+                        raise UserError(
+                            f"{archive}: {member.name} has {member.size} bytes, no file of it "
+                            f"more than {LARGEST}; {_AGAIN}"
+                        )
                     if safe.name in wanted and safe.isreg():
                         tar.extract(safe, aside, filter="data")
                         wanted.discard(safe.name)
@@ -123,6 +129,11 @@ def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
         UserError: the file cannot be read or is damaged.
     """
     try:
+        size = path.stat().st_size
+        if size > LARGEST:
+            raise UserError(
+                f"{path}: {size} bytes, a batch has {LARGEST} (10000 images); {_REMEDY}"
+            )
         data = np.fromfile(path, np.uint8)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error

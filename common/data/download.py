@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from common.errors import UserError
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 ANSWER_SECONDS = 9.0  # until a mirror answers: two dead mirrors fail within 20 seconds
 READ_SECONDS = 20.0  # without a byte
+SLOW_SECONDS = 60.0  # with fewer bytes than SLOW_BYTES: a minute at 1 kB a second
+SLOW_BYTES = 60_000
 PAUSES = (1.0, 2.0)  # seconds before another attempt at the same mirror
 CHUNK = 1 << 16  # bytes
 
@@ -36,6 +38,7 @@ REASONS = {
     "timed out": "timed out",
     "certificate": "certificate not accepted",
     "proxy": "the proxy failed",
+    "redirects": "it redirects in a circle",
 }
 
 
@@ -45,6 +48,10 @@ class _MirrorError(Exception):
 
 class _BrokenError(_MirrorError):
     """A mirror did not deliver the file, but may do so if asked again."""
+
+
+class _SlowError(_MirrorError):
+    """A mirror delivers the file, but would take hours."""
 
 
 @contextlib.contextmanager
@@ -149,6 +156,8 @@ def _transfer(url: str, part: Path) -> None:
         try:
             _attempt(url, part)
             return
+        except _SlowError:
+            raise
         except _MirrorError as error:
             length = _length(part)
             if length > longest:
@@ -164,7 +173,6 @@ def _transfer(url: str, part: Path) -> None:
 def _attempt(url: str, part: Path) -> None:
     """Request the bytes that `part` lacks, and append them."""
     from tqdm import tqdm
-    from urllib3.exceptions import HTTPError
 
     have = _length(part)
     # The file's own bytes: some servers would otherwise send a .gz file decompressed.
@@ -185,18 +193,37 @@ def _attempt(url: str, part: Path) -> None:
         if status == 200:
             have = 0  # a server that cannot resume sends everything
         length = response.headers.get("Content-Length")
-        total = have + int(length) if length else None
+        total = have + int(length) if length and length.isdecimal() else None
         name = part.name.removesuffix(".part")
         with (
             open(part, "ab" if have else "wb") as file,
             tqdm(total=total, initial=have, desc=name, unit="B", unit_scale=True, delay=2) as bar,
         ):
-            try:
-                for chunk in response.raw.stream(CHUNK, decode_content=False):
-                    file.write(chunk)
-                    bar.update(len(chunk))
-            except HTTPError as error:
-                raise _BrokenError("the connection broke") from error
+            _copy(response, file, bar)
+            if total is not None and file.tell() < total:
+                raise _BrokenError("the connection broke")
+
+
+def _copy(response: Response, file: IO[bytes], bar: Any) -> None:
+    """Write the body of an answer to a file as it comes: what has come is never lost."""
+    from urllib3.exceptions import HTTPError
+
+    started, count = time.monotonic(), 0
+    while True:
+        try:
+            # Not `stream`, which waits until a whole chunk is there.
+            chunk = response.raw.read1(CHUNK, decode_content=False)
+        except HTTPError as error:
+            raise _BrokenError("the connection broke") from error
+        if not chunk:
+            return
+        file.write(chunk)
+        bar.update(len(chunk))
+        count += len(chunk)
+        if time.monotonic() > started + SLOW_SECONDS:
+            if count < SLOW_BYTES:
+                raise _SlowError(f"only {count} bytes in {SLOW_SECONDS:.0f} seconds")
+            started, count = time.monotonic(), 0
 
 
 def _answer(url: str, headers: dict[str, str]) -> Response:

@@ -8,6 +8,7 @@ names. Hidden files are skipped.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import warnings
 from collections.abc import Callable, Iterator
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 Picture = TypeVar("Picture")
 
+MOST = 150  # megapixels of a picture: unpacked it takes four bytes each, twice
 TEST_EVERY = 10  # every tenth picture is in the test split
 EXIF_ORIENTATION = 0x0112  # the tag; values of 5 and more swap rows and columns
 # Only formats that a file's first bytes identify and that Pillow decodes by itself.
@@ -222,6 +224,9 @@ def _opened(path: Path) -> Iterator[Image]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about odd metadata, and sizes that are large but accepted
         with Image.open(path, formats=formats) as picture:
+            pixels = math.prod(picture.size) / 1e6
+            if pixels > MOST:
+                raise ValueError(f"{pixels:.0f} megapixels, at most {MOST}")
             yield picture
 
 

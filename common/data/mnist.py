@@ -79,6 +79,9 @@ SOURCES = {
 }  # fmt: skip
 
 
+LARGEST = 200_000_000  # bytes of a file that is read, unpacked
+
+
 def load(name: str, data_dir: Path) -> Dataset:
     """MNIST or Fashion-MNIST: images `uint8` (N, 28, 28, 1), white on black.
 
@@ -164,15 +167,18 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
             its header says.
     """
     try:
-        content = path.read_bytes()
-        if content[:2] == b"\x1f\x8b":
-            content = gzip.decompress(content)
+        with open(path, "rb") as file:
+            packed = file.read(2) == b"\x1f\x8b"
+            file.seek(0)
+            content = (gzip.GzipFile(fileobj=file) if packed else file).read(LARGEST + 1)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise UserError(
             f"{path}: expected a whole gzip file, found a damaged one ({error}); {_AGAIN}"
         ) from error
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+    if len(content) > LARGEST:
+        raise UserError(f"{path}: more than {LARGEST // 10**6} MB unpacked, MNIST has 47; {_AGAIN}")
     magic = bytes([0, 0, 8, dimensions])
     start = 4 + 4 * dimensions
     if content[:4] != magic or len(content) < start:
