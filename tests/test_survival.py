@@ -197,6 +197,25 @@ def test_a_folder_is_free_when_its_run_has_ended_or_died() -> None:
     train(*make_run("--steps 6 --resume"))
 
 
+def test_drawing_that_is_stopped_leaves_a_run_in_the_folder_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    train(*make_run("--steps 1"))
+    os.rename("run", "trained")
+    Path("run").mkdir()
+    drawing, _ = make_run("--generate 1 --from trained/checkpoint.safetensors")
+
+    def interrupt(*_: object) -> None:
+        Path("run/optimizer-2.safetensors").write_text("another run's")
+        Path("run/generated").mkdir()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Grey, "generate", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        drawing.generate(Grey())
+    assert [path.name for path in Path("run").iterdir()] == ["optimizer-2.safetensors"]
+
+
 # A full disk.
 
 

@@ -152,10 +152,17 @@ class RunFolder:
         with disk_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
 
-    def undo(self) -> None:
-        """Take away all that was written since the start, and the folders made for it."""
+    def undo(self, *names: str) -> None:
+        """Take away what was written since the start, and the folders made for it.
+
+        Args:
+            names: of what may be taken away; without them all, which only a run that has the lock
+                may do.
+        """
         if self.path.is_dir():
             for entry in set(self.path.iterdir()) - self._before:
+                if names and entry.name not in names:
+                    continue
                 if entry.is_dir():
                     shutil.rmtree(entry, ignore_errors=True)
                 else:

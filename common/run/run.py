@@ -340,18 +340,20 @@ class Run:
         Raises:
             UserError: there is nothing to draw from, or a picture cannot be written.
         """
-        with self._undone_by_errors():
+        # A run may be at work in the folder: its files are none of ours.
+        drawn = self.folder.generated
+        with self._undone_by_errors(drawn.name, drawn.stem):
             picture = pictures.generate(self.config.generate)
             self.folder.make(self.folder.path)
-            images.save(self.folder.generated, picture)
-        self.report({"picture": self.folder.generated})
+            images.save(drawn, picture)
+        self.report({"picture": drawn})
 
     @contextlib.contextmanager
-    def _undone_by_errors(self) -> Iterator[None]:
+    def _undone_by_errors(self, *names: str) -> Iterator[None]:
         try:
             yield
         except (UserError, KeyboardInterrupt):
-            self.folder.undo()
+            self.folder.undo(*names)
             self.folder.unlock()
             raise
 
