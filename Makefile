@@ -2,6 +2,7 @@
 # make test       lint and all tests, with all four frameworks
 # make quick      the tests that catch a fault in a script, within five minutes
 # make elsewhere  the tests of numbers as an older processor would run them
+# make test-gpu   the tests of numbers and of command lines on a GPU; QUARTET_PORTS names frameworks
 #
 # Each makes .venv and installs what it needs, once; after a failure, run it again.
 # PYTHON names the interpreter: make test PYTHON=python3.12
@@ -14,9 +15,11 @@ QUICK := tests/test_parity.py tests/test_dropout.py tests/test_twins.py tests/te
 NUMBERS := $(QUICK) tests/test_scripts.py tests/test_reference.py tests/test_penalty.py
 OLDER := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 TF_ENABLE_ONEDNN_OPTS=0 \
 	OPENBLAS_CORETYPE=Prescott OMP_NUM_THREADS=1
-QUARTET_PORTS ?= pytorch,tensorflow,keras,chainer  # of quick and elsewhere
+QUARTET_PORTS ?= pytorch,tensorflow,keras,chainer  # of quick, elsewhere and test-gpu
+GPU := tests/test_gpu.py tests/test_parity.py tests/test_dropout.py tests/test_models.py \
+	tests/test_scripts.py
 
-.PHONY: demo test quick elsewhere lint clean
+.PHONY: demo test quick elsewhere test-gpu lint clean
 .DEFAULT_GOAL := demo
 
 demo: .venv/.ready-pytorch
@@ -31,6 +34,10 @@ quick: .venv/.ready-test
 
 elsewhere: .venv/.ready-test
 	$(OLDER) QUARTET_PORTS=$(strip $(QUARTET_PORTS)) $(BIN)/python -m pytest $(NUMBERS)
+
+# With what is installed: which build of each framework fits the GPU, docs/installation.md says.
+test-gpu:
+	QUARTET_DEVICE=gpu QUARTET_PORTS=$(strip $(QUARTET_PORTS)) $(PYTHON) -m pytest $(GPU)
 
 lint: .venv/.ready-test
 	$(BIN)/ruff check

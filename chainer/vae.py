@@ -57,7 +57,7 @@ def postprocess(x):
 
 def draw_noise(random, config, *shape):
     """Latent vectors, standard normal: (*shape, Z)."""
-    return random.standard_normal((*shape, config.latent_dim)).astype(config.precision)
+    return random.standard_normal((*shape, config.latent_dim)).astype(config.dtype)
 
 
 class Encoder(chainer.Chain):

@@ -65,7 +65,7 @@ def postprocess(x):
 
 def draw_noise(random, config, *shape):
     """Latent vectors, uniform on [-1, 1): (*shape, Z)."""
-    return random.uniform(-1, 1, (*shape, config.latent_dim)).astype(config.precision)
+    return random.uniform(-1, 1, (*shape, config.latent_dim)).astype(config.dtype)
 
 
 class Generator(keras.Model):

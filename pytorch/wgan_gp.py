@@ -57,12 +57,12 @@ def postprocess(x):
 
 def draw_noise(random, config, *shape):
     """Latent vectors, uniform on [-1, 1): (*shape, Z)."""
-    return random.uniform(-1, 1, (*shape, config.latent_dim)).astype(config.precision)
+    return random.uniform(-1, 1, (*shape, config.latent_dim)).astype(config.dtype)
 
 
 def draw_shares(random, config, batches):
     """Shares of the real image in a mixture, uniform on [0, 1): (batches, N, 1, 1, 1)."""
-    return random.random((batches, config.batch_size, 1, 1, 1)).astype(config.precision)
+    return random.random((batches, config.batch_size, 1, 1, 1)).astype(config.dtype)
 
 
 class Generator(nn.Module):

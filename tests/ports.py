@@ -22,6 +22,8 @@ FRAMEWORKS = ("pytorch", "tensorflow", "keras", "chainer")
 BACKENDS = ("tensorflow", "torch", "jax")  # of Keras
 PORTS = ("pytorch", "tensorflow", "keras", "chainer", "keras-torch", "keras-jax")
 
+DEVICE = os.environ.get("QUARTET_DEVICE", "cpu")  # gpu: the scripts compute there, or fail
+
 # What JAX has compiled for one process serves the next, and is compiled with few optimisations:
 # compiling is most of its time.
 JAX_CACHE = tempfile.TemporaryDirectory(prefix="quartet-jax-")
@@ -45,9 +47,12 @@ def chosen_ports() -> tuple[str, ...]:
 def environment(port: str = "", **more: str) -> dict[str, str]:
     """The environment of a port's process: `keras-jax` sets Keras' backend.
 
-    Each process has one thread for its arithmetic, since two run side by side.
+    Each process has one thread for its arithmetic, since two run side by side. GPUs are hidden
+    from it, unless they are what is tested.
     """
-    names = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "JAX_PLATFORMS": "cpu"}
+    names = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    if DEVICE == "cpu":
+        names |= {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""}
     for threads in ("OMP", "OPENBLAS", "MKL"):
         names[f"{threads}_NUM_THREADS"] = "1"
     names |= {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", **more}
@@ -57,7 +62,7 @@ def environment(port: str = "", **more: str) -> dict[str, str]:
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.2",
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
     }
-    if port == "keras-jax":
+    if port == "keras-jax" and DEVICE == "cpu":
         names["XLA_FLAGS"] = "--xla_backend_optimization_level=1"
     if port.startswith("keras"):
         names["KERAS_BACKEND"] = port.partition("-")[2] or "tensorflow"
@@ -65,9 +70,9 @@ def environment(port: str = "", **more: str) -> dict[str, str]:
 
 
 def side_by_side(function: Callable[[str], Result], ports: Sequence[str]) -> dict[str, Result]:
-    """Call a function for each port, two at a time; the results by port."""
+    """Call a function for each port, two at a time, on a GPU all; the results by port."""
     slowest_first = ports[::-1]
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(2 if DEVICE == "cpu" else len(ports)) as pool:
         return dict(zip(slowest_first, pool.map(function, slowest_first), strict=True))
 
 
@@ -87,7 +92,11 @@ def run_commands(port: str, folder: Path, commands: dict[str, list[str]]) -> dic
     Where the port's process dies, all of them have its status: the tests of other ports go on.
     """
     folder.mkdir(exist_ok=True)
-    (folder / "commands.json").write_text(json.dumps(list(commands.values())))
+    lines = [
+        command if DEVICE == "cpu" or "--device" in command else [*command, "--device", DEVICE]
+        for command in commands.values()
+    ]
+    (folder / "commands.json").write_text(json.dumps(lines))
     run = subprocess.run(
         [
             sys.executable,

@@ -8,7 +8,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tools.scripts import ROOT
@@ -139,3 +141,23 @@ def test_a_nested_network_goes_to_a_checkpoint_and_back(port: str) -> None:
     assert found["same"]
     assert found["refused"] == 2
     assert found["strange"] == ("none" if framework == "pytorch" else "refused")
+
+
+@pytest.mark.parametrize("backend", ["torch", "jax"])
+def test_keras_on_another_backend_needs_no_tensorflow(tmp_path: Path, backend: str) -> None:
+    """Though Keras asks for it, and the suite has a folder of that name."""
+    packages = tmp_path / "packages"
+    packages.mkdir()
+    for package in Path(np.__file__).parents[1].iterdir():
+        if not package.name.startswith("tensorflow") and package.suffix != ".pth":
+            (packages / package.name).symlink_to(package)
+    script = str(ROOT / "keras" / "gan.py")
+    done = subprocess.run(
+        [sys.executable, "-S", script, "--image-size", "8", "--steps", "1", "--batch-size", "2"],
+        cwd=tmp_path,
+        env=environment(f"keras-{backend}", PYTHONPATH=str(packages)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]

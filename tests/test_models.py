@@ -16,7 +16,7 @@ from safetensors.numpy import load_file
 
 from models import MODELS
 from models.description import as_flags
-from ports import Answer, chosen_ports, run_commands, side_by_side
+from ports import DEVICE, Answer, chosen_ports, run_commands, side_by_side
 
 PORTS = chosen_ports()
 FRAMEWORKS = [port for port in PORTS if "-" not in port]
@@ -41,6 +41,8 @@ def commands_of(name: str) -> dict[str, list[str]]:
     settings = {key: value for key, value in MODELS[name].proof.items() if key not in chosen}
     settings["image_size"] = max(MODELS[name].size_multiple, 8)
     small = [name, *as_flags(settings), "--log-every", "1", "--sample-every", "1"]
+    if DEVICE == "gpu":  # Chainer's dropout starts anew there at each checkpoint
+        small += ["--checkpoint-every", "1", "--precision", "float64"]
     return {
         f"{name} straight": [*small, "--steps", "2", "--out", f"{name}-straight"],
         f"{name} part": [*small, "--steps", "1", "--out", f"{name}-parts"],

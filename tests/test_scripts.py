@@ -17,7 +17,7 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
-from ports import Answer, chosen_ports, run_commands, side_by_side
+from ports import DEVICE, Answer, chosen_ports, run_commands, side_by_side
 
 MODEL = "gan"
 PORTS = chosen_ports()
@@ -36,6 +36,7 @@ TRAINING = {
     "finer": ["--steps", "6", "--out", "parts", "--resume", "--precision", "float64"],
     "diverging": [*SMALL, "--steps", "9", "--out", "diverging", "--learning-rate", "1e30"],
     "gpu": [*SMALL, "--steps", "1", "--out", "gpu", "--device", "gpu"],
+    "rounded": [*SMALL, *("--device", "cpu", "--precision", "tf32", "--out", "rounded")],
 }
 
 Answers = dict[str, dict[str, Answer]]
@@ -203,10 +204,18 @@ def test_a_loss_that_is_not_finite_stops_the_run(training: Answers, port: str) -
 @pytest.mark.parametrize("port", PORTS)
 def test_a_missing_gpu_is_said(training: Answers, port: str) -> None:
     answer = training[port]["gpu"]
-    if answer.status == 0:
-        return  # a machine with a GPU
+    if DEVICE == "gpu":
+        assert answer.status == 0, answer.stderr
+        return
     assert "finds no GPU" in one_line(answer)
     assert not (answer.folder / "gpu").exists()
+
+
+@pytest.mark.parametrize("port", PORTS)
+def test_products_are_rounded_on_a_gpu_only(training: Answers, port: str) -> None:
+    answer = training[port]["rounded"]
+    assert "--precision tf32: a way of GPUs to multiply" in one_line(answer)
+    assert not (answer.folder / "rounded").exists()
 
 
 @pytest.mark.parametrize("port", PORTS)

@@ -157,7 +157,7 @@ def draw_here(request: Request) -> Drawn:
         drawn.made = pictures.translate(drawn.sources)
     if isinstance(pictures, LatentSpace):
         drawn.others = [
-            estimate_bounds(script.bridge, networks, split.images, run.config.precision, generator)
+            estimate_bounds(script.bridge, networks, split.images, run.config.dtype, generator)
             for generator in generators
         ]
     return drawn
@@ -167,17 +167,17 @@ def estimate_bounds(
     bridge: Any,
     networks: dict[str, Any],
     images: np.ndarray,
-    precision: str,
+    dtype: str,
     random: np.random.Generator,
 ) -> dict[str, float]:
     """Bounds of log p(x) of `uint8` images (N, H, W, C), by name, from `CODES` codes an image."""
     weights = []
     for part in portions(len(images), TOGETHER):
-        x = images[part].astype(precision) / 255
+        x = images[part].astype(dtype) / 255
         mean, logvar = bridge.apply(networks["encoder"], x)
         noise = random.standard_normal((len(x), CODES, mean.shape[1]))
         z = mean[:, None] + np.exp(logvar / 2)[:, None] * noise
-        logits = bridge.apply(networks["decoder"], z.reshape(-1, z.shape[-1]).astype(precision))[0]
+        logits = bridge.apply(networks["decoder"], z.reshape(-1, z.shape[-1]).astype(dtype))[0]
         logits = logits.reshape(len(x), CODES, *x.shape[1:])
         weights.append(bound.log_weights(x, logits, mean, logvar, noise))
     joined = np.concatenate(weights)

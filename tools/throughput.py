@@ -2,7 +2,8 @@
 
 `python -m tools.throughput dcgan` runs each framework in a process of its own: the script's `main`
 up to its first training step, then rounds of that bare step on the same data, each between two
-single-precision matrix products, which gauge the machine. `--whole` also runs the whole script,
+single-precision matrix products, which gauge the machine: NumPy's on a CPU, with `--device gpu` the
+framework's own. `--whole` also runs the whole script,
 with data and logging, and compares it with its bare loop.
 """
 
@@ -27,7 +28,7 @@ from common.frameworks import PACKAGES, find_version
 from common.run import launch
 from tools.scripts import ROOT, check_model, choose_frameworks, load_script
 
-GAUGE = 2048  # side of the matrices
+GAUGE = {"cpu": 2048, "gpu": 8192}  # side of the matrices
 
 Step = Callable[[], dict[str, Any]]
 
@@ -68,41 +69,101 @@ def count_arithmetic(step: Step) -> int:
     return counter.get_total_flops()
 
 
-def gauge() -> float:
-    """Operations a second of a single-precision matrix product, right now."""
+def backend_of(framework: str) -> str:
+    """The library that computes: the framework, or what Keras runs on."""
+    if framework != "keras":
+        return framework
+    import keras
+
+    return {"torch": "pytorch"}.get(keras.backend.backend(), keras.backend.backend())
+
+
+def product_of(backend: str, device: str) -> Callable[[], object]:
+    """A matrix product that is done when it returns."""
     import numpy as np
 
-    a = np.ones((GAUGE, GAUGE), np.float32)
-    product = np.empty_like(a)
+    a = np.ones((GAUGE[device], GAUGE[device]), np.float32)
+    if device == "cpu":
+        product = np.empty_like(a)
+        return lambda: np.matmul(a, a, out=product)
+    if backend == "pytorch":
+        import torch
+
+        x = torch.from_numpy(a).to(torch.accelerator.current_accelerator())
+        return lambda: float((x @ x)[0, 0])
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        x = tf.constant(a)
+        return lambda: float(tf.matmul(x, x)[0, 0])
+    if backend == "jax":
+        import jax
+
+        x = jax.numpy.asarray(a)
+        return lambda: (x @ x).block_until_ready()
+    import cupy  # type: ignore[import-not-found]
+
+    x = cupy.asarray(a)
+    return lambda: float((x @ x)[0, 0])
+
+
+def gauge(product: Callable[[], object], device: str) -> float:
+    """Operations a second of a single-precision matrix product, right now."""
     start = time.perf_counter()
     count = 0
     while time.perf_counter() - start < 0.5:
-        np.matmul(a, a, out=product)
+        product()
         count += 1
-    return count * 2 * GAUGE**3 / (time.perf_counter() - start)
+    return count * 2 * GAUGE[device] ** 3 / (time.perf_counter() - start)
+
+
+def peak_memory(backend: str, device: str) -> float:
+    """MiB that the process has held at most; on a GPU the framework's, there."""
+    if device == "cpu":
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    if backend == "pytorch":
+        import torch
+
+        held = torch.accelerator.max_memory_allocated()
+    elif backend == "tensorflow":
+        import tensorflow as tf
+
+        held = tf.config.experimental.get_memory_info("GPU:0")["peak"]
+    elif backend == "jax":
+        import jax
+
+        held = jax.local_devices()[0].memory_stats()["peak_bytes_in_use"]
+    else:
+        import cupy  # type: ignore[import-not-found]
+
+        held = cupy.get_default_memory_pool().total_bytes()
+    return held / 2**20
 
 
 def measure_here(options: argparse.Namespace) -> dict[str, Any]:
     """Measure one framework in this process."""
-    import resource
-
     script = load_script(options.child, options.model)
     with tempfile.TemporaryDirectory() as folder:
         out = str(Path(folder) / "run")
-        step, images = first_step(script, [*options.others, "--out", out, "--steps", "1"])
+        flags = [*options.others, "--device", options.device, "--out", out, "--steps", "1"]
+        step, images = first_step(script, flags)
     arithmetic = count_arithmetic(step) if options.child == "pytorch" else None
     for _ in range(3):  # compile, and settle
         step()
+    backend = backend_of(options.child)
+    memory = peak_memory(backend, options.device)  # before the gauge takes its own
+    product = product_of(backend, options.device)
     rounds = []
-    gauge()
+    gauge(product, options.device)
     for _ in range(options.rounds):
-        before = gauge()
+        before = gauge(product, options.device)
         start = time.perf_counter()
         losses = [step() for _ in range(options.steps)]
         sum(float(value) for value in losses[-1].values())  # all work is done
         seconds = (time.perf_counter() - start) / options.steps
-        rounds.append({"seconds": seconds, "gauge": (before + gauge()) / 2})
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        rounds.append({"seconds": seconds, "gauge": (before + gauge(product, options.device)) / 2})
     return {"rounds": rounds, "memory": memory, "images": images, "arithmetic": arithmetic}
 
 
@@ -117,6 +178,7 @@ def measure(framework: str, options: argparse.Namespace, **more: int) -> dict[st
     """
     settings = {"steps": options.steps, "rounds": options.rounds, **more}
     command = [sys.executable, "-m", "tools.throughput", options.model, "--child", framework]
+    command += ["--device", options.device]
     for name, value in settings.items():
         command += [f"--{name}", str(value)]
     environment = {"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ}
@@ -140,7 +202,8 @@ def whole(framework: str, options: argparse.Namespace) -> float:
         out = Path(folder) / "run"
         steps = 50  # a row of metrics.csv for each ten
         command = [sys.executable, str(ROOT / framework / f"{options.model}.py"), *options.others]
-        command += ["--out", str(out), "--steps", str(steps), "--log-every", "10"]
+        command += ["--device", options.device, "--out", str(out)]
+        command += ["--steps", str(steps), "--log-every", "10"]
         command += ["--sample-every", str(steps), "--checkpoint-every", str(steps)]
         subprocess.run(command, check=True, capture_output=True)
         with open(out / "metrics.csv", newline="") as file:
@@ -157,7 +220,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m tools.throughput",
         description="Measure how fast each framework trains a model.",
-        epilog="Every other flag goes to the scripts: --image-size, --batch-size, --device, …",
+        epilog="Every other flag goes to the scripts: --image-size, --batch-size, …",
         allow_abbrev=False,
     )
     parser.add_argument("model", nargs="?", default="dcgan", help="default: dcgan")
@@ -166,13 +229,12 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--steps", type=int, default=6, help="steps in a round (default: 6)")
     parser.add_argument("--rounds", type=int, default=5, help="rounds (default: 5)")
+    parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu", help="default: cpu")
     parser.add_argument("--whole", action="store_true", help="measure the whole script as well")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     options, options.others = parser.parse_known_args(arguments)
     if "--image-size" not in options.others:
         options.others += ["--image-size", "32"]
-    if "--device" not in options.others:
-        options.others += ["--device", "cpu"]
     check_model(options.model)
     options.frameworks = choose_frameworks(options.frameworks)
     return options

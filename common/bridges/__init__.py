@@ -1,1 +1,26 @@
-"""One file per framework: seed, device, and the way of parameters to and from NumPy."""
+"""One file per framework: seed, device, and the way of parameters to and from NumPy.
+
+What they share, the meaning of `--precision`, stands here: `float32` is never rounded further, on
+no device; `tf32` lets a GPU round the factors of matrix products and convolutions to 10 bits.
+"""
+
+from common.errors import UserError
+
+DTYPES = {"float32": "float32", "tf32": "float32", "float64": "float64"}  # of weights and arrays
+
+
+def check_precision(precision: str, on_gpu: bool) -> None:
+    """Refuse what only a GPU can do.
+
+    Args:
+        precision: what `--precision` gives.
+        on_gpu: where the run computes.
+
+    Raises:
+        UserError: it is `tf32`, and the run is not on a GPU.
+    """
+    if precision == "tf32" and not on_gpu:
+        raise UserError(
+            "--precision tf32: a way of GPUs to multiply, and this run is on the CPU; "
+            "use --precision float32, or --device gpu where there is one"
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,8 +13,10 @@ from common.bridges import chainer_compat  # noqa: F401  # isort: skip  (before 
 import chainer
 import chainer.links as L
 
+from common.bridges import DTYPES, check_precision
 from common.errors import UserError
 
+warnings.filterwarnings("ignore", "cuDNN is not enabled")  # CuPy 14 has no cuDNN for Chainer
 np.seterr(over="ignore", invalid="ignore")  # a loss that is not finite is reported by the run
 # From the names of each kind of layer to the checkpoint's. Chainer has the checkpoint's layouts.
 NAMES: dict[type[chainer.Link], dict[str, str]] = {
@@ -37,25 +40,36 @@ def prepare(seed: int, device: str, precision: str) -> Any:
     Args:
         seed: what `--seed` gives; Chainer draws from NumPy's global generator, or CuPy's.
         device: `auto`, `cpu` or `gpu`.
-        precision: `float32` or `float64`, of all arrays that are made from now on.
+        precision: `float32`, `tf32` or `float64`, of all that is computed from now on.
 
     Raises:
-        UserError: a GPU is asked for and CuPy finds none.
+        UserError: a GPU is asked for and CuPy finds none, or tf32 without a GPU.
     """
-    chainer.global_config.dtype = np.dtype(precision)
+    chainer.global_config.dtype = np.dtype(DTYPES[precision])
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002
     count, problem = _count_gpus()
     if device == "gpu" and not count:
         raise UserError(
             f"--device gpu: Chainer {chainer.__version__} finds no GPU ({problem}); "
-            "install CuPy 13 for your CUDA, or use --device cpu"
+            "install CuPy for your CUDA, or use --device cpu"
         )
-    found = chainer.get_device("@cupy:0" if count and device != "cpu" else "@numpy")
+    on_gpu = bool(count) and device != "cpu"
+    check_precision(precision, on_gpu)
+    found = chainer.get_device("@cupy:0" if on_gpu else "@numpy")
     found.use()
-    if found.xp is not np:
+    if on_gpu:
         found.xp.random.seed(seed)
+        _set_products(precision)
     return found
+
+
+def _set_products(precision: str) -> None:
+    # CuPy has an environment variable for it, CUPY_TF32, but reads it when it is imported.
+    from cupy._core import _routines_linalg as linalg  # type: ignore[import-not-found]
+
+    kind = linalg.COMPUTE_TYPE_TF32 if precision == "tf32" else linalg.COMPUTE_TYPE_DEFAULT
+    linalg.set_compute_type(np.float32, kind)
 
 
 def _count_gpus() -> tuple[int, str]:
@@ -125,17 +139,33 @@ def set_optimizer_state(optimizer: chainer.Optimizer, arrays: dict[str, np.ndarr
 def get_chance(networks: dict[str, chainer.Chain]) -> dict[str, np.ndarray]:
     """The state of NumPy's global generator, which dropout draws from on a CPU.
 
-    On a GPU dropout draws from CuPy's, which does not show its state: there a run that goes on has
-    another dropout than one that was never stopped.
+    On a GPU dropout draws from CuPy's, which does not show its state. It starts anew here, from a
+    number that is kept: a run that goes on does the same.
     """
+    found = {}
+    if _on_gpu(networks):
+        found["gpu"] = np.array(np.random.randint(1 << 31))  # noqa: NPY002
+        _seed_cupy(found["gpu"])
     state: Any = np.random.get_state(legacy=False)  # noqa: NPY002
-    return {"keys": state["state"]["key"], "position": np.array(state["state"]["pos"])}
+    return {"keys": state["state"]["key"], "position": np.array(state["state"]["pos"]), **found}
 
 
 def set_chance(networks: dict[str, chainer.Chain], arrays: dict[str, np.ndarray]) -> None:
     """The inverse of `get_chance`."""
     state = {"key": arrays["keys"], "pos": int(arrays["position"])}
     np.random.set_state({"bit_generator": "MT19937", "state": state})  # noqa: NPY002
+    if "gpu" in arrays and _on_gpu(networks):
+        _seed_cupy(arrays["gpu"])
+
+
+def _on_gpu(networks: dict[str, chainer.Chain]) -> bool:
+    return any(network.xp is not np for network in networks.values())
+
+
+def _seed_cupy(seed: np.ndarray) -> None:
+    import cupy  # type: ignore[import-not-found]
+
+    cupy.random.seed(int(seed))
 
 
 def apply(network: Any, array: np.ndarray) -> list[np.ndarray]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +12,13 @@ import numpy as np
 import keras
 from keras import layers
 
+from common.bridges import DTYPES, check_precision
 from common.errors import UserError
+from common.frameworks import find_version
+
+if find_version("tensorflow") is None:
+    # Keras looks for TensorFlow, whatever its backend, and would find the folder of that name.
+    sys.modules["tensorflow"] = None  # type: ignore[assignment]
 
 # By kind of layer, from Keras' names to the checkpoint's, and the order of axes that makes its
 # layout: dense in x out to out x in, convolutions H W I O to O I H W, transposed ones H W O I to
@@ -36,24 +44,54 @@ def prepare(seed: int, device: str, precision: str) -> None:
     Args:
         seed: what `--seed` gives.
         device: `auto`, `cpu` or `gpu`.
-        precision: `float32` or `float64`, of all tensors that are made from now on.
+        precision: `float32`, `tf32` or `float64`, of all that is computed from now on.
 
     Raises:
-        UserError: a GPU is asked for and the backend finds none.
+        UserError: a GPU is asked for and the backend finds none, or tf32 without a GPU.
     """
     backend = keras.backend.backend()
-    keras.config.set_floatx(precision)
-    keras.config.set_dtype_policy(precision)
+    _prepare_gpus(backend, precision)
+    keras.config.set_floatx(DTYPES[precision])
+    keras.config.set_dtype_policy(DTYPES[precision])
     if precision == "float64":
         _allow_float64(backend)
     keras.utils.set_random_seed(seed)
-    if device == "gpu" and not _has_gpu(backend):
+    found = device != "cpu" and _has_gpu(backend)
+    if device == "gpu" and not found:
         raise UserError(
             f"--device gpu: Keras {keras.__version__} on {backend} finds no GPU, only the CPU; "
             f"install a build of {backend} for your GPU, or use --device cpu"
         )
+    check_precision(precision, found)
     if device == "cpu":
         keras.device("cpu:0").__enter__()  # for the rest of the script
+
+
+def _prepare_gpus(backend: str, precision: str) -> None:
+    """Have the backend take a GPU's memory as it is needed, and multiply as `--precision` says.
+
+    In float64, which is for comparisons, it chooses among ways to compute that give the same
+    numbers each time.
+    """
+    if backend == "tensorflow":
+        from common.bridges import tensorflow
+
+        tensorflow.prepare_gpus(precision)
+    elif backend == "torch":
+        from common.bridges import pytorch
+
+        pytorch.prepare_gpus(precision)
+    else:
+        import jax
+
+        # Both are read when JAX first computes.
+        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+        repeatable = "--xla_gpu_exclude_nondeterministic_ops=true"
+        flags = os.environ.get("XLA_FLAGS", "")
+        if precision == "float64" and repeatable not in flags:
+            os.environ["XLA_FLAGS"] = f"{flags} {repeatable}".strip()
+        products = "tensorfloat32" if precision == "tf32" else "highest"
+        jax.config.update("jax_default_matmul_precision", products)
 
 
 def _allow_float64(backend: str) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 
 import torch
 
+from common.bridges import DTYPES, check_precision
 from common.errors import UserError
 
 # What batch norm counts and nobody reads: the running averages have a fixed momentum.
@@ -20,22 +21,37 @@ def prepare(seed: int, device: str, precision: str) -> torch.device:
     Args:
         seed: what `--seed` gives.
         device: `auto`, `cpu` or `gpu`.
-        precision: `float32` or `float64`, of all tensors that are made from now on.
+        precision: `float32`, `tf32` or `float64`, of all that is computed from now on.
 
     Raises:
-        UserError: a GPU is asked for and PyTorch finds none.
+        UserError: a GPU is asked for and PyTorch finds none, or tf32 without a GPU.
     """
     torch.manual_seed(seed)
-    torch.set_default_dtype(getattr(torch, precision))
-    if device != "cpu" and torch.accelerator.is_available():
-        return torch.accelerator.current_accelerator()  # type: ignore[return-value]
-    if device == "gpu":
+    torch.set_default_dtype(getattr(torch, DTYPES[precision]))
+    prepare_gpus(precision)
+    found = device != "cpu" and torch.accelerator.is_available()
+    if device == "gpu" and not found:
         build = torch.version.cuda or torch.version.hip or "none, this is the CPU build"
         raise UserError(
             f"--device gpu: PyTorch {torch.__version__} finds no GPU (CUDA of its build: {build}); "
             "install a build for your GPU, or use --device cpu"
         )
+    check_precision(precision, found)
+    if found:
+        return torch.accelerator.current_accelerator()  # type: ignore[return-value]
     return torch.device("cpu")
+
+
+def prepare_gpus(precision: str) -> None:
+    """Say how an NVIDIA GPU multiplies: by default it rounds in convolutions, but not elsewhere.
+
+    In float64, which is for comparisons, cuDNN chooses among ways to compute that give the same
+    numbers each time; they can take twice as long.
+    """
+    products = "tf32" if precision == "tf32" else "ieee"
+    torch.backends.cuda.matmul.fp32_precision = products
+    torch.backends.cudnn.conv.fp32_precision = products  # type: ignore[attr-defined]
+    torch.backends.cudnn.deterministic = precision == "float64"
 
 
 def get_arrays(network: torch.nn.Module) -> dict[str, np.ndarray]:

@@ -9,6 +9,7 @@ import numpy as np
 
 import tensorflow as tf
 
+from common.bridges import DTYPES, check_precision
 from common.errors import UserError
 
 _PRECISION = {"dtype": tf.float32}
@@ -25,10 +26,10 @@ def prepare(seed: int, device: str, precision: str) -> None:
     Args:
         seed: what `--seed` gives.
         device: `auto`, `cpu` or `gpu`.
-        precision: `float32` or `float64`.
+        precision: `float32`, `tf32` or `float64`.
 
     Raises:
-        UserError: a GPU is asked for and TensorFlow finds none.
+        UserError: a GPU is asked for and TensorFlow finds none, or tf32 without a GPU.
     """
     found = tf.config.list_physical_devices("GPU")
     if device == "gpu" and not found:
@@ -39,11 +40,21 @@ def prepare(seed: int, device: str, precision: str) -> None:
         )
     if device == "cpu":
         tf.config.set_visible_devices([], "GPU")
-    for gpu in found if device != "cpu" else ():
-        tf.config.experimental.set_memory_growth(gpu, True)
+    check_precision(precision, bool(found) and device != "cpu")
+    prepare_gpus(precision)
     tf.random.set_seed(seed)
     tf.random.get_global_generator().reset_from_seed(seed)
-    _PRECISION["dtype"] = tf.as_dtype(precision)
+    _PRECISION["dtype"] = tf.as_dtype(DTYPES[precision])
+
+
+def prepare_gpus(precision: str) -> None:
+    """Take a GPU's memory as it is needed, not all of it, and say how it multiplies.
+
+    By default TensorFlow rounds to 10 bits in matrix products and convolutions on a GPU that can.
+    """
+    for gpu in tf.config.get_visible_devices("GPU"):
+        tf.config.experimental.set_memory_growth(gpu, True)
+    tf.config.experimental.enable_tensor_float_32_execution(precision == "tf32")
 
 
 Entry = tuple[tf.Variable, tuple[int, ...]]  # with the order of its axes in a checkpoint

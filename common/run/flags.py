@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
 
+from common.bridges import DTYPES
 from common.data.catalogue import FOLDER
 from common.errors import UserError
 from common.files import user_path
@@ -43,7 +44,9 @@ class Settings:
     seed: Annotated[int, "start of all random numbers", 0, 1 << 32] = 0
     device: Annotated[str, "where to compute", ("auto", "cpu", "gpu")] = "auto"
     precision: Annotated[
-        str, "float64 is slow, and the same to a rounding in all frameworks", ("float32", "float64")
+        str,
+        "float64 is slow, and the same to a rounding in all frameworks; tf32 is quick on a GPU",
+        tuple(DTYPES),
     ] = "float32"
     out: Annotated[str | None, "run folder (default: runs/MODEL-FRAMEWORK-DATASET)"] = None
     log_every: Annotated[int, "steps between two rows of metrics.csv", 1] = 10
@@ -55,6 +58,11 @@ class Settings:
         int | None, "no training: draw N pictures (64 without N) from --from FILE", 1, 1 << 16
     ] = None
     from_: Annotated[str | None, "checkpoint for --generate, of any framework"] = None
+
+    @property
+    def dtype(self) -> str:
+        """NumPy's name of what weights and arrays are: `float32` or `float64`."""
+        return DTYPES[self.precision]
 
     @classmethod
     def architecture(cls) -> list[str]:

@@ -188,7 +188,7 @@ class Run:
                 self.step,
                 self.images_per_step,
                 pictures.figures,
-                DIGITS[config.precision],
+                DIGITS[config.dtype],
             )
             text = describe(self.model, self.framework, config, self.data)
             if config.resume:
