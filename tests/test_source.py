@@ -39,12 +39,16 @@ END = """
 # the generator's step too.
 WITHOUT_GRADIENT = {
     "pytorch": (
-        r"    with torch\.no_grad\(\):\n        fakes = generator\(",
-        r"\.requires_grad_\(False\)\n(.*\n)+?.*\.requires_grad_\(True\)\n",
+        r"    with torch\.no_grad\(\):\n(        .*\n)*?        .*(fakes|samples) = generator\(",
+        r"\.requires_grad_\(False\)\n(.*\n)+?.*\.requires_grad_\(True\)\n"
+        r"|g_loss\.backward\(inputs=list\(generator\.parameters\(\)\)\)",
     ),
-    "tensorflow": (r"\n    fakes = generator\(.*\n    with tf\.GradientTape\(\)",),
-    "keras": (r"fakes = ops\.stop_gradient\(self\.generator\(",),
-    "chainer": (r"    with chainer\.no_backprop_mode\(\):\n        fakes = generator\(",),
+    "tensorflow": (r"\n    (fakes|samples) = generator\(.*\n    with tf\.GradientTape\(\)",),
+    "keras": (r"(fakes|samples) = ops\.stop_gradient\(self\.generator\(",),
+    "chainer": (
+        r"    with chainer\.no_backprop_mode\(\):\n"
+        r"(        .*\n)*?        .*(fakes|samples) = .*generator\(",
+    ),
 }
 
 each_framework = pytest.mark.parametrize("framework", FRAMEWORKS)

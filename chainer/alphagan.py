@@ -1,0 +1,322 @@
+"""Alpha-GAN: an autoencoder, with discriminators of its images and of its codes, in Chainer.
+
+Paper: Rosca, Lakshminarayanan, Warde-Farley, Mohamed (2017), https://arxiv.org/abs/1706.04987
+Run:   python chainer/alphagan.py --dataset cifar10
+Page:  docs/models/alphagan.md
+Departures from the paper: the widths of the layers, batches of 64, and Adam's settings, which are
+DCGAN's, as the networks are. The two discriminators share an optimiser, which updates each of them
+as its own would.
+"""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from common.bridges import chainer as bridge  # isort: skip  (it mends Chainer for NumPy 2)
+import chainer
+import chainer.functions as F
+import chainer.links as L
+
+from common.pictures import SamplesAndReconstructions
+from common.run import Run, Settings, launch
+
+from optimizers import Adam
+
+RECONSTRUCTION_WEIGHT = 10  # lambda of the paper
+CODE_UNITS = 750  # in the layers of the code discriminator
+
+
+@dataclass(frozen=True)
+class Config(Settings):
+    """The settings of this model; every line is a flag."""
+
+    size_multiple = 16  # the networks halve or double the image four times
+
+    steps: Annotated[int, "training steps; 0 writes the initial checkpoint and stops", 0] = 1000
+    batch_size: Annotated[int, "images per step", 2] = 64
+    learning_rate: Annotated[float, "step size of Adam", 0] = 2e-4
+    latent_dim: Annotated[int, "numbers in a code", 1] = 100
+    filters: Annotated[int, "channels of the first convolution; the others have multiples", 1] = 32
+
+
+# N batch, Z latent, C channels, H height, W width, f filters, h = H / 16, w = W / 16
+
+
+def preprocess(images, device):
+    """Images of 0 to 255 as the networks see them: (N, H, W, C) -> (N, C, H, W) in [-1, 1]."""
+    x = device.xp.moveaxis(device.send(images), -1, -3)
+    return x.astype(chainer.config.dtype, order="C") / 127.5 - 1
+
+
+def postprocess(x):
+    """The inverse: (N, C, H, W) in [-1, 1] -> (N, H, W, C) of 0 to 255."""
+    images = ((x.array + 1) * 127.5).round().clip(0, 255).astype("uint8")
+    return chainer.get_device("@numpy").send(images.transpose(0, 2, 3, 1))
+
+
+def draw_noise(random, config, *shape):
+    """Codes from the prior, standard normal: (*shape, Z)."""
+    return random.standard_normal((*shape, config.latent_dim)).astype(config.dtype)
+
+
+class Encoder(chainer.Chain):
+    """Image to code: (N, C, H, W) -> (N, Z)."""
+
+    def __init__(self, image_shape, latent_dim, filters):
+        super().__init__()
+        height, width, channels = image_shape
+        normal = chainer.initializers.Normal(0.02)
+        # The same zeros on both sides, where "SAME" of TensorFlow and Keras has (1, 2).
+        downsample = {"ksize": 5, "stride": 2, "pad": 2, "initialW": normal}
+        norm = {"eps": 1e-5, "decay": 0.9, "initial_gamma": around_one}
+        with self.init_scope():
+            self.conv1 = L.Convolution2D(channels, filters, **downsample)
+            self.conv2 = L.Convolution2D(filters, 2 * filters, **downsample, nobias=True)
+            self.norm2 = L.BatchNormalization(2 * filters, **norm)
+            self.conv3 = L.Convolution2D(2 * filters, 4 * filters, **downsample, nobias=True)
+            self.norm3 = L.BatchNormalization(4 * filters, **norm)
+            self.conv4 = L.Convolution2D(4 * filters, 8 * filters, **downsample, nobias=True)
+            self.norm4 = L.BatchNormalization(8 * filters, **norm)
+            self.dense = L.Linear(
+                8 * filters * (height // 16) * (width // 16), latent_dim, initialW=normal
+            )
+
+    def forward(self, x):
+        x = F.leaky_relu(self.conv1(x), 0.2)  # (N, f, 8h, 8w)
+        x = F.leaky_relu(self.norm2(self.conv2(x)), 0.2)  # (N, 2f, 4h, 4w)
+        x = F.leaky_relu(self.norm3(self.conv3(x)), 0.2)  # (N, 4f, 2h, 2w)
+        x = F.leaky_relu(self.norm4(self.conv4(x)), 0.2)  # (N, 8f, h, w)
+        return self.dense(x)  # (N, Z); L.Linear flattens
+
+
+class Generator(chainer.Chain):
+    """Code to image: (N, Z) -> (N, C, H, W) in [-1, 1]."""
+
+    def __init__(self, image_shape, latent_dim, filters):
+        super().__init__()
+        height, width, channels = image_shape
+        self.base = (8 * filters, height // 16, width // 16)
+        normal = chainer.initializers.Normal(0.02)
+        upsample = {"ksize": 5, "stride": 2, "pad": 2, "initialW": normal}
+        norm = {"eps": 1e-5, "decay": 0.9, "initial_gamma": around_one}
+        sizes = [(height // s, width // s) for s in (8, 4, 2, 1)]
+        with self.init_scope():
+            self.dense = L.Linear(
+                latent_dim, 8 * filters * self.base[1] * self.base[2], initialW=normal
+            )
+            self.norm1 = L.BatchNormalization(8 * filters, **norm)
+            self.deconv1 = L.Deconvolution2D(
+                8 * filters, 16 * filters, **upsample, outsize=sizes[0], nobias=True
+            )
+            self.norm2 = L.BatchNormalization(16 * filters, **norm)
+            self.deconv2 = L.Deconvolution2D(
+                16 * filters, 8 * filters, **upsample, outsize=sizes[1], nobias=True
+            )
+            self.norm3 = L.BatchNormalization(8 * filters, **norm)
+            self.deconv3 = L.Deconvolution2D(
+                8 * filters, 4 * filters, **upsample, outsize=sizes[2], nobias=True
+            )
+            self.norm4 = L.BatchNormalization(4 * filters, **norm)
+            self.deconv4 = L.Deconvolution2D(4 * filters, channels, **upsample, outsize=sizes[3])
+
+    def forward(self, z):
+        x = F.reshape(self.dense(z), (-1, *self.base))  # (N, 8f, h, w)
+        x = F.relu(self.norm1(x))
+        x = F.relu(self.norm2(self.deconv1(x)))  # (N, 16f, 2h, 2w)
+        x = F.relu(self.norm3(self.deconv2(x)))  # (N, 8f, 4h, 4w)
+        x = F.relu(self.norm4(self.deconv3(x)))  # (N, 4f, 8h, 8w)
+        return F.tanh(self.deconv4(x))  # (N, C, H, W)
+
+
+class Discriminator(chainer.Chain):
+    """Image to the logit of its being real: (N, C, H, W) -> (N, 1)."""
+
+    def __init__(self, image_shape, filters):
+        super().__init__()
+        height, width, channels = image_shape
+        normal = chainer.initializers.Normal(0.02)
+        downsample = {"ksize": 5, "stride": 2, "pad": 2, "initialW": normal}
+        norm = {"eps": 1e-5, "decay": 0.9, "initial_gamma": around_one}
+        with self.init_scope():
+            self.conv1 = L.Convolution2D(channels, filters, **downsample)
+            self.conv2 = L.Convolution2D(filters, 2 * filters, **downsample, nobias=True)
+            self.norm2 = L.BatchNormalization(2 * filters, **norm)
+            self.conv3 = L.Convolution2D(2 * filters, 4 * filters, **downsample, nobias=True)
+            self.norm3 = L.BatchNormalization(4 * filters, **norm)
+            self.conv4 = L.Convolution2D(4 * filters, 8 * filters, **downsample, nobias=True)
+            self.norm4 = L.BatchNormalization(8 * filters, **norm)
+            self.dense = L.Linear(8 * filters * (height // 16) * (width // 16), 1, initialW=normal)
+
+    def forward(self, x):
+        x = F.leaky_relu(self.conv1(x), 0.2)  # (N, f, 8h, 8w)
+        x = F.leaky_relu(self.norm2(self.conv2(x)), 0.2)  # (N, 2f, 4h, 4w)
+        x = F.leaky_relu(self.norm3(self.conv3(x)), 0.2)  # (N, 4f, 2h, 2w)
+        x = F.leaky_relu(self.norm4(self.conv4(x)), 0.2)  # (N, 8f, h, w)
+        return self.dense(x)  # (N, 1); L.Linear flattens
+
+
+class CodeDiscriminator(chainer.Chain):
+    """Code to the logit of its being drawn from the prior: (N, Z) -> (N, 1)."""
+
+    def __init__(self, latent_dim):
+        super().__init__()
+        normal = chainer.initializers.Normal(0.02)
+        with self.init_scope():
+            self.dense1 = L.Linear(latent_dim, CODE_UNITS, initialW=normal)
+            self.dense2 = L.Linear(CODE_UNITS, CODE_UNITS, initialW=normal)
+            self.dense3 = L.Linear(CODE_UNITS, 1, initialW=normal)
+
+    def forward(self, z):
+        h = F.leaky_relu(self.dense1(z), 0.2)  # (N, 750)
+        h = F.leaky_relu(self.dense2(h), 0.2)  # (N, 750)
+        return self.dense3(h)  # (N, 1)
+
+
+def around_one(array):
+    """Scales of batch norm N(1, 0.02)."""
+    chainer.initializers.Normal(0.02)(array)
+    array += 1
+
+
+def reconstruction_loss(images, reconstructions):
+    """The mean absolute difference between a pixel and its reconstruction."""
+    return F.mean_absolute_error(reconstructions, images)
+
+
+def ratio_loss(logits):
+    """-log D(x) + log(1 - D(x)), so that x seems real; of the logit of D(x) it is the opposite."""
+    return -F.mean(logits)
+
+
+def encoder_loss(reconstruction, code_logits):
+    """The code should tell the image, and seem drawn from the prior."""
+    return RECONSTRUCTION_WEIGHT * reconstruction + ratio_loss(code_logits)
+
+
+def generator_loss(reconstruction, reconstruction_logits, sample_logits):
+    """Reconstructions should be like their images, and they and samples should seem real."""
+    realism = ratio_loss(reconstruction_logits) + ratio_loss(sample_logits)
+    return RECONSTRUCTION_WEIGHT * reconstruction + realism
+
+
+def discriminator_loss(real_logits, fake_logits):
+    """-log D(x) - log(1 - D(y)): real is 1, fake is 0."""
+    xp = chainer.backend.get_array_module(real_logits)
+    real = F.sigmoid_cross_entropy(real_logits, xp.ones(real_logits.shape, "i"))
+    fake = F.sigmoid_cross_entropy(fake_logits, xp.zeros(fake_logits.shape, "i"))
+    return real + fake
+
+
+def train_step(networks, optimizers, images, noise):
+    """Update the encoder, then the generator, then both discriminators; noise is (N, Z)."""
+    encoder, generator = networks["encoder"], networks["generator"]
+    discriminator, code_discriminator = networks["discriminator"], networks["code_discriminator"]
+    codes = encoder(images)
+    e_loss = encoder_loss(reconstruction_loss(images, generator(codes)), code_discriminator(codes))
+    encoder.cleargrads()
+    e_loss.backward()
+    optimizers["encoder"].update()
+
+    with chainer.no_backprop_mode():
+        codes = encoder(images)
+    reconstructions, samples = generator(codes), generator(noise)
+    reconstruction = reconstruction_loss(images, reconstructions)
+    g_loss = generator_loss(reconstruction, discriminator(reconstructions), discriminator(samples))
+    generator.cleargrads()
+    g_loss.backward()
+    optimizers["generator"].update()
+
+    with chainer.no_backprop_mode():
+        codes = encoder(images)
+        reconstructions, samples = generator(codes), generator(noise)
+    # All kinds of images pass separately, so that batch norm never mixes their statistics.
+    real_logits = discriminator(images)
+    d_loss = discriminator_loss(real_logits, discriminator(reconstructions))
+    d_loss = d_loss + discriminator_loss(real_logits, discriminator(samples))
+    c_loss = discriminator_loss(code_discriminator(noise), code_discriminator(codes))
+    discriminator.cleargrads()
+    code_discriminator.cleargrads()
+    (d_loss + c_loss).backward()
+    optimizers["discriminators"].update()
+    return {
+        "reconstruction_loss": reconstruction.array,
+        "encoder_loss": e_loss.array,
+        "generator_loss": g_loss.array,
+        "discriminator_loss": d_loss.array,
+        "code_loss": c_loss.array,
+    }
+
+
+def encode(encoder, images):
+    """The code of each image, with the running averages of batch norm."""
+    with chainer.no_backprop_mode(), chainer.using_config("train", False):
+        return encoder(images)
+
+
+def sample(generator, noise):
+    """The image of each code, with the running averages of batch norm."""
+    with chainer.no_backprop_mode(), chainer.using_config("train", False):
+        return generator(noise)
+
+
+def build(config, image_shape, device):
+    """The four networks and their optimisers."""
+    networks = {
+        "encoder": Encoder(image_shape, config.latent_dim, config.filters),
+        "generator": Generator(image_shape, config.latent_dim, config.filters),
+        "discriminator": Discriminator(image_shape, config.filters),
+        "code_discriminator": CodeDiscriminator(config.latent_dim),
+    }
+    adam = {"alpha": config.learning_rate, "beta1": 0.5, "beta2": 0.999, "eps": 1e-8}
+    trained = {
+        "encoder": ["encoder"],
+        "generator": ["generator"],
+        "discriminators": ["discriminator", "code_discriminator"],
+    }
+    optimizers = {}
+    for optimizer, names in trained.items():
+        together = chainer.ChainList(*[networks[name] for name in names])
+        together.to_device(device)
+        optimizers[optimizer] = Adam(**adam).setup(together)
+    return networks, optimizers
+
+
+def main():
+    """Train, or draw from a checkpoint, as the command line says."""
+    run = Run(Config, __file__, __doc__)
+    config = run.config
+    device = bridge.prepare(config.seed, config.device, config.precision)
+    networks, optimizers = build(config, run.image_shape, device)
+    run.connect(bridge, networks, optimizers)
+
+    def make_noise(random, count):
+        return draw_noise(random, config, count)
+
+    def encode_images(images):
+        codes = encode(networks["encoder"], preprocess(images, device))
+        return chainer.get_device("@numpy").send(codes.array)
+
+    def draw(noise):
+        return postprocess(sample(networks["generator"], device.send(noise)))
+
+    samples = SamplesAndReconstructions(run.data, config.seed, make_noise, encode_images, draw)
+    if config.generate:
+        run.generate(samples)
+        return
+    run.begin(samples)
+    for step, batch in run.steps():
+        images = preprocess(batch.images, device)
+        noise = draw_noise(run.random, config, config.batch_size)
+        losses = train_step(networks, optimizers, images, device.send(noise))
+        run.log(step, losses)
+        if run.samples_due(step):
+            run.save_samples(step, samples)
+        if run.checkpoint_due(step):
+            run.save_checkpoint(step)
+
+
+if __name__ == "__main__":
+    launch(main)

@@ -1,0 +1,45 @@
+"""What a model that both draws and encodes makes of noise, and of test images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from common.data import Data
+from common.measures.diversity import diversity
+from common.pictures import images
+from common.pictures.base import COLUMNS, SAMPLES, Random, choose_test
+from common.pictures.reconstructions import Reconstructions, ToCodes, ToImages
+from common.pictures.samples import Samples
+
+
+class SamplesAndReconstructions(Samples, Reconstructions):
+    """Images drawn from noise, and below them test images, each row over its reconstructions.
+
+    Args:
+        data: its test split is shown, and is what diversity is measured against.
+        seed: of the noise.
+        make_noise: latent vectors of the prior: (random, count) to (N, Z).
+        encode: `uint8` images (N, H, W, C) to latent vectors (N, Z).
+        draw: latent vectors to `uint8` images.
+    """
+
+    def __init__(
+        self,
+        data: Data,
+        seed: int,
+        make_noise: Callable[[Random, int], np.ndarray],
+        encode: ToCodes,
+        draw: ToImages,
+    ) -> None:
+        Samples.__init__(self, data, seed, make_noise, draw)
+        Reconstructions.__init__(self, data, lambda originals: draw(encode(originals)))
+
+    def draw(self) -> tuple[np.ndarray, dict[str, float]]:
+        """32 samples from the same noise each time, over 16 images and their reconstructions."""
+        drawn = self.images(SAMPLES // 2, np.random.default_rng((self._seed, 1)))
+        real = choose_test(self._data, SAMPLES // 2).images
+        below = self._rows(choose_test(self._data, SAMPLES // 4).images)
+        picture = np.concatenate([images.grid(drawn, COLUMNS), below])
+        return picture, {"diversity": diversity(drawn, real)}

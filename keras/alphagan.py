@@ -1,0 +1,315 @@
+"""Alpha-GAN: an autoencoder, with discriminators of its images and of its codes, in Keras.
+
+Paper: Rosca, Lakshminarayanan, Warde-Farley, Mohamed (2017), https://arxiv.org/abs/1706.04987
+Run:   python keras/alphagan.py --dataset cifar10
+Page:  docs/models/alphagan.md
+Departures from the paper: the widths of the layers, batches of 64, and Adam's settings, which are
+DCGAN's, as the networks are. The two discriminators share an optimiser, which updates each of them
+as its own would.
+"""
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")  # torch and jax do as well
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import numpy as np
+
+import keras
+from keras import layers, ops
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from common.bridges import keras as bridge
+from common.pictures import SamplesAndReconstructions
+from common.run import Run, Settings, launch
+
+from layers import BatchNormalization, LeakyReLU
+from optimizers import Adam
+from trainers import Trainer
+
+RECONSTRUCTION_WEIGHT = 10  # lambda of the paper
+CODE_UNITS = 750  # in the layers of the code discriminator
+
+
+@dataclass(frozen=True)
+class Config(Settings):
+    """The settings of this model; every line is a flag."""
+
+    size_multiple = 16  # the networks halve or double the image four times
+
+    steps: Annotated[int, "training steps; 0 writes the initial checkpoint and stops", 0] = 1000
+    batch_size: Annotated[int, "images per step", 2] = 64
+    learning_rate: Annotated[float, "step size of Adam", 0] = 2e-4
+    latent_dim: Annotated[int, "numbers in a code", 1] = 100
+    filters: Annotated[int, "channels of the first convolution; the others have multiples", 1] = 32
+
+
+# N batch, Z latent, C channels, H height, W width, f filters, h = H / 16, w = W / 16
+
+
+def preprocess(images):
+    """Images of 0 to 255 as the networks see them: (N, H, W, C) -> (N, H, W, C) in [-1, 1]."""
+    return images.astype(keras.config.floatx()) / 127.5 - 1
+
+
+def postprocess(x):
+    """The inverse: (N, H, W, C) in [-1, 1] -> (N, H, W, C) of 0 to 255."""
+    return np.rint((x + 1) * 127.5).clip(0, 255).astype(np.uint8)
+
+
+def draw_noise(random, config, *shape):
+    """Codes from the prior, standard normal: (*shape, Z)."""
+    return random.standard_normal((*shape, config.latent_dim)).astype(config.dtype)
+
+
+class Encoder(keras.Model):
+    """Image to code: (N, H, W, C) -> (N, Z)."""
+
+    def __init__(self, image_shape, latent_dim, filters):
+        normal, norm = initial_settings()
+        downsample = {"kernel_size": 5, "strides": 2, "padding": "valid", **normal}
+        pad = ((2, 1), (2, 1))  # as padding by 2; "same" would pad by 1 before and 2 after
+        image = keras.Input(image_shape)
+        x = layers.ZeroPadding2D(pad)(image)
+        x = layers.Conv2D(filters, **downsample, name="conv1")(x)  # (N, 8h, 8w, f)
+        x = layers.ZeroPadding2D(pad)(LeakyReLU(negative_slope=0.2)(x))
+        x = layers.Conv2D(2 * filters, **downsample, use_bias=False, name="conv2")(x)
+        x = BatchNormalization(**norm, name="norm2")(x)  # (N, 4h, 4w, 2f)
+        x = layers.ZeroPadding2D(pad)(LeakyReLU(negative_slope=0.2)(x))
+        x = layers.Conv2D(4 * filters, **downsample, use_bias=False, name="conv3")(x)
+        x = BatchNormalization(**norm, name="norm3")(x)  # (N, 2h, 2w, 4f)
+        x = layers.ZeroPadding2D(pad)(LeakyReLU(negative_slope=0.2)(x))
+        x = layers.Conv2D(8 * filters, **downsample, use_bias=False, name="conv4")(x)
+        x = BatchNormalization(**norm, name="norm4")(x)  # (N, h, w, 8f)
+        x = LeakyReLU(negative_slope=0.2)(x)
+        # (N, 8f, h, w): the order that others flatten in
+        x = layers.Flatten()(layers.Permute((3, 1, 2))(x))
+        super().__init__(image, layers.Dense(latent_dim, **normal, name="dense")(x))  # (N, Z)
+
+
+class Generator(keras.Model):
+    """Code to image: (N, Z) -> (N, H, W, C) in [-1, 1]."""
+
+    def __init__(self, image_shape, latent_dim, filters):
+        height, width, channels = image_shape
+        base = (8 * filters, height // 16, width // 16)
+        normal, norm = initial_settings()
+        upsample = {"kernel_size": 5, "strides": 2, "padding": "valid", **normal}
+        crop = ((2, 1), (2, 1))  # "valid" makes three rows and columns more than twice the size
+        z = keras.Input((latent_dim,))
+        x = layers.Dense(8 * filters * base[1] * base[2], **normal, name="dense")(z)
+        x = layers.Permute((2, 3, 1))(layers.Reshape(base)(x))  # (N, h, w, 8f)
+        x = layers.ReLU()(BatchNormalization(**norm, name="norm1")(x))
+        x = layers.Conv2DTranspose(16 * filters, **upsample, use_bias=False, name="deconv1")(x)
+        x = layers.Cropping2D(crop)(x)  # (N, 2h, 2w, 16f)
+        x = layers.ReLU()(BatchNormalization(**norm, name="norm2")(x))
+        x = layers.Conv2DTranspose(8 * filters, **upsample, use_bias=False, name="deconv2")(x)
+        x = layers.Cropping2D(crop)(x)  # (N, 4h, 4w, 8f)
+        x = layers.ReLU()(BatchNormalization(**norm, name="norm3")(x))
+        x = layers.Conv2DTranspose(4 * filters, **upsample, use_bias=False, name="deconv3")(x)
+        x = layers.Cropping2D(crop)(x)  # (N, 8h, 8w, 4f)
+        x = layers.ReLU()(BatchNormalization(**norm, name="norm4")(x))
+        x = layers.Conv2DTranspose(channels, **upsample, name="deconv4")(x)
+        x = layers.Cropping2D(crop)(x)  # (N, H, W, C)
+        super().__init__(z, layers.Activation("tanh")(x))
+
+
+class Discriminator(keras.Model):
+    """Image to the logit of its being real: (N, H, W, C) -> (N, 1)."""
+
+    def __init__(self, image_shape, filters):
+        normal, norm = initial_settings()
+        downsample = {"kernel_size": 5, "strides": 2, "padding": "valid", **normal}
+        pad = ((2, 1), (2, 1))
+        image = keras.Input(image_shape)
+        x = layers.ZeroPadding2D(pad)(image)
+        x = layers.Conv2D(filters, **downsample, name="conv1")(x)  # (N, 8h, 8w, f)
+        x = layers.ZeroPadding2D(pad)(LeakyReLU(negative_slope=0.2)(x))
+        x = layers.Conv2D(2 * filters, **downsample, use_bias=False, name="conv2")(x)
+        x = BatchNormalization(**norm, name="norm2")(x)  # (N, 4h, 4w, 2f)
+        x = layers.ZeroPadding2D(pad)(LeakyReLU(negative_slope=0.2)(x))
+        x = layers.Conv2D(4 * filters, **downsample, use_bias=False, name="conv3")(x)
+        x = BatchNormalization(**norm, name="norm3")(x)  # (N, 2h, 2w, 4f)
+        x = layers.ZeroPadding2D(pad)(LeakyReLU(negative_slope=0.2)(x))
+        x = layers.Conv2D(8 * filters, **downsample, use_bias=False, name="conv4")(x)
+        x = BatchNormalization(**norm, name="norm4")(x)  # (N, h, w, 8f)
+        x = LeakyReLU(negative_slope=0.2)(x)
+        # (N, 8f, h, w): the order that others flatten in
+        x = layers.Flatten()(layers.Permute((3, 1, 2))(x))
+        super().__init__(image, layers.Dense(1, **normal, name="dense")(x))  # (N, 1)
+
+
+class CodeDiscriminator(keras.Model):
+    """Code to the logit of its being drawn from the prior: (N, Z) -> (N, 1)."""
+
+    def __init__(self, latent_dim):
+        normal, _ = initial_settings()
+        z = keras.Input((latent_dim,))
+        h = layers.Dense(CODE_UNITS, **normal, name="dense1")(z)  # (N, 750)
+        h = LeakyReLU(negative_slope=0.2)(h)
+        h = layers.Dense(CODE_UNITS, **normal, name="dense2")(h)  # (N, 750)
+        h = LeakyReLU(negative_slope=0.2)(h)
+        super().__init__(z, layers.Dense(1, **normal, name="dense3")(h))  # (N, 1)
+
+
+def initial_settings():
+    """N(0, 0.02) as in DCGAN; scales of batch norm N(1, 0.02); biases 0."""
+    # Without a generator of seeds, each use of an initialiser would give the same numbers again.
+    seed = keras.random.SeedGenerator()
+    normal = {"kernel_initializer": keras.initializers.RandomNormal(0.0, 0.02, seed)}
+    scales = {"gamma_initializer": keras.initializers.RandomNormal(1.0, 0.02, seed)}
+    return normal, {"epsilon": 1e-5, "momentum": 0.9, **scales}
+
+
+def reconstruction_loss(images, reconstructions):
+    """The mean absolute difference between a pixel and its reconstruction."""
+    return ops.mean(ops.abs(images - reconstructions))
+
+
+def ratio_loss(logits):
+    """-log D(x) + log(1 - D(x)), so that x seems real; of the logit of D(x) it is the opposite."""
+    return -ops.mean(logits)
+
+
+def encoder_loss(reconstruction, code_logits):
+    """The code should tell the image, and seem drawn from the prior."""
+    return RECONSTRUCTION_WEIGHT * reconstruction + ratio_loss(code_logits)
+
+
+def generator_loss(reconstruction, reconstruction_logits, sample_logits):
+    """Reconstructions should be like their images, and they and samples should seem real."""
+    realism = ratio_loss(reconstruction_logits) + ratio_loss(sample_logits)
+    return RECONSTRUCTION_WEIGHT * reconstruction + realism
+
+
+def discriminator_loss(real_logits, fake_logits):
+    """-log D(x) - log(1 - D(y)): real is 1, fake is 0."""
+    cross_entropy = keras.losses.BinaryCrossentropy(from_logits=True)
+    real = cross_entropy(ops.ones_like(real_logits), real_logits)
+    fake = cross_entropy(ops.zeros_like(fake_logits), fake_logits)
+    return real + fake
+
+
+class EncoderTrainer(Trainer):
+    """Images to the encoder's loss: (N, H, W, C) -> ()."""
+
+    def call(self, images):
+        codes = self.encoder(images, training=True)
+        reconstruction = reconstruction_loss(images, self.generator(codes, training=True))
+        loss = encoder_loss(reconstruction, self.code_discriminator(codes))
+        self.add_loss(loss)
+        return {"encoder_loss": loss}
+
+
+class GeneratorTrainer(Trainer):
+    """Images and noise to the generator's losses: (N, H, W, C), (N, Z) -> (), ()."""
+
+    def call(self, inputs):
+        images, noise = inputs
+        codes = ops.stop_gradient(self.encoder(images, training=True))
+        reconstructions = self.generator(codes, training=True)
+        samples = self.generator(noise, training=True)
+        reconstruction = reconstruction_loss(images, reconstructions)
+        reconstruction_logits = self.discriminator(reconstructions, training=True)
+        sample_logits = self.discriminator(samples, training=True)
+        loss = generator_loss(reconstruction, reconstruction_logits, sample_logits)
+        self.add_loss(loss)
+        return {"reconstruction_loss": reconstruction, "generator_loss": loss}
+
+
+class DiscriminatorsTrainer(Trainer):
+    """Images and noise to the discriminators' losses: (N, H, W, C), (N, Z) -> (), ()."""
+
+    def call(self, inputs):
+        images, noise = inputs
+        codes = ops.stop_gradient(self.encoder(images, training=True))
+        reconstructions = ops.stop_gradient(self.generator(codes, training=True))
+        samples = ops.stop_gradient(self.generator(noise, training=True))
+        # All kinds of images pass separately, so that batch norm never mixes their statistics.
+        real_logits = self.discriminator(images, training=True)
+        d_loss = discriminator_loss(real_logits, self.discriminator(reconstructions, training=True))
+        d_loss += discriminator_loss(real_logits, self.discriminator(samples, training=True))
+        c_loss = discriminator_loss(self.code_discriminator(noise), self.code_discriminator(codes))
+        self.add_loss(d_loss + c_loss)
+        return {"discriminator_loss": d_loss, "code_loss": c_loss}
+
+
+def train_step(trainers, images, noise):
+    """Update the encoder, then the generator, then both discriminators; noise is (N, Z)."""
+    e_loss = trainers["encoder"].train_on_batch(images, return_dict=True)
+    g_losses = trainers["generator"].train_on_batch([images, noise], return_dict=True)
+    d_losses = trainers["discriminators"].train_on_batch([images, noise], return_dict=True)
+    return e_loss | g_losses | d_losses
+
+
+def encode(encoder, images):
+    """The code of each image, with the running averages of batch norm."""
+    return encoder.predict_on_batch(images)
+
+
+def sample(generator, noise):
+    """The image of each code, with the running averages of batch norm."""
+    return generator.predict_on_batch(noise)
+
+
+def build(config, image_shape):
+    """The four networks and their optimisers."""
+    networks = {
+        "encoder": Encoder(image_shape, config.latent_dim, config.filters),
+        "generator": Generator(image_shape, config.latent_dim, config.filters),
+        "discriminator": Discriminator(image_shape, config.filters),
+        "code_discriminator": CodeDiscriminator(config.latent_dim),
+    }
+    trainers = {
+        "encoder": EncoderTrainer(networks, trained=["encoder"]),
+        "generator": GeneratorTrainer(networks, trained=["generator"]),
+        "discriminators": DiscriminatorsTrainer(
+            networks, trained=["discriminator", "code_discriminator"]
+        ),
+    }
+    adam = {"learning_rate": config.learning_rate, "beta_1": 0.5, "beta_2": 0.999, "epsilon": 1e-8}
+    for trainer in trainers.values():
+        trainer.compile(Adam(**adam))
+    return networks, trainers
+
+
+def main():
+    """Train, or draw from a checkpoint, as the command line says."""
+    run = Run(Config, __file__, __doc__)
+    config = run.config
+    bridge.prepare(config.seed, config.device, config.precision)
+    networks, trainers = build(config, run.image_shape)
+    run.connect(bridge, networks, trainers)
+
+    def make_noise(random, count):
+        return draw_noise(random, config, count)
+
+    def encode_images(images):
+        return encode(networks["encoder"], preprocess(images))
+
+    def draw(noise):
+        return postprocess(sample(networks["generator"], noise))
+
+    samples = SamplesAndReconstructions(run.data, config.seed, make_noise, encode_images, draw)
+    if config.generate:
+        run.generate(samples)
+        return
+    run.begin(samples)
+    for step, batch in run.steps():
+        images = preprocess(batch.images)
+        noise = draw_noise(run.random, config, config.batch_size)
+        losses = train_step(trainers, images, noise)
+        run.log(step, losses)
+        if run.samples_due(step):
+            run.save_samples(step, samples)
+        if run.checkpoint_due(step):
+            run.save_checkpoint(step)
+
+
+if __name__ == "__main__":
+    launch(main)

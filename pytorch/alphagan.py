@@ -1,0 +1,311 @@
+"""Alpha-GAN: an autoencoder, with discriminators of its images and of its codes, in PyTorch.
+
+Paper: Rosca, Lakshminarayanan, Warde-Farley, Mohamed (2017), https://arxiv.org/abs/1706.04987
+Run:   python pytorch/alphagan.py --dataset cifar10
+Page:  docs/models/alphagan.md
+Departures from the paper: the widths of the layers, batches of 64, and Adam's settings, which are
+DCGAN's, as the networks are. The two discriminators share an optimiser, which updates each of them
+as its own would.
+"""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from common.bridges import pytorch as bridge
+from common.pictures import SamplesAndReconstructions
+from common.run import Run, Settings, launch
+
+RECONSTRUCTION_WEIGHT = 10  # lambda of the paper
+CODE_UNITS = 750  # in the layers of the code discriminator
+
+
+@dataclass(frozen=True)
+class Config(Settings):
+    """The settings of this model; every line is a flag."""
+
+    size_multiple = 16  # the networks halve or double the image four times
+
+    steps: Annotated[int, "training steps; 0 writes the initial checkpoint and stops", 0] = 1000
+    batch_size: Annotated[int, "images per step", 2] = 64
+    learning_rate: Annotated[float, "step size of Adam", 0] = 2e-4
+    latent_dim: Annotated[int, "numbers in a code", 1] = 100
+    filters: Annotated[int, "channels of the first convolution; the others have multiples", 1] = 32
+
+
+# N batch, Z latent, C channels, H height, W width, f filters, h = H / 16, w = W / 16
+
+
+def preprocess(images, device):
+    """Images of 0 to 255 as the networks see them: (N, H, W, C) -> (N, C, H, W) in [-1, 1]."""
+    x = torch.from_numpy(images).to(device).movedim(-1, -3).contiguous()
+    return x / 127.5 - 1
+
+
+def postprocess(x):
+    """The inverse: (N, C, H, W) in [-1, 1] -> (N, H, W, C) of 0 to 255."""
+    images = ((x + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+    return images.movedim(-3, -1).cpu().numpy()
+
+
+def draw_noise(random, config, *shape):
+    """Codes from the prior, standard normal: (*shape, Z)."""
+    return random.standard_normal((*shape, config.latent_dim)).astype(config.dtype)
+
+
+class Encoder(nn.Module):
+    """Image to code: (N, C, H, W) -> (N, Z)."""
+
+    def __init__(self, image_shape, latent_dim, filters):
+        super().__init__()
+        height, width, channels = image_shape
+        # The same zeros on both sides, where "SAME" of TensorFlow and Keras has (1, 2).
+        downsample = {"kernel_size": 5, "stride": 2, "padding": 2}
+        norm = {"eps": 1e-5, "momentum": 0.1}
+        self.conv1 = nn.Conv2d(channels, filters, **downsample)
+        self.conv2 = nn.Conv2d(filters, 2 * filters, **downsample, bias=False)
+        self.norm2 = nn.BatchNorm2d(2 * filters, **norm)
+        self.conv3 = nn.Conv2d(2 * filters, 4 * filters, **downsample, bias=False)
+        self.norm3 = nn.BatchNorm2d(4 * filters, **norm)
+        self.conv4 = nn.Conv2d(4 * filters, 8 * filters, **downsample, bias=False)
+        self.norm4 = nn.BatchNorm2d(8 * filters, **norm)
+        self.dense = nn.Linear(8 * filters * (height // 16) * (width // 16), latent_dim)
+        self.apply(initialize)
+
+    def forward(self, x):
+        x = F.leaky_relu(self.conv1(x), 0.2)  # (N, f, 8h, 8w)
+        x = F.leaky_relu(self.norm2(self.conv2(x)), 0.2)  # (N, 2f, 4h, 4w)
+        x = F.leaky_relu(self.norm3(self.conv3(x)), 0.2)  # (N, 4f, 2h, 2w)
+        x = F.leaky_relu(self.norm4(self.conv4(x)), 0.2)  # (N, 8f, h, w)
+        return self.dense(x.flatten(1))  # (N, Z)
+
+
+class Generator(nn.Module):
+    """Code to image: (N, Z) -> (N, C, H, W) in [-1, 1]."""
+
+    def __init__(self, image_shape, latent_dim, filters):
+        super().__init__()
+        height, width, channels = image_shape
+        self.base = (8 * filters, height // 16, width // 16)
+        upsample = {"kernel_size": 5, "stride": 2, "padding": 2, "output_padding": 1}
+        norm = {"eps": 1e-5, "momentum": 0.1}  # the running average keeps 1 - 0.1
+        self.dense = nn.Linear(latent_dim, 8 * filters * self.base[1] * self.base[2])
+        self.norm1 = nn.BatchNorm2d(8 * filters, **norm)
+        self.deconv1 = nn.ConvTranspose2d(8 * filters, 16 * filters, **upsample, bias=False)
+        self.norm2 = nn.BatchNorm2d(16 * filters, **norm)
+        self.deconv2 = nn.ConvTranspose2d(16 * filters, 8 * filters, **upsample, bias=False)
+        self.norm3 = nn.BatchNorm2d(8 * filters, **norm)
+        self.deconv3 = nn.ConvTranspose2d(8 * filters, 4 * filters, **upsample, bias=False)
+        self.norm4 = nn.BatchNorm2d(4 * filters, **norm)
+        self.deconv4 = nn.ConvTranspose2d(4 * filters, channels, **upsample)
+        self.apply(initialize)
+
+    def forward(self, z):
+        x = self.dense(z).view(-1, *self.base)  # (N, 8f, h, w)
+        x = F.relu(self.norm1(x))
+        x = F.relu(self.norm2(self.deconv1(x)))  # (N, 16f, 2h, 2w)
+        x = F.relu(self.norm3(self.deconv2(x)))  # (N, 8f, 4h, 4w)
+        x = F.relu(self.norm4(self.deconv3(x)))  # (N, 4f, 8h, 8w)
+        return torch.tanh(self.deconv4(x))  # (N, C, H, W)
+
+
+class Discriminator(nn.Module):
+    """Image to the logit of its being real: (N, C, H, W) -> (N, 1)."""
+
+    def __init__(self, image_shape, filters):
+        super().__init__()
+        height, width, channels = image_shape
+        downsample = {"kernel_size": 5, "stride": 2, "padding": 2}
+        norm = {"eps": 1e-5, "momentum": 0.1}
+        self.conv1 = nn.Conv2d(channels, filters, **downsample)
+        self.conv2 = nn.Conv2d(filters, 2 * filters, **downsample, bias=False)
+        self.norm2 = nn.BatchNorm2d(2 * filters, **norm)
+        self.conv3 = nn.Conv2d(2 * filters, 4 * filters, **downsample, bias=False)
+        self.norm3 = nn.BatchNorm2d(4 * filters, **norm)
+        self.conv4 = nn.Conv2d(4 * filters, 8 * filters, **downsample, bias=False)
+        self.norm4 = nn.BatchNorm2d(8 * filters, **norm)
+        self.dense = nn.Linear(8 * filters * (height // 16) * (width // 16), 1)
+        self.apply(initialize)
+
+    def forward(self, x):
+        x = F.leaky_relu(self.conv1(x), 0.2)  # (N, f, 8h, 8w)
+        x = F.leaky_relu(self.norm2(self.conv2(x)), 0.2)  # (N, 2f, 4h, 4w)
+        x = F.leaky_relu(self.norm3(self.conv3(x)), 0.2)  # (N, 4f, 2h, 2w)
+        x = F.leaky_relu(self.norm4(self.conv4(x)), 0.2)  # (N, 8f, h, w)
+        return self.dense(x.flatten(1))  # (N, 1)
+
+
+class CodeDiscriminator(nn.Module):
+    """Code to the logit of its being drawn from the prior: (N, Z) -> (N, 1)."""
+
+    def __init__(self, latent_dim):
+        super().__init__()
+        self.dense1 = nn.Linear(latent_dim, CODE_UNITS)
+        self.dense2 = nn.Linear(CODE_UNITS, CODE_UNITS)
+        self.dense3 = nn.Linear(CODE_UNITS, 1)
+        self.apply(initialize)
+
+    def forward(self, z):
+        h = F.leaky_relu(self.dense1(z), 0.2)  # (N, 750)
+        h = F.leaky_relu(self.dense2(h), 0.2)  # (N, 750)
+        return self.dense3(h)  # (N, 1)
+
+
+def initialize(layer):
+    """N(0, 0.02) as in DCGAN; scales of batch norm N(1, 0.02); biases 0."""
+    if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+        nn.init.normal_(layer.weight, 0.0, 0.02)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
+    elif isinstance(layer, nn.BatchNorm2d):
+        nn.init.normal_(layer.weight, 1.0, 0.02)
+
+
+def reconstruction_loss(images, reconstructions):
+    """The mean absolute difference between a pixel and its reconstruction."""
+    return F.l1_loss(reconstructions, images)
+
+
+def ratio_loss(logits):
+    """-log D(x) + log(1 - D(x)), so that x seems real; of the logit of D(x) it is the opposite."""
+    return -logits.mean()
+
+
+def encoder_loss(reconstruction, code_logits):
+    """The code should tell the image, and seem drawn from the prior."""
+    return RECONSTRUCTION_WEIGHT * reconstruction + ratio_loss(code_logits)
+
+
+def generator_loss(reconstruction, reconstruction_logits, sample_logits):
+    """Reconstructions should be like their images, and they and samples should seem real."""
+    realism = ratio_loss(reconstruction_logits) + ratio_loss(sample_logits)
+    return RECONSTRUCTION_WEIGHT * reconstruction + realism
+
+
+def discriminator_loss(real_logits, fake_logits):
+    """-log D(x) - log(1 - D(y)): real is 1, fake is 0."""
+    real = F.binary_cross_entropy_with_logits(real_logits, torch.ones_like(real_logits))
+    fake = F.binary_cross_entropy_with_logits(fake_logits, torch.zeros_like(fake_logits))
+    return real + fake
+
+
+def train_step(networks, optimizers, images, noise):
+    """Update the encoder, then the generator, then both discriminators; noise is (N, Z)."""
+    encoder, generator = networks["encoder"], networks["generator"]
+    discriminator, code_discriminator = networks["discriminator"], networks["code_discriminator"]
+    codes = encoder(images)
+    e_loss = encoder_loss(reconstruction_loss(images, generator(codes)), code_discriminator(codes))
+    optimizers["encoder"].zero_grad()
+    e_loss.backward(inputs=list(encoder.parameters()))  # only their gradients are needed
+    optimizers["encoder"].step()
+
+    with torch.no_grad():
+        codes = encoder(images)
+    reconstructions, samples = generator(codes), generator(noise)
+    reconstruction = reconstruction_loss(images, reconstructions)
+    g_loss = generator_loss(reconstruction, discriminator(reconstructions), discriminator(samples))
+    optimizers["generator"].zero_grad()
+    g_loss.backward(inputs=list(generator.parameters()))
+    optimizers["generator"].step()
+
+    with torch.no_grad():
+        codes = encoder(images)
+        reconstructions, samples = generator(codes), generator(noise)
+    # All kinds of images pass separately, so that batch norm never mixes their statistics.
+    real_logits = discriminator(images)
+    d_loss = discriminator_loss(real_logits, discriminator(reconstructions))
+    d_loss = d_loss + discriminator_loss(real_logits, discriminator(samples))
+    c_loss = discriminator_loss(code_discriminator(noise), code_discriminator(codes))
+    optimizers["discriminators"].zero_grad()
+    (d_loss + c_loss).backward()
+    optimizers["discriminators"].step()
+    return {
+        "reconstruction_loss": reconstruction.detach(),
+        "encoder_loss": e_loss.detach(),
+        "generator_loss": g_loss.detach(),
+        "discriminator_loss": d_loss.detach(),
+        "code_loss": c_loss.detach(),
+    }
+
+
+@torch.no_grad()
+def encode(encoder, images):
+    """The code of each image, with the running averages of batch norm."""
+    encoder.eval()
+    codes = encoder(images)
+    encoder.train()
+    return codes
+
+
+@torch.no_grad()
+def sample(generator, noise):
+    """The image of each code, with the running averages of batch norm."""
+    generator.eval()
+    images = generator(noise)
+    generator.train()
+    return images
+
+
+def build(config, image_shape, device):
+    """The four networks and their optimisers."""
+    networks = {
+        "encoder": Encoder(image_shape, config.latent_dim, config.filters).to(device),
+        "generator": Generator(image_shape, config.latent_dim, config.filters).to(device),
+        "discriminator": Discriminator(image_shape, config.filters).to(device),
+        "code_discriminator": CodeDiscriminator(config.latent_dim).to(device),
+    }
+    adam = {"lr": config.learning_rate, "betas": (0.5, 0.999), "eps": 1e-8}
+    trained = {
+        "encoder": ["encoder"],
+        "generator": ["generator"],
+        "discriminators": ["discriminator", "code_discriminator"],
+    }
+    optimizers = {}
+    for optimizer, names in trained.items():
+        parameters = [weight for name in names for weight in networks[name].parameters()]
+        optimizers[optimizer] = torch.optim.Adam(parameters, **adam)
+    return networks, optimizers
+
+
+def main():
+    """Train, or draw from a checkpoint, as the command line says."""
+    run = Run(Config, __file__, __doc__)
+    config = run.config
+    device = bridge.prepare(config.seed, config.device, config.precision)
+    networks, optimizers = build(config, run.image_shape, device)
+    run.connect(bridge, networks, optimizers)
+
+    def make_noise(random, count):
+        return draw_noise(random, config, count)
+
+    def encode_images(images):
+        return encode(networks["encoder"], preprocess(images, device)).cpu().numpy()
+
+    def draw(noise):
+        return postprocess(sample(networks["generator"], torch.from_numpy(noise).to(device)))
+
+    samples = SamplesAndReconstructions(run.data, config.seed, make_noise, encode_images, draw)
+    if config.generate:
+        run.generate(samples)
+        return
+    run.begin(samples)
+    for step, batch in run.steps():
+        images = preprocess(batch.images, device)
+        noise = draw_noise(run.random, config, config.batch_size)
+        losses = train_step(networks, optimizers, images, torch.from_numpy(noise).to(device))
+        run.log(step, losses)
+        if run.samples_due(step):
+            run.save_samples(step, samples)
+        if run.checkpoint_due(step):
+            run.save_checkpoint(step)
+
+
+if __name__ == "__main__":
+    launch(main)

@@ -1,0 +1,319 @@
+"""Alpha-GAN: an autoencoder, with discriminators of its images and of its codes, in TensorFlow.
+
+Paper: Rosca, Lakshminarayanan, Warde-Farley, Mohamed (2017), https://arxiv.org/abs/1706.04987
+Run:   python tensorflow/alphagan.py --dataset cifar10
+Page:  docs/models/alphagan.md
+Departures from the paper: the widths of the layers, batches of 64, and Adam's settings, which are
+DCGAN's, as the networks are. The two discriminators share an optimiser, which updates each of them
+as its own would.
+"""
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before the import: only errors
+
+import tensorflow as tf
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from common.bridges import tensorflow as bridge
+from common.pictures import SamplesAndReconstructions
+from common.run import Run, Settings, launch
+
+import layers as nn
+from optimizers import Adam
+
+RECONSTRUCTION_WEIGHT = 10  # lambda of the paper
+CODE_UNITS = 750  # in the layers of the code discriminator
+
+
+@dataclass(frozen=True)
+class Config(Settings):
+    """The settings of this model; every line is a flag."""
+
+    size_multiple = 16  # the networks halve or double the image four times
+
+    steps: Annotated[int, "training steps; 0 writes the initial checkpoint and stops", 0] = 1000
+    batch_size: Annotated[int, "images per step", 2] = 64
+    learning_rate: Annotated[float, "step size of Adam", 0] = 2e-4
+    latent_dim: Annotated[int, "numbers in a code", 1] = 100
+    filters: Annotated[int, "channels of the first convolution; the others have multiples", 1] = 32
+
+
+# N batch, Z latent, C channels, H height, W width, f filters, h = H / 16, w = W / 16
+
+
+def preprocess(images):
+    """Images of 0 to 255 as the networks see them: (N, H, W, C) -> (N, H, W, C) in [-1, 1]."""
+    return tf.cast(images, bridge.default_dtype()) / 127.5 - 1
+
+
+def postprocess(x):
+    """The inverse: (N, H, W, C) in [-1, 1] -> (N, H, W, C) of 0 to 255."""
+    images = tf.clip_by_value(tf.round((x + 1) * 127.5), 0, 255)
+    return tf.cast(images, tf.uint8).numpy()
+
+
+def draw_noise(random, config, *shape):
+    """Codes from the prior, standard normal: (*shape, Z)."""
+    return random.standard_normal((*shape, config.latent_dim)).astype(config.dtype)
+
+
+class Encoder(tf.Module):
+    """Image to code: (N, H, W, C) -> (N, Z)."""
+
+    def __init__(self, image_shape, latent_dim, filters):
+        super().__init__()
+        height, width, channels = image_shape
+        # The same zeros on both sides, where "SAME" of TensorFlow and Keras has (1, 2).
+        downsample = {"kernel_size": 5, "stride": 2, "padding": 2}
+        norm = {"eps": 1e-5, "momentum": 0.1}
+        self.conv1 = nn.Conv2d(channels, filters, **downsample)
+        self.conv2 = nn.Conv2d(filters, 2 * filters, **downsample, bias=False)
+        self.norm2 = nn.BatchNorm2d(2 * filters, **norm)
+        self.conv3 = nn.Conv2d(2 * filters, 4 * filters, **downsample, bias=False)
+        self.norm3 = nn.BatchNorm2d(4 * filters, **norm)
+        self.conv4 = nn.Conv2d(4 * filters, 8 * filters, **downsample, bias=False)
+        self.norm4 = nn.BatchNorm2d(8 * filters, **norm)
+        self.dense = nn.Linear(8 * filters * (height // 16) * (width // 16), latent_dim)
+        for layer in self.submodules:
+            initialize(layer)
+
+    def __call__(self, x, training):
+        x = nn.leaky_relu(self.conv1(x), 0.2)  # (N, 8h, 8w, f)
+        x = nn.leaky_relu(self.norm2(self.conv2(x), training), 0.2)  # (N, 4h, 4w, 2f)
+        x = nn.leaky_relu(self.norm3(self.conv3(x), training), 0.2)  # (N, 2h, 2w, 4f)
+        x = nn.leaky_relu(self.norm4(self.conv4(x), training), 0.2)  # (N, h, w, 8f)
+        x = tf.transpose(x, (0, 3, 1, 2))  # (N, 8f, h, w): the order that others flatten in
+        return self.dense(tf.reshape(x, (tf.shape(x)[0], -1)))  # (N, Z)
+
+
+class Generator(tf.Module):
+    """Code to image: (N, Z) -> (N, H, W, C) in [-1, 1]."""
+
+    def __init__(self, image_shape, latent_dim, filters):
+        super().__init__()
+        height, width, channels = image_shape
+        self.base = (8 * filters, height // 16, width // 16)
+        upsample = {"kernel_size": 5, "stride": 2, "padding": 2, "output_padding": 1}
+        norm = {"eps": 1e-5, "momentum": 0.1}  # the running average keeps 1 - 0.1
+        self.dense = nn.Linear(latent_dim, 8 * filters * self.base[1] * self.base[2])
+        self.norm1 = nn.BatchNorm2d(8 * filters, **norm)
+        self.deconv1 = nn.ConvTranspose2d(8 * filters, 16 * filters, **upsample, bias=False)
+        self.norm2 = nn.BatchNorm2d(16 * filters, **norm)
+        self.deconv2 = nn.ConvTranspose2d(16 * filters, 8 * filters, **upsample, bias=False)
+        self.norm3 = nn.BatchNorm2d(8 * filters, **norm)
+        self.deconv3 = nn.ConvTranspose2d(8 * filters, 4 * filters, **upsample, bias=False)
+        self.norm4 = nn.BatchNorm2d(4 * filters, **norm)
+        self.deconv4 = nn.ConvTranspose2d(4 * filters, channels, **upsample)
+        for layer in self.submodules:
+            initialize(layer)
+
+    def __call__(self, z, training):
+        x = tf.reshape(self.dense(z), (-1, *self.base))  # (N, 8f, h, w)
+        x = tf.transpose(x, (0, 2, 3, 1))  # (N, h, w, 8f)
+        x = tf.nn.relu(self.norm1(x, training))
+        x = tf.nn.relu(self.norm2(self.deconv1(x), training))  # (N, 2h, 2w, 16f)
+        x = tf.nn.relu(self.norm3(self.deconv2(x), training))  # (N, 4h, 4w, 8f)
+        x = tf.nn.relu(self.norm4(self.deconv3(x), training))  # (N, 8h, 8w, 4f)
+        return tf.tanh(self.deconv4(x))  # (N, H, W, C)
+
+
+class Discriminator(tf.Module):
+    """Image to the logit of its being real: (N, H, W, C) -> (N, 1)."""
+
+    def __init__(self, image_shape, filters):
+        super().__init__()
+        height, width, channels = image_shape
+        downsample = {"kernel_size": 5, "stride": 2, "padding": 2}
+        norm = {"eps": 1e-5, "momentum": 0.1}
+        self.conv1 = nn.Conv2d(channels, filters, **downsample)
+        self.conv2 = nn.Conv2d(filters, 2 * filters, **downsample, bias=False)
+        self.norm2 = nn.BatchNorm2d(2 * filters, **norm)
+        self.conv3 = nn.Conv2d(2 * filters, 4 * filters, **downsample, bias=False)
+        self.norm3 = nn.BatchNorm2d(4 * filters, **norm)
+        self.conv4 = nn.Conv2d(4 * filters, 8 * filters, **downsample, bias=False)
+        self.norm4 = nn.BatchNorm2d(8 * filters, **norm)
+        self.dense = nn.Linear(8 * filters * (height // 16) * (width // 16), 1)
+        for layer in self.submodules:
+            initialize(layer)
+
+    def __call__(self, x, training):
+        x = nn.leaky_relu(self.conv1(x), 0.2)  # (N, 8h, 8w, f)
+        x = nn.leaky_relu(self.norm2(self.conv2(x), training), 0.2)  # (N, 4h, 4w, 2f)
+        x = nn.leaky_relu(self.norm3(self.conv3(x), training), 0.2)  # (N, 2h, 2w, 4f)
+        x = nn.leaky_relu(self.norm4(self.conv4(x), training), 0.2)  # (N, h, w, 8f)
+        x = tf.transpose(x, (0, 3, 1, 2))  # (N, 8f, h, w): the order that others flatten in
+        return self.dense(tf.reshape(x, (tf.shape(x)[0], -1)))  # (N, 1)
+
+
+class CodeDiscriminator(tf.Module):
+    """Code to the logit of its being drawn from the prior: (N, Z) -> (N, 1)."""
+
+    def __init__(self, latent_dim):
+        super().__init__()
+        self.dense1 = nn.Linear(latent_dim, CODE_UNITS)
+        self.dense2 = nn.Linear(CODE_UNITS, CODE_UNITS)
+        self.dense3 = nn.Linear(CODE_UNITS, 1)
+        for layer in self.submodules:
+            initialize(layer)
+
+    def __call__(self, z):
+        h = nn.leaky_relu(self.dense1(z), 0.2)  # (N, 750)
+        h = nn.leaky_relu(self.dense2(h), 0.2)  # (N, 750)
+        return self.dense3(h)  # (N, 1)
+
+
+def initialize(layer):
+    """N(0, 0.02) as in DCGAN; scales of batch norm N(1, 0.02); biases 0."""
+    if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+        nn.normal_(layer.weight, 0.0, 0.02)
+    elif isinstance(layer, nn.BatchNorm2d):
+        nn.normal_(layer.weight, 1.0, 0.02)
+
+
+def reconstruction_loss(images, reconstructions):
+    """The mean absolute difference between a pixel and its reconstruction."""
+    return tf.reduce_mean(tf.abs(images - reconstructions))
+
+
+def ratio_loss(logits):
+    """-log D(x) + log(1 - D(x)), so that x seems real; of the logit of D(x) it is the opposite."""
+    return -tf.reduce_mean(logits)
+
+
+def encoder_loss(reconstruction, code_logits):
+    """The code should tell the image, and seem drawn from the prior."""
+    return RECONSTRUCTION_WEIGHT * reconstruction + ratio_loss(code_logits)
+
+
+def generator_loss(reconstruction, reconstruction_logits, sample_logits):
+    """Reconstructions should be like their images, and they and samples should seem real."""
+    realism = ratio_loss(reconstruction_logits) + ratio_loss(sample_logits)
+    return RECONSTRUCTION_WEIGHT * reconstruction + realism
+
+
+def discriminator_loss(real_logits, fake_logits):
+    """-log D(x) - log(1 - D(y)): real is 1, fake is 0."""
+    cross_entropy = tf.nn.sigmoid_cross_entropy_with_logits
+    real = tf.reduce_mean(cross_entropy(tf.ones_like(real_logits), real_logits))
+    fake = tf.reduce_mean(cross_entropy(tf.zeros_like(fake_logits), fake_logits))
+    return real + fake
+
+
+@tf.function
+def train_step(networks, optimizers, images, noise):
+    """Update the encoder, then the generator, then both discriminators; noise is (N, Z)."""
+    encoder, generator = networks["encoder"], networks["generator"]
+    discriminator, code_discriminator = networks["discriminator"], networks["code_discriminator"]
+    with tf.GradientTape() as tape:
+        codes = encoder(images, training=True)
+        reconstruction = reconstruction_loss(images, generator(codes, training=True))
+        e_loss = encoder_loss(reconstruction, code_discriminator(codes))
+    gradients = tape.gradient(e_loss, encoder.trainable_variables)
+    optimizers["encoder"].apply(gradients)
+
+    codes = encoder(images, training=True)
+    with tf.GradientTape() as tape:
+        reconstructions = generator(codes, training=True)
+        samples = generator(noise, training=True)
+        reconstruction = reconstruction_loss(images, reconstructions)
+        reconstruction_logits = discriminator(reconstructions, training=True)
+        sample_logits = discriminator(samples, training=True)
+        g_loss = generator_loss(reconstruction, reconstruction_logits, sample_logits)
+    gradients = tape.gradient(g_loss, generator.trainable_variables)
+    optimizers["generator"].apply(gradients)
+
+    codes = encoder(images, training=True)
+    reconstructions = generator(codes, training=True)
+    samples = generator(noise, training=True)
+    with tf.GradientTape() as tape:
+        # All kinds of images pass separately, so that batch norm never mixes their statistics.
+        real_logits = discriminator(images, training=True)
+        d_loss = discriminator_loss(real_logits, discriminator(reconstructions, training=True))
+        d_loss += discriminator_loss(real_logits, discriminator(samples, training=True))
+        c_loss = discriminator_loss(code_discriminator(noise), code_discriminator(codes))
+        both = d_loss + c_loss
+    variables = [*discriminator.trainable_variables, *code_discriminator.trainable_variables]
+    optimizers["discriminators"].apply(tape.gradient(both, variables))
+    return {
+        "reconstruction_loss": reconstruction,
+        "encoder_loss": e_loss,
+        "generator_loss": g_loss,
+        "discriminator_loss": d_loss,
+        "code_loss": c_loss,
+    }
+
+
+@tf.function
+def encode(encoder, images):
+    """The code of each image, with the running averages of batch norm."""
+    return encoder(images, training=False)
+
+
+@tf.function
+def sample(generator, noise):
+    """The image of each code, with the running averages of batch norm."""
+    return generator(noise, training=False)
+
+
+def build(config, image_shape):
+    """The four networks and their optimisers."""
+    networks = {
+        "encoder": Encoder(image_shape, config.latent_dim, config.filters),
+        "generator": Generator(image_shape, config.latent_dim, config.filters),
+        "discriminator": Discriminator(image_shape, config.filters),
+        "code_discriminator": CodeDiscriminator(config.latent_dim),
+    }
+    adam = {"lr": config.learning_rate, "betas": (0.5, 0.999), "eps": 1e-8}
+    trained = {
+        "encoder": ["encoder"],
+        "generator": ["generator"],
+        "discriminators": ["discriminator", "code_discriminator"],
+    }
+    optimizers = {}
+    for optimizer, names in trained.items():
+        variables = [weight for name in names for weight in networks[name].trainable_variables]
+        optimizers[optimizer] = Adam(variables, **adam)
+    return networks, optimizers
+
+
+def main():
+    """Train, or draw from a checkpoint, as the command line says."""
+    run = Run(Config, __file__, __doc__)
+    config = run.config
+    bridge.prepare(config.seed, config.device, config.precision)
+    networks, optimizers = build(config, run.image_shape)
+    run.connect(bridge, networks, optimizers)
+
+    def make_noise(random, count):
+        return draw_noise(random, config, count)
+
+    def encode_images(images):
+        return encode(networks["encoder"], preprocess(images)).numpy()
+
+    def draw(noise):
+        return postprocess(sample(networks["generator"], tf.constant(noise)))
+
+    samples = SamplesAndReconstructions(run.data, config.seed, make_noise, encode_images, draw)
+    if config.generate:
+        run.generate(samples)
+        return
+    run.begin(samples)
+    for step, batch in run.steps():
+        images = preprocess(batch.images)
+        noise = draw_noise(run.random, config, config.batch_size)
+        losses = train_step(networks, optimizers, images, tf.constant(noise))
+        run.log(step, losses)
+        if run.samples_due(step):
+            run.save_samples(step, samples)
+        if run.checkpoint_due(step):
+            run.save_checkpoint(step)
+
+
+if __name__ == "__main__":
+    launch(main)
