@@ -36,6 +36,7 @@ TRAINING = {
     "finer": ["--steps", "6", "--out", "parts", "--resume", "--precision", "float64"],
     "diverging": [*SMALL, "--steps", "9", "--out", "diverging", "--learning-rate", "1e30"],
     "gpu": [*SMALL, "--steps", "1", "--out", "gpu", "--device", "gpu"],
+    "gigantic": [*SMALL, "--latent-dim", "2000000000", "--out", "gigantic"],
     "rounded": [*SMALL, *("--device", "cpu", "--precision", "tf32", "--out", "rounded")],
 }
 
@@ -209,6 +210,14 @@ def test_a_missing_gpu_is_said(training: Answers, port: str) -> None:
         return
     assert "finds no GPU" in one_line(answer)
     assert not (answer.folder / "gpu").exists()
+
+
+@pytest.mark.parametrize("port", PORTS)
+def test_what_does_not_fit_into_memory_is_said(training: Answers, port: str) -> None:
+    """A terabyte for the first layer."""
+    answer = training[port]["gigantic"]
+    assert "not enough memory; smaller images, batches or networks need less" in one_line(answer)
+    assert not (answer.folder / "gigantic").exists()
 
 
 @pytest.mark.parametrize("port", PORTS)

@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 
 from common.errors import UserError
 
+# How PyTorch, TensorFlow, JAX, NumPy and CuPy say it, each by an error of its own.
+NO_MEMORY = re.compile(
+    r"can't allocate memory|unable to allocate|out of memory|OOM when allocating"
+    r"|resource_exhausted",
+    re.IGNORECASE,
+)
+
 
 def launch(main: Callable[[], None]) -> None:
-    """Run a script's `main`: a UserError becomes one line and exit status 2, Ctrl-C status 130."""
+    """Run a script's `main`: a UserError becomes one line and exit status 2, Ctrl-C status 130.
+
+    So does an error of a framework that says that memory does not suffice.
+    """
     try:
         main()
     except UserError as error:
-        message = " ".join(str(error).split())
-        print(f"error: {message}", file=sys.stderr)
-        sys.exit(2)
+        _end(str(error))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+    except Exception as error:
+        if not isinstance(error, MemoryError) and not NO_MEMORY.search(str(error)):
+            raise
+        said = " ".join(str(error).split())
+        _end(f"not enough memory; smaller images, batches or networks need less ({said[:200]})")
+
+
+def _end(message: str) -> None:
+    print("error: " + " ".join(message.split()), file=sys.stderr)
+    sys.exit(2)
