@@ -114,7 +114,8 @@ def test_resizing_keeps_a_gradient(channels):
         ("Fashion-MNIST", "did you mean fashion_mnist"),
         (
             "celeba",
-            "accepted are newts, digits, cifar10, mnist, fashion_mnist, imori and folder:PATH",
+            "accepted are newts, digits, cifar10, mnist, fashion_mnist, imori, "
+            "horse2zebra, apple2orange, summer2winter_yosemite, monet2photo and folder:PATH",
         ),
         ("", "accepted are"),
     ],

@@ -96,10 +96,8 @@ def reach_pictures(script: Any, arguments: list[str]) -> tuple[Any, Pictures, di
     connected: dict[str, Any] = {}
 
     class Watched(script.Run):
-        def connect(
-            self, bridge: Any, networks: dict[str, Any], optimizers: dict[str, Any]
-        ) -> None:
-            super().connect(bridge, networks, optimizers)
+        def connect(self, bridge: Any, networks: dict[str, Any], *others: dict[str, Any]) -> None:
+            super().connect(bridge, networks, *others)
             connected.update(networks)
 
         def generate(self, pictures: Pictures) -> None:

@@ -2,6 +2,13 @@
 
 from common.pictures.reconstructions import LatentSpace, Reconstructions
 from common.pictures.samples import ClassSamples, Samples
-from common.pictures.translations import Translations
+from common.pictures.translations import DomainTranslations, Translations
 
-__all__ = ["ClassSamples", "LatentSpace", "Reconstructions", "Samples", "Translations"]
+__all__ = [
+    "ClassSamples",
+    "DomainTranslations",
+    "LatentSpace",
+    "Reconstructions",
+    "Samples",
+    "Translations",
+]
