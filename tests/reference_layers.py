@@ -134,9 +134,7 @@ def conv_transpose2d(
 
 
 def instance_norm(x: Value) -> Value:
-    """(x - mean) / sqrt(var + eps), over the pixels of each channel of each image; Ulyanov and
-    others (2016), without scale and shift.
-    """
+    """(x - mean) / sqrt(var + eps) of each channel of each image; Ulyanov and others (2016)."""
     count, channels, height, width = x.shape
     per_channel = (count, channels, 1, 1)
     average = sum_to(x, per_channel) / (height * width)

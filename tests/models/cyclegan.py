@@ -205,7 +205,7 @@ MODEL = Model(
     proof={
         "image_size": 32,
         "batch_size": 2,
-        "learning_rate": 1e-4,
+        "learning_rate": 2e-5,
         "width": 4,
         "blocks": 2,
         "identity": 3.0,
