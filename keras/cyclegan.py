@@ -231,7 +231,8 @@ def train_step(trainers, pools, a, b, learning_rate):
     for trainer in trainers.values():
         trainer.optimizer.learning_rate = learning_rate
     g_losses = trainers["generators"].train_on_batch([a, b], return_dict=True)
-    fake_a, fake_b = (swap(pools[domain], g_losses.pop(f"fake_{domain}")) for domain in "ab")
+    fake_a, fake_b = g_losses.pop("fake_a"), g_losses.pop("fake_b")
+    fake_a, fake_b = swap(pools["a"], fake_a), swap(pools["b"], fake_b)
     images = [a, b, fake_a, fake_b]
     d_losses = trainers["discriminators"].train_on_batch(images, return_dict=True)
     return g_losses | d_losses
