@@ -43,7 +43,8 @@ def refused(path: Path | str) -> str:
     return str(error.value)
 
 
-def levels(images: np.ndarray) -> list[int]:
+def levels(images: np.ndarray | None) -> list[int]:
+    assert images is not None
     return images[:, 0, 0, 0].tolist()
 
 

@@ -38,6 +38,7 @@ COMPARISONS = {
     "pix2pix": "--dropout 0 --image-size 32 --steps 50",
     "wgan": "--image-size 32 --batch-size 8 --steps 20",
     "wgan_gp": "--image-size 32 --batch-size 8 --steps 20",
+    "cyclegan": "--image-size 32 --width 8 --steps 20",
 }
 EVALUATED = "dcgan"  # the model whose evaluation is shown
 
