@@ -1,5 +1,6 @@
-"""Layers of Chainer that lack something."""
+"""Layers of Chainer that lack something, and functions that it lacks."""
 
+import chainer
 import chainer.functions as F
 import chainer.links as L
 
@@ -14,3 +15,29 @@ class GroupNormalization(L.GroupNormalization):
         variance = F.mean(F.square(away), 2, keepdims=True)
         normal = away / F.broadcast_to(F.sqrt(variance + self.eps), groups.shape)
         return F.bias(F.scale(F.reshape(normal, x.shape), self.gamma), self.beta)
+
+
+def instance_norm(x, eps):
+    """Normalise each channel of each image, without scale and shift: (N, C, H, W).
+
+    It is the batch norm of one image that has all of these channels.
+    """
+    count, channels, height, width = x.shape
+    planes = F.reshape(x, (1, count * channels, height, width))
+    xp = chainer.backend.get_array_module(x)
+    ones, zeros = (make(count * channels, x.dtype) for make in (xp.ones, xp.zeros))
+    return F.reshape(F.batch_normalization(planes, ones, zeros, eps=eps), x.shape)
+
+
+def reflection_pad(x, padding):
+    """Mirror images at their edges, which are not repeated: (N, C, H, W).
+
+    `F.pad(x, ..., "reflect")` gives the same images, but a wrong gradient: it takes the mirrored
+    pixels for constants.
+    """
+    for axis in (2, 3):
+        size = x.shape[axis]
+        _, first, _ = F.split_axis(x, (1, padding + 1), axis)
+        _, last, _ = F.split_axis(x, (size - padding - 1, size - 1), axis)
+        x = F.concat((F.flip(first, axis), x, F.flip(last, axis)), axis)
+    return x

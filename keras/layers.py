@@ -1,4 +1,4 @@
-"""Layers of Keras that compute something else than the other frameworks' do."""
+"""Layers of Keras that compute something else than the other frameworks' do, or are lacking."""
 
 import keras
 from keras import ops
@@ -40,3 +40,14 @@ class LeakyReLU(keras.layers.LeakyReLU):
 
     def call(self, inputs):
         return ops.where(inputs > 0, inputs, self.negative_slope * inputs)
+
+
+class ReflectionPadding2D(keras.layers.Layer):
+    """Mirrors an image at its edges, which are not repeated; Keras' own can pad with zeros only."""
+
+    def __init__(self, padding):
+        super().__init__()
+        self.padding = [(0, 0), (padding, padding), (padding, padding), (0, 0)]
+
+    def call(self, inputs):
+        return ops.pad(inputs, self.padding, "reflect")

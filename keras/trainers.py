@@ -18,8 +18,6 @@ class Trainer(keras.Model):
 
     def __init__(self, networks, trained):
         super().__init__()
-        # On PyTorch, Keras clears the gradients of its attributes. In a list or dict, weights of
-        # one path, such as norm2/gamma of two networks, would count as one.
         for name, network in networks.items():
             setattr(self, name, network)
         self.others = [network for name, network in networks.items() if name not in trained]
@@ -50,6 +48,15 @@ class Trainer(keras.Model):
     def train_on_batch(self, *args, **kwargs):
         with self.others_frozen():
             return super().train_on_batch(*args, **kwargs)
+
+    def zero_grad(self, set_to_none=True):
+        """Clear all gradients: PyTorch's own, which Keras calls on that backend alone.
+
+        It would look up weights by their paths, and miss all but one of those that share a path,
+        such as conv1/kernel of two networks or of two blocks.
+        """
+        for weight in self.weights:
+            weight.value.grad = None
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         return y_pred

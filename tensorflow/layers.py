@@ -51,23 +51,35 @@ class Linear(tf.Module):
 
 
 class Conv2d(tf.Module):
-    """Convolution with the same zeros on every side: (N, H, W, in) -> (N, h, w, out).
+    """Convolution with the same padding on every side: (N, H, W, in) -> (N, h, w, out).
 
+    The padding is zeros, or with a `padding_mode` of "reflect" the image mirrored at its edge.
     "SAME" would pad an even image by 1 before and 2 after, at a stride of 2 and a kernel of 5.
     `tf.nn.conv2d` takes explicit padding too, but is then many times slower on a CPU.
     """
 
     LAYOUTS: ClassVar = {"weight": (3, 2, 0, 1), "bias": (0,)}  # from H W I O to O I H W
 
-    def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0, bias=True):
+    def __init__(
+        self,
+        in_channels,
+        out_channels,
+        kernel_size,
+        stride=1,
+        padding=0,
+        bias=True,
+        padding_mode="zeros",
+    ):
         super().__init__()
         self.weight = zeros(kernel_size, kernel_size, in_channels, out_channels)
         self.bias = zeros(out_channels) if bias else None
         self.stride = stride
         self.padding = [(0, 0), (padding, padding), (padding, padding), (0, 0)]
+        self.padding_mode = {"zeros": "CONSTANT", "reflect": "REFLECT"}[padding_mode]
 
     def __call__(self, x):
-        x = tf.nn.conv2d(tf.pad(x, self.padding), self.weight, self.stride, "VALID")
+        x = tf.pad(x, self.padding, self.padding_mode)
+        x = tf.nn.conv2d(x, self.weight, self.stride, "VALID")
         return x if self.bias is None else tf.nn.bias_add(x, self.bias)
 
 
@@ -174,6 +186,12 @@ class GroupNorm(tf.Module):
         variance = tf.math.reduce_variance(groups, (1, 2, 4), keepdims=True)
         normal = (groups - mean) * tf.math.rsqrt(variance + self.eps)
         return tf.reshape(normal, tf.shape(x)) * self.weight + self.bias
+
+
+def instance_norm(x, eps):
+    """Normalise each channel of each image, without scale and shift: (N, H, W, C)."""
+    mean, variance = tf.nn.moments(x, (1, 2), keepdims=True)
+    return tf.nn.batch_normalization(x, mean, variance, None, None, eps)
 
 
 class Dropout(tf.Module):

@@ -18,7 +18,7 @@ from safetensors.numpy import load_file
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from common.data import Dataset, load
-from common.data.batches import Batches, stack
+from common.data.batches import make_batches, stack
 from common.run import checkpoint
 from common.run.checkpoint import Checkpoint
 
@@ -107,7 +107,7 @@ def play_reference(
         drawn_at: the steps after which a picture is drawn, 0 for before the first.
     """
     random = np.random.default_rng(config["seed"])
-    batches = Batches(dataset, config["batch_size"], random, config.get("task"))
+    batches = make_batches(dataset, config["batch_size"], random, config.get("task"))
     reference = model.reference(start, config, dataset.image_shape, len(dataset.class_names))
     played = Played([], reference.arrays)
     for step in range(steps + 1):
@@ -137,7 +137,7 @@ def _test(reference: Reference, dataset: Dataset, random: np.random.Generator) -
 def main() -> None:
     folder, steps = Path(sys.argv[1]), int(sys.argv[2])
     for name, model in MODELS.items():
-        config = proof_config(model)
+        config = proof_config(model, steps=steps)
         start = load_file(folder / f"{name}.safetensors")
         played = play_reference(
             model, config, load_data(model, config), start, steps, drawn_at=(0, steps)

@@ -85,6 +85,10 @@ class Network:
         )
         return scale * (x - average) / (variance + EPS) ** 0.5 + shift
 
+    def reflected_conv(self, name: str, x: Value, padding: int) -> Value:
+        """A convolution of stride 1 of images that are mirrored at their edges."""
+        return self.conv(name, reflect(x, padding), stride=1, padding=0)
+
     def _add_bias(self, name: str, x: Value) -> Value:
         bias = self.weights.get(f"{name}.bias")
         return x if bias is None else x + bias.reshape(1, -1, *[1] * (len(x.shape) - 2))
@@ -127,6 +131,34 @@ def conv_transpose2d(
     pixels = x.transpose(0, 2, 3, 1).reshape(-1, channels)  # (N * H * W, C)
     windows = pixels @ weight.reshape(channels, -1)  # (N * H * W, O * K * K)
     return fold(windows.T, shape, kernel, stride, padding)
+
+
+def instance_norm(x: Value) -> Value:
+    """(x - mean) / sqrt(var + eps) of each channel of each image; Ulyanov and others (2016)."""
+    count, channels, height, width = x.shape
+    per_channel = (count, channels, 1, 1)
+    average = sum_to(x, per_channel) / (height * width)
+    variance = sum_to((x - average) ** 2, per_channel) / (height * width)
+    return (x - average) / (variance + EPS) ** 0.5
+
+
+def reflect(x: Value, padding: int) -> Value:
+    """Mirror images at their edges, which are not repeated: (N, C, H, W) -> (N, C, H + 2p, W + 2p).
+
+    It is linear: R x C', where each row of R picks a row of x, and each row of C a column.
+    """
+    rows, columns = _mirrors(x.shape, padding)
+    return Value(rows @ x.data @ columns.T, (x, lambda g: unreflect(g, x.shape, padding)))
+
+
+def unreflect(x: Value, shape: tuple[int, ...], padding: int) -> Value:
+    """The adjoint of `reflect`: every pixel is added to the one of `shape` that it is a copy of."""
+    rows, columns = _mirrors(shape, padding)
+    return Value(rows.T @ x.data @ columns, (x, lambda g: reflect(g, padding)))
+
+
+def _mirrors(shape: tuple[int, ...], padding: int) -> list[np.ndarray]:
+    return [np.eye(size)[np.pad(np.arange(size), padding, "reflect")] for size in shape[2:]]
 
 
 def max_pool2d(x: Value) -> Value:

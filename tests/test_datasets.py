@@ -5,13 +5,14 @@ import io
 import os
 import sys
 import types
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from common.data import cifar10, default_data_dir, imori, load, mnist, sizes
+from common.data import cifar10, default_data_dir, imori, load, mnist, sizes, unpaired
 from common.errors import UserError
 
 REAL = Path(__file__).parents[2] / "shared" / "data"
@@ -114,7 +115,8 @@ def test_resizing_keeps_a_gradient(channels):
         ("Fashion-MNIST", "did you mean fashion_mnist"),
         (
             "celeba",
-            "accepted are newts, digits, cifar10, mnist, fashion_mnist, imori and folder:PATH",
+            "accepted are newts, digits, cifar10, mnist, fashion_mnist, imori, "
+            "horse2zebra, apple2orange, summer2winter_yosemite, monet2photo and folder:PATH",
         ),
         ("", "accepted are"),
     ],
@@ -465,6 +467,79 @@ def test_real_mnist():
     middle = dataset.train.images[:, 14:18, 15:17].mean(axis=(1, 2, 3))
     assert middle[dataset.train.labels == 0].mean() < 60 < 150
     assert middle[dataset.train.labels == 1].mean() > 150
+
+
+# Unpaired photos.
+
+
+def unpaired_zip(name, without="", extra=None):
+    """An archive in the layout of CycleGAN's: part P, of four, has P + 2 photos of one level."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for index, part in enumerate(unpaired.PARTS):
+            archive.writestr(f"{name}/{part}/", "")
+            for number in range(0 if part == without else index + 2):
+                photo = io.BytesIO()
+                level = 50 * index + number
+                Image.new("RGB", (32, 32), (level, level, level)).save(photo, "JPEG")
+                archive.writestr(f"{name}/{part}/n{number}_{part}-1.jpg", photo.getvalue())
+        for path, content in (extra or {}).items():
+            archive.writestr(path, content)
+    return file.getvalue()
+
+
+def check_unpaired(dataset, name, class_names):
+    check(dataset, name, 2, (16, 16, 3))
+    assert dataset.class_names == class_names
+    for split, numbers in ((dataset.train, [0, 1, 50, 51, 52]), (dataset.test, [100, 150])):
+        found = split.images[:, 0, 0, 0].astype(int).tolist()
+        assert set(numbers) <= set(found)
+        assert [level // 50 % 2 for level in found] == split.labels.tolist()
+    assert (len(dataset.train), len(dataset.test)) == (5, 9)
+
+
+@pytest.mark.parametrize("place", ["horse2zebra", "."])
+def test_unpaired_photos_are_unpacked_once(tmp_path, place):
+    outside = {"../evil.jpg": b"x", "horse2zebra/trainA/../../evil.jpg": b"x", "readme.txt": b"x"}
+    (tmp_path / place).mkdir(exist_ok=True)
+    archive = tmp_path / place / "horse2zebra.zip"
+    archive.write_bytes(unpaired_zip("horse2zebra", extra=outside))
+    check_unpaired(load("horse2zebra", tmp_path, 16), "horse2zebra", ("horse", "zebra"))
+    home = tmp_path / "horse2zebra" / "horse2zebra"
+    assert sorted(path.name for path in home.iterdir()) == sorted(unpaired.PARTS)
+    assert not list(tmp_path.parent.rglob("evil.jpg"))
+    assert not list(tmp_path.rglob(".unpacking*"))
+    archive.unlink()
+    check_unpaired(load("horse2zebra", tmp_path, 16), "horse2zebra", ("horse", "zebra"))
+
+
+def test_unpaired_photos_unpacked_by_hand(tmp_path):
+    name = "summer2winter_yosemite"
+    with zipfile.ZipFile(io.BytesIO(unpaired_zip(name))) as archive:
+        archive.extractall(tmp_path)
+    check_unpaired(load(name, tmp_path, 16, task="domains"), name, ("summer", "winter"))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"no archive", "damaged or cut short"),
+        (unpaired_zip("monet2photo")[:-40], "damaged or cut short"),
+        (unpaired_zip("monet2photo", without="testB"), "holds no monet2photo/testB"),
+        (unpaired_zip("apple2orange"), "holds no monet2photo/trainA"),
+        (
+            unpaired_zip("monet2photo", extra={"monet2photo/testB/big.jpg": bytes(4_000_001)}),
+            "holds more than such photos",
+        ),
+    ],
+    ids=["text", "cut", "part", "other", "large"],
+)
+def test_a_damaged_archive_of_photos(tmp_path, content, message):
+    (tmp_path / "monet2photo.zip").write_bytes(content)
+    with pytest.raises(UserError, match=rf"monet2photo\.zip: .*{message}.*; remove it") as raised:
+        load("monet2photo", tmp_path, 16)
+    assert "\n" not in str(raised.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["monet2photo.zip"]
 
 
 @real("imori")

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import requests
-from test_datasets import idx, imori_files
+from test_datasets import idx, imori_files, unpaired_zip
 
-from common.data import cifar10, download, imori, load, mnist
+from common.data import cifar10, download, imori, load, mnist, unpaired
 from common.errors import UserError
 
 CONTENT = np.random.default_rng(0).integers(0, 256, 300_000, np.uint8).tobytes()
@@ -475,4 +475,33 @@ def test_imori_without_network(closed, monkeypatch, tmp_path):
         load("imori", tmp_path / "data")
     assert str(tmp_path / "data" / "imori" / "Dataset") in str(raised.value)
     assert imori.COMMIT in str(raised.value)
+    assert names(tmp_path) == []
+
+
+def test_unpaired_photos_are_downloaded_and_unpacked(server, monkeypatch, tmp_path):
+    name = "apple2orange"
+    content = unpaired_zip(name)
+    server.files[f"good/{name}.zip"] = content
+    monkeypatch.setattr(unpaired, "URLS", (server.url + "bad/", server.url + "good/"))
+    monkeypatch.setitem(unpaired.SHA256, name, hashlib.sha256(content).hexdigest())
+    dataset = load(name, tmp_path / "data", 16)
+    assert dataset.class_names == ("apple", "orange")
+    assert sorted(path.name for path in (tmp_path / "data" / name).iterdir()) == [name]
+    load(name, tmp_path / "data", 16)
+    assert len([path for path, _ in server.requests if path.startswith("good/")]) == 1
+
+
+def test_unpaired_photos_without_network(closed, monkeypatch, tmp_path):
+    monkeypatch.setattr(unpaired, "URLS", (closed,))
+    with pytest.raises(UserError) as raised:
+        load("monet2photo", tmp_path / "data", 16)
+    assert f"get {closed}monet2photo.zip by hand and put it at" in str(raised.value)
+    assert names(tmp_path) == []
+
+
+def test_other_unpaired_photos_than_the_checksum_s(server, monkeypatch, tmp_path):
+    server.files["horse2zebra.zip"] = unpaired_zip("horse2zebra")
+    monkeypatch.setattr(unpaired, "URLS", (server.url,))
+    with pytest.raises(UserError, match="its file has a wrong checksum"):
+        load("horse2zebra", tmp_path / "data", 16)
     assert names(tmp_path) == []

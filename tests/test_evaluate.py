@@ -35,6 +35,7 @@ TRAINED = {
     "cgan": "cgan --dataset digits --image-size 16 --steps 0",
     "ae": "ae --dataset digits --image-size 16 --steps 0",
     "pix2pix": "pix2pix --dataset folder:photos --image-size 32 --task edges --steps 0",
+    "cyclegan": "cyclegan --image-size 32 --width 2 --blocks 1 --steps 0",
 }
 SHARED = ("dcgan", "vae", "colour vae")  # drawn with every framework; the rest with the first
 # Draws several requests in one process, since a framework is slow to start.
@@ -113,6 +114,7 @@ def folders(home: Path) -> dict[str, dict[str, Path]]:
             requests |= {"few": ask("dcgan", 64), "many": ask("dcgan", 300)}
             requests |= {name: ask(name, None) for name in ("pix2pix", "ae")}
             requests |= {"whole": ask("vae", None), "cgan": ask("cgan")}
+            requests |= {"cyclegan": ask("cyclegan")}
         return draw_all(framework, home, requests)
 
     return side_by_side(draw, CHOSEN)
@@ -185,12 +187,15 @@ def test_draws_follow_the_seed(first: dict[str, Drawn]) -> None:
 def test_each_kind_of_picture_has_its_figures(first: dict[str, Drawn]) -> None:
     of_pairs = ["PSNR", "SSIM"]
     of_samples = ["Fréchet distance", "kernel distance", "precision", "recall"]
-    of_samples += ["sliced Wasserstein, 16 pixels", "diversity"]
+    sliced = [f"sliced Wasserstein, {side} pixels" for side in (32, 16)]
+    of_larger = [*of_samples, *sliced, "diversity"]
+    of_samples += [sliced[1], "diversity"]
     expected = {
         "dcgan": [*of_samples, "path length"],
         "cgan": [*of_samples, "path length"],
         "ae": ["mean squared error", *of_pairs],
         "pix2pix": ["L1", *of_pairs],
+        "cyclegan": [*of_larger, *first["cyclegan"].others[0]],
         "vae": [*of_samples, "mean squared error", *of_pairs, *first["vae"].others[0]],
     }
     for name, names in expected.items():
@@ -200,6 +205,17 @@ def test_each_kind_of_picture_has_its_figures(first: dict[str, Drawn]) -> None:
         for figure in figures.values():
             assert np.isfinite(figure.values + figure.floor).all()
             assert len(figure.values) in (1, DRAWS)
+
+
+def test_all_images_of_two_domains_are_translated(first: dict[str, Drawn]) -> None:
+    one = first["cyclegan"]
+    (made,) = one.samples
+    assert made.shape == one.test.shape == (COUNT, 32, 32, 3)
+    (others,) = one.others
+    assert 0 < others["L1 there and back"] < 255
+    real = others["overlap of masks, sources"], others["share of the other kind, sources"]
+    assert real[0] > 0.6 > others["overlap of masks"]  # it has learned nothing
+    assert real[1] < 0.1
 
 
 def test_a_perfect_model_has_the_floor_s_figures(first: dict[str, Drawn]) -> None:

@@ -25,7 +25,17 @@ from reference import (
     tanh,
     total,
 )
-from reference_layers import Network, conv2d, conv_transpose2d, fold, max_pool2d, unfold
+from reference_layers import (
+    Network,
+    conv2d,
+    conv_transpose2d,
+    fold,
+    instance_norm,
+    max_pool2d,
+    reflect,
+    unfold,
+    unreflect,
+)
 from reference_optimizers import PIECE, Adam, RMSProp, clip
 
 Function = Callable[..., Value]
@@ -77,6 +87,9 @@ OPERATIONS: dict[str, tuple[Function, tuple[tuple[int, ...], ...]]] = {
         ((2, 3, 2, 3), (3, 4, 5, 5)),
     ),
     "max_pool2d": (max_pool2d, ((2, 3, 4, 6),)),
+    "reflect": (lambda a: reflect(a, 2), ((2, 3, 3, 5),)),
+    "unreflect": (lambda a: unreflect(a, (2, 3, 3, 5), 2), ((2, 3, 7, 9),)),
+    "instance norm": (instance_norm, ((2, 3, 4, 2),)),
     "batch norm": (normalize, ((4, 3, 2, 2), (3,), (3,))),
     "batch norm of vectors": (normalize, ((4, 3), (3,), (3,))),
     "batch norm in inference": (
@@ -207,6 +220,28 @@ def test_pooling_takes_the_largest_and_the_first_of_equals() -> None:
     np.testing.assert_array_equal(y.data.ravel(), [4, 5])
     (found,) = gradients(total(y), [x])
     np.testing.assert_array_equal(found.data[0, 0], [[0, 0, 1, 0], [0, 1, 0, 0]])
+
+
+def test_an_image_is_mirrored_at_its_edges() -> None:
+    """Row -1 is row 1, row H is row H - 2; columns likewise."""
+    x = np.random.default_rng(0).normal(size=(2, 3, 4, 5))
+    found = reflect(Value(x), 2).data
+    assert found.shape == (2, 3, 8, 9)
+    for i, j in np.ndindex(8, 9):
+        row, column = (
+            abs(place) if place < size else 2 * (size - 1) - place
+            for place, size in ((i - 2, 4), (j - 2, 5))
+        )
+        np.testing.assert_array_equal(found[:, :, i, j], x[:, :, row, column])
+
+
+def test_instance_norm_is_that_of_each_channel_of_each_image() -> None:
+    x = np.random.default_rng(0).normal(3, 2, (2, 3, 4, 5))
+    found = instance_norm(Value(x)).data
+    for image, channel in np.ndindex(2, 3):
+        plane = x[image, channel]
+        expected = (plane - plane.mean()) / np.sqrt(plane.var() + 1e-5)
+        np.testing.assert_allclose(found[image, channel], expected, rtol=1e-12)
 
 
 def test_batch_norm_uses_the_biased_variance_and_remembers_the_unbiased() -> None:

@@ -9,10 +9,11 @@ from typing import Annotated, Any
 import numpy as np
 import pytest
 
+from common.data.pool import ImagePool
 from common.errors import UserError
 from common.run import Run, Settings, checkpoint
 
-from little_run import SCRIPT, Grey, make_run, rows, train
+from little_run import SCRIPT, Bridge, Grey, make_run, rows, train
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,37 @@ def test_a_run_goes_on_where_it_was(start: Any) -> None:
     assert again.random.random() == before
     assert train(again, net) == ["samples 6", "checkpoint 6"]
     assert [row["step"] for row in rows(Path("run/metrics.csv"))] == list("123456")
+
+
+def make_pooled_run(flags: str) -> tuple[Run, dict[str, np.ndarray], ImagePool]:
+    """As `make_run`, with a pool."""
+    arguments = ["--image-size", "8", "--batch-size", "2", "--out", "run", *flags.split()]
+    run = Run(Settings, SCRIPT, "A model.", arguments)
+    net, pool = {"w": np.zeros(3)}, ImagePool(2, run.random)
+    run.connect(Bridge(), {"net": net}, {"net": {"m": np.zeros(3)}}, {"b": pool})
+    return run, net, pool
+
+
+def test_a_pool_is_kept(start: Any) -> None:
+    """To the last bit, and an empty one too."""
+    run, net, pool = make_pooled_run("--steps 1")
+    pool.swap(np.array([[1 / 3, 2.0], [0.1, 4.0]]))
+    kept = [image.copy() for image in pool.images]
+    train(run, net)
+    again, net, pool = make_pooled_run("--steps 2 --resume")
+    assert [image.tolist() for image in pool.images] == [image.tolist() for image in kept]
+    pool.images.clear()
+    train(again, net)
+    _, _, pool = make_pooled_run("--steps 3 --resume")
+    assert pool.images == []
+
+
+def test_a_run_from_before_there_were_pools_goes_on(start: Any) -> None:
+    run, net = start("--steps 1")
+    train(run, net)
+    again, net, pool = make_pooled_run("--steps 2 --resume")
+    assert (again.step, pool.images) == (1, [])
+    train(again, net)
 
 
 def test_no_checkpoint_follows_a_weight_that_is_not_finite(start: Any) -> None:

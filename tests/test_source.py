@@ -35,18 +35,25 @@ END = """
             run.save_samples(step, samples)
         if run.checkpoint_due(step):
             run.save_checkpoint(step)"""
-# The fakes that a discriminator learns from; PyTorch would add to the discriminator's gradients in
-# the generator's step too.
+# What a script that has pools makes of them.
+POOLS = """
+    pools = {domain: ImagePool(config.pool_size, run.random) for domain in ('a', 'b')}"""
+# The fakes that a discriminator learns from; a pool's are arrays, which have no gradient. PyTorch
+# would add to the discriminator's gradients in the generator's step too.
+FROM_POOLS = r"fake_a, fake_b = swap\(pools\[|"
 WITHOUT_GRADIENT = {
     "pytorch": (
-        r"    with torch\.no_grad\(\):\n(        .*\n)*?        .*(fakes|samples) = generator\(",
+        FROM_POOLS
+        + r"    with torch\.no_grad\(\):\n(        .*\n)*?        .*(fakes|samples) = generator\(",
         r"\.requires_grad_\(False\)\n(.*\n)+?.*\.requires_grad_\(True\)\n"
         r"|g_loss\.backward\(inputs=list\(generator\.parameters\(\)\)\)",
     ),
-    "tensorflow": (r"\n    (fakes|samples) = generator\(.*\n    with tf\.GradientTape\(\)",),
-    "keras": (r"(fakes|samples) = ops\.stop_gradient\(self\.generator\(",),
+    "tensorflow": (
+        FROM_POOLS + r"\n    (fakes|samples) = generator\(.*\n    with tf\.GradientTape\(\)",
+    ),
+    "keras": (FROM_POOLS + r"(fakes|samples) = ops\.stop_gradient\(self\.generator\(",),
     "chainer": (
-        r"    with chainer\.no_backprop_mode\(\):\n"
+        FROM_POOLS + r"    with chainer\.no_backprop_mode\(\):\n"
         r"(        .*\n)*?        .*(fakes|samples) = .*generator\(",
     ),
 }
@@ -100,8 +107,8 @@ def test_settings_are_those_described(model: str, framework: str) -> None:
 @each_model
 def test_every_setting_of_its_own_is_used(model: str, framework: str) -> None:
     source = read(model, framework)
-    defaults, _ = read_settings(source)
-    for name in (set(defaults) - set(SHARED) - {"size_multiple"}) | {"learning_rate"}:
+    _, flags = read_settings(source)
+    for name in (set(flags) - set(SHARED)) | {"learning_rate"}:
         assert f"config.{name}" in source, name
 
 
@@ -114,12 +121,14 @@ def test_main_goes_as_all_do(model: str, framework: str) -> None:
     taken = ", ".join(GIVEN[a.arg] for a in find(source, "build").args.args)
     place = "device = " if framework in PLACING else ""
     trained = "trainers" if framework == "keras" else "optimizers"
+    pools = POOLS if "ImagePool(" in source else ""
+    kept = f"{trained}, pools" if pools else trained
     beginning = f"""
     run = Run(Config, __file__, __doc__)
     config = run.config
     {place}bridge.prepare(config.seed, config.device, config.precision)
-    networks, {trained} = build({taken})
-    run.connect(bridge, networks, {trained})
+    networks, {trained} = build({taken}){pools}
+    run.connect(bridge, networks, {kept})
 """
     assert main.startswith(beginning)
     assert MIDDLE in main

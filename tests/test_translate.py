@@ -107,3 +107,50 @@ def test_input_without_generate(tmp_path: Path) -> None:
     assert run.returncode == 2
     assert run.stderr == ("error: --input needs --generate and --from FILE\n")
     assert list(tmp_path.iterdir()) == []
+
+
+# Between two domains.
+
+
+@pytest.fixture(scope="module")
+def domains(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of a model that translates both ways, from pictures that are gone."""
+    home = tmp_path_factory.mktemp("domains")
+    for number in range(4):
+        draw(home / "mine" / "ab"[number % 2] / f"{number}.png", (40, 40))
+    small = ["--image-size", SIZE, "--width", 2, "--blocks", 1, "--steps", 0, "--out", "run"]
+    arguments = ["--dataset", f"folder:{home / 'mine'}", *small]
+    run = run_script("pytorch", *arguments, cwd=home, model="cyclegan")
+    assert run.returncode == 0, run.stderr
+    shutil.rmtree(home / "mine")
+    return home / "run" / "checkpoint.safetensors"
+
+
+def test_a_direction_says_what_is_made_of_a_picture(domains: Path, tmp_path: Path) -> None:
+    draw(tmp_path / "mine" / "wide.png", (90, 50))
+    draw(tmp_path / "mine" / "grey.jpg", (20, 40), "L")
+    given = ["--generate", "--from", domains, "--input", "mine"]
+    made = []
+    for direction in ("a2b", "b2a"):
+        arguments = [*given, "--direction", direction, "--out", direction]
+        run = run_script("pytorch", *arguments, cwd=tmp_path, model="cyclegan")
+        assert run.returncode == 0, run.stderr
+        overview = read(tmp_path / direction / "generated.png")
+        assert overview.shape == (2 * (SIZE + 2) + 2, 3 * (SIZE + 2) + 2, 3)
+        source = read_sources("domains", str(tmp_path / "mine"), SIZE)["wide"]
+        assert (overview[SIZE + 4 : 2 * SIZE + 4, 2 : SIZE + 2] == source).all()
+        made.append(read(tmp_path / direction / "generated" / "wide.png"))
+        assert made[-1].shape == (SIZE, SIZE, 3)
+        shown = overview[SIZE + 4 : 2 * SIZE + 4, SIZE + 4 : 2 * SIZE + 4]
+        assert (shown == made[-1]).all()
+    assert (made[0] != made[1]).any()  # each direction has a generator of its own
+    run = run_script("pytorch", *given, "--out", "none", cwd=tmp_path, model="cyclegan")
+    assert run.returncode == 2
+    assert run.stderr == "error: --input mine: say what to make of it, --direction a2b or b2a\n"
+    assert not (tmp_path / "none").exists()
+
+
+def test_direction_without_generate(tmp_path: Path) -> None:
+    run = run_script("pytorch", "--direction", "a2b", cwd=tmp_path, model="cyclegan")
+    assert run.returncode == 2
+    assert run.stderr == "error: --direction needs --generate and --from FILE\n"

@@ -32,11 +32,12 @@ EXTRAS = {
 }
 # Keras' compiled models hold networks and optimisers, and make the passes.
 TRAINER = re.compile(r"\w*Trainer(\.\w+)?")
-IN_TRAINERS = {"autoencode", "critic_step", "generator_step"}
+IN_TRAINERS = {"autoencode", "critic_step", "discriminator_step", "generator_step"}
 SIZES = {"base", "shape", "classes", "dropout"}  # attributes that are no layers
 CALLS = {"forward", "__call__"}  # the same thing under two names
-# Arguments that not all have: TensorFlow has no mode; PyTorch and Chainer place tensors by hand.
-NOT_ALL = {"training", "device"}
+# Arguments that not all have: TensorFlow has no mode; PyTorch and Chainer place tensors by hand;
+# the weight of a loss belongs to Keras' trainers.
+NOT_ALL = {"training", "device", "identity"}
 
 
 def definitions(source: str) -> dict[str, ast.AST]:
@@ -84,8 +85,13 @@ def layer_names(node: ast.AST) -> list[str]:
     for child in ast.walk(node):
         if isinstance(child, ast.Attribute) and isinstance(child.ctx, ast.Store):
             names.append((child.lineno, child.attr))
-        if isinstance(child, ast.keyword) and child.arg == "name":
-            names.append((child.value.lineno, ast.literal_eval(child.value)))
+        # Numbers of repeated blocks are no constants.
+        if (
+            isinstance(child, ast.keyword)
+            and child.arg == "name"
+            and isinstance(child.value, ast.Constant)
+        ):
+            names.append((child.value.lineno, str(child.value.value)))
     return [
         name for _, name in sorted(names) if re.fullmatch(r"[a-z]+\d*", name) and name not in SIZES
     ]

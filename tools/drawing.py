@@ -18,18 +18,25 @@ from typing import Any
 
 import numpy as np
 
-from common.data import sources
+from common.data import Data, Split, sources
 from common.data.batches import every_image
 from common.errors import UserError
-from common.measures import bound
+from common.measures import bound, segments, similarity
 from common.measures.path_length import path_length
-from common.pictures import LatentSpace, Reconstructions, Samples, Translations
+from common.pictures import (
+    DomainTranslations,
+    LatentSpace,
+    Reconstructions,
+    Samples,
+    Translations,
+)
 from common.pictures.base import Pictures, portions
 from common.run import launch
 from tools.scripts import ROOT, load_script
 
 DRAWS = 3  # with other noise each; their spread is shown
 CODES = 50  # of an image, for the importance-weighted bound
+SEGMENTED = 512  # training images whose masks are learned from
 TOGETHER = 8  # images whose codes are decoded at once
 DRAWN = (Samples, LatentSpace)  # kinds of pictures that need nothing but noise
 MOST = 2500  # samples that are drawn unless the user asks for more
@@ -67,7 +74,8 @@ class Drawn:
         test: as many images of the test split as there are samples; all, if there are no more.
         train: everything that the model learns from.
         floors: for each draw as many training images, other ones each time.
-        samples: images drawn from noise, for each draw; or nothing.
+        samples: images drawn from noise, for each draw; or once those that are translations of
+            the test images into their other domain; or nothing.
         made: what an autoencoder makes of each test image, a translator of its source; or None.
         sources: these; or None.
         others: for each draw, figures by name that need the networks themselves; or nothing.
@@ -96,10 +104,8 @@ def reach_pictures(script: Any, arguments: list[str]) -> tuple[Any, Pictures, di
     connected: dict[str, Any] = {}
 
     class Watched(script.Run):
-        def connect(
-            self, bridge: Any, networks: dict[str, Any], optimizers: dict[str, Any]
-        ) -> None:
-            super().connect(bridge, networks, optimizers)
+        def connect(self, bridge: Any, networks: dict[str, Any], *others: dict[str, Any]) -> None:
+            super().connect(bridge, networks, *others)
             connected.update(networks)
 
         def generate(self, pictures: Pictures) -> None:
@@ -155,12 +161,42 @@ def draw_here(request: Request) -> Drawn:
     if isinstance(pictures, Translations):
         drawn.sources = sources.make_sources(run.config.task, split)
         drawn.made = pictures.translate(drawn.sources)
+    if isinstance(pictures, DomainTranslations):
+        drawn.samples, drawn.others = translate_domains(pictures, split, run.data)
     if isinstance(pictures, LatentSpace):
         drawn.others = [
             estimate_bounds(script.bridge, networks, split.images, run.config.dtype, generator)
             for generator in generators
         ]
     return drawn
+
+
+def translate_domains(
+    pictures: DomainTranslations, split: Split, data: Data
+) -> tuple[list[np.ndarray], list[dict[str, float]]]:
+    """Translations of all images into their other domain, and figures by name, for one draw.
+
+    The error of translating back; and where masks are known, whether a translation is in the place
+    of its source, and of the kind of its goal, with the same for the sources themselves.
+    """
+    made, back = np.empty_like(split.images), np.empty_like(split.images)
+    for label, direction in enumerate(("a2b", "b2a")):
+        chosen = np.flatnonzero(split.labels == label)
+        if len(chosen):
+            made[chosen], back[chosen] = pictures.translate(split.images[chosen], direction)
+    figures = {"L1 there and back": similarity.absolute_error(split.images, back)}
+    if split.masks is not None and data.train.masks is not None and not data.augment:
+        known = data.train.take(slice(SEGMENTED))
+        assert known.masks is not None
+        segment = segments.fit(known.images, known.masks)
+        found, there = segment(made), segment(split.images)
+        figures |= {
+            "overlap of masks": segments.overlap(found, split.masks),
+            "overlap of masks, sources": segments.overlap(there, split.masks),
+            "share of the other kind": segments.share(found, 2 - split.labels),
+            "share of the other kind, sources": segments.share(there, 2 - split.labels),
+        }
+    return [made], [figures]
 
 
 def estimate_bounds(

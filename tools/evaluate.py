@@ -71,6 +71,7 @@ BEST = {
     "diversity": "near 1",
     "mean squared error": "lower",
     "L1": "lower",
+    "L1 there and back": "lower",
 }  # what is not named is the better the higher
 
 

@@ -39,6 +39,7 @@ COMPARISONS = {
     "wgan": "--image-size 32 --batch-size 8 --steps 20",
     "wgan_gp": "--image-size 32 --batch-size 8 --steps 20",
     "alphagan": "--image-size 32 --batch-size 8 --steps 20",
+    "cyclegan": "--image-size 32 --width 8 --steps 20",
 }
 EVALUATED = "dcgan"  # the model whose evaluation is shown
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from common.data.augment import augment
 from common.data.dataset import Dataset, Split
+from common.data.domains import NAMES, divide
 from common.data.sources import make_sources
 from common.errors import UserError
 
@@ -25,8 +26,9 @@ class Batch:
     Attributes:
         images: `uint8`, shape (N, H, W, C), values 0 to 255.
         labels: `int64`, shape (N,), indices into the data set's `class_names`.
-        sources: `uint8`, shape (N, H, W, 3), what the images are to be made from; None for a
-            model without a task.
+        sources: `uint8`, shape (N, H, W, 3), what the images are to be made from, or, of a model
+            that translates between domains, as many images of domain a, the others being of b;
+            None for a model without a task.
     """
 
     images: np.ndarray
@@ -125,6 +127,55 @@ class Batches:
         self.order = order
         self.position = state["position"]
         self.random.bit_generator.state = state["random"]
+
+
+class DomainBatches:
+    """Endless batches of two domains, each of which is shuffled by itself.
+
+    Args:
+        dataset: has two classes, which are the domains.
+        batch_size: images of each domain in a batch.
+        random: the run's generator, which shuffles both.
+
+    Raises:
+        UserError: a batch is larger than an epoch of one domain.
+    """
+
+    def __init__(self, dataset: Dataset, batch_size: int, random: np.random.Generator) -> None:
+        self.parts = [
+            Batches(
+                replace(dataset, name=f"domain {name} of {dataset.name}", train=part),
+                batch_size,
+                random,
+            )
+            for name, part in zip(NAMES, divide(dataset.train), strict=True)
+        ]
+
+    def next(self) -> Batch:
+        """The next batch: images of domain b, and as sources those of domain a."""
+        first, second = (part.next() for part in self.parts)
+        return replace(second, sources=first.images)
+
+    def state(self) -> tuple[np.ndarray, dict[str, Any]]:
+        """What `restore` needs: as of `Batches`, the two orders joined, a position for each."""
+        orders, states = zip(*(part.state() for part in self.parts), strict=True)
+        positions = [state["position"] for state in states]
+        return np.concatenate(orders), {**states[0], "position": positions}
+
+    def restore(self, order: np.ndarray, state: dict[str, Any]) -> None:
+        """Go on from an earlier `state`, as `Batches` does."""
+        orders = np.split(order, [len(self.parts[0].order)])
+        for part, own, position in zip(self.parts, orders, state["position"], strict=True):
+            part.restore(own, {**state, "position": position})
+
+
+def make_batches(
+    dataset: Dataset, batch_size: int, random: np.random.Generator, task: str | None = None
+) -> Batches | DomainBatches:
+    """The batches of a model, by its task: `domains`, or any that `Batches` takes."""
+    if task == "domains":
+        return DomainBatches(dataset, batch_size, random)
+    return Batches(dataset, batch_size, random, task)
 
 
 def every_image(dataset: Dataset) -> np.ndarray:

@@ -10,13 +10,13 @@ import difflib
 import os
 from pathlib import Path
 
-from common.data import sizes, sources
+from common.data import domains, sizes, sources, unpaired
 from common.data.dataset import Dataset
 from common.errors import UserError
 from common.files import user_path
 
 # The side of each data set's images in pixels when the user asks for none: their own, except that
-# the digits, of 8 pixels, are enlarged.
+# the digits, of 8 pixels, are enlarged, and photos made small.
 OWN_SIZES = {
     "newts": 64,
     "digits": 32,
@@ -24,6 +24,7 @@ OWN_SIZES = {
     "mnist": 28,
     "fashion_mnist": 28,
     "imori": 64,
+    **dict.fromkeys(unpaired.NAMES, 64),
 }
 FOLDER = "folder:"
 FOLDER_SIZE = 64
@@ -59,8 +60,9 @@ def load(
             `multiple`. Newts are drawn and photos are cropped at this size. Images of a fixed
             size are padded with zeros if it is theirs rounded up to `multiple`, else resized.
         multiple: what the model needs the side to be a multiple of.
-        task: what the model translates from (one of `common.data.sources.TASKS`), or None. For
-            `pairs` the folder holds `source/` and `target/`.
+        task: what the model translates from (one of `common.data.sources.TASKS`), or `domains` if
+            it translates between two classes, or None. For `pairs` a folder holds `source/` and
+            `target/`, for `domains` it holds `a/` and `b/`.
 
     Raises:
         UserError: the name or the size is not accepted, the data cannot be found, downloaded or
@@ -77,13 +79,17 @@ def load(
     try:
         if task == "pairs":
             dataset = _load_pairs(name, size)
+        elif task == "domains" and name.startswith(FOLDER):
+            dataset = domains.load(name.removeprefix(FOLDER), size)
         else:
             dataset = _load(name, data_dir, size, multiple)
     except MemoryError:
         raise UserError(
             f"--image-size {size}: {name}'s images do not fit into memory; choose a smaller one"
         ) from None
-    if task:
+    if task == "domains":
+        domains.check(dataset)
+    elif task:
         sources.check(task, dataset)
     return dataset
 
@@ -118,6 +124,8 @@ def _load(name: str, data_dir: str | Path | None, size: int, multiple: int) -> D
         from common.data import imori
 
         return imori.load(where, size)
+    if name in unpaired.NAMES:
+        return unpaired.load(name, where, size)
     if name == "cifar10":
         from common.data import cifar10
 

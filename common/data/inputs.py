@@ -15,12 +15,12 @@ from common.errors import UserError
 def read_sources(task: str, path: str, size: int) -> dict[str, np.ndarray]:
     """The sources made from a picture or a folder of pictures, by name; `uint8` (size, size, 3).
 
-    For `segmentation` a picture is a mask, for `pairs` the source itself, otherwise a photo that
-    the source is derived from. A name is the path within the folder, without its suffix unless
-    two pictures differ only in that.
+    For `segmentation` a picture is a mask, for `pairs` and `domains` the source itself, otherwise a
+    photo that the source is derived from. A name is the path within the folder, without its suffix
+    unless two pictures differ only in that.
 
     Args:
-        task: one of `common.data.sources.TASKS`.
+        task: one of `common.data.sources.TASKS`, or `domains`.
         path: what `--input` gives.
         size: side of the sources in pixels; pictures are cropped to their central square.
 
@@ -38,7 +38,7 @@ def read_sources(task: str, path: str, size: int) -> dict[str, np.ndarray]:
         if task == "segmentation":
             return MASK_COLOURS[folder.read_mask(file, size, MASK_COLOURS)]
         image = folder.read(file, size)
-        if task == "pairs":
+        if task in ("pairs", "domains"):
             return image
         return make_sources(task, Split(image[np.newaxis], np.zeros(1, np.int64)))[0]
 

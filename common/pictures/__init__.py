@@ -3,10 +3,11 @@
 from common.pictures.inferences import SamplesAndReconstructions
 from common.pictures.reconstructions import LatentSpace, Reconstructions
 from common.pictures.samples import ClassSamples, Samples
-from common.pictures.translations import Translations
+from common.pictures.translations import DomainTranslations, Translations
 
 __all__ = [
     "ClassSamples",
+    "DomainTranslations",
     "LatentSpace",
     "Reconstructions",
     "Samples",

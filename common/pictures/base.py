@@ -46,8 +46,13 @@ def portions(count: int, size: int = SAMPLES) -> Iterator[slice]:
 
 def choose_test(data: Data, count: int) -> Split:
     """Some of the test split, always the same."""
-    most = len(data.test)
-    return data.test.take(np.random.default_rng(0).choice(most, min(count, most), replace=False))
+    return choose(data.test, count)
+
+
+def choose(split: Split, count: int) -> Split:
+    """Some of a split, always the same."""
+    most = len(split)
+    return split.take(np.random.default_rng(0).choice(most, min(count, most), replace=False))
 
 
 def first_test(data: Data, count: int) -> Split:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
 
 from common.data import Data, Split, sources
+from common.data.domains import divide
 from common.data.inputs import read_sources
+from common.errors import UserError
 from common.files import disk_errors
 from common.pictures import images
-from common.pictures.base import Pictures, choose_test, first_test, portions
+from common.pictures.base import Pictures, choose, choose_test, first_test, portions
 
 
 class Translations(Pictures):
@@ -56,11 +58,7 @@ class Translations(Pictures):
         named = read_sources(self._task, self._input_path, self._data.image_shape[0])
         given = np.stack([*named.values()])
         made = self.translate(given)
-        for name, image in zip(named, made, strict=True):
-            file = self._folder / "generated" / f"{name}.png"
-            with disk_errors(file.parent):
-                file.parent.mkdir(parents=True, exist_ok=True)
-            images.save(file, image)
+        save_each(self._folder, named, made)
         return images.beside(given, made)
 
     def translate(self, given: np.ndarray) -> np.ndarray:
@@ -70,3 +68,92 @@ class Translations(Pictures):
     def _rows(self, split: Split) -> np.ndarray:
         given = sources.make_sources(self._task, split)
         return images.beside(given, self.translate(given), split.images)
+
+
+class DomainTranslations(Pictures):
+    """Images of two domains, each translated into the other and back, from the test split.
+
+    In a row: an image of a, as b, back in a; an image of b, as a, back in b.
+
+    Args:
+        data: its test split is shown; its two classes are the domains.
+        translate: `uint8` images (N, H, W, C) of a domain, and `a2b` or `b2a`, to their
+            translations and to these translated back.
+        input_path: a picture, or a folder of pictures, that `generate` translates in their place.
+        direction: `a2b` or `b2a`: all that `generate` draws; None for both.
+        folder: of the run; translations of the user's own are written to `generated/` in it.
+    """
+
+    def __init__(
+        self,
+        data: Data,
+        translate: Callable[[np.ndarray, str], tuple[np.ndarray, np.ndarray]],
+        input_path: str | None,
+        direction: str | None,
+        folder: Path,
+    ) -> None:
+        self._data = data
+        self._translate = translate
+        self._input_path = input_path
+        self._direction = direction
+        self._folder = folder
+
+    def draw(self) -> tuple[np.ndarray, dict[str, float]]:
+        """The same images each time."""
+        parts = divide(self._data.test)
+        count = min(8, *map(len, parts))
+        return self._rows([choose(part, count).images for part in parts], None), {}
+
+    def generate(self, count: int) -> np.ndarray:
+        """The first `count` test images of each domain; or what `--input` names, all of it.
+
+        Translations of the latter are also written one by one.
+
+        Raises:
+            UserError: there are not so many, the input cannot be read, no direction is given for
+                it, or a file cannot be written.
+        """
+        if self._input_path is not None:
+            return self._translate_input(self._input_path)
+        parts = divide(self._data.test)
+        most = min(map(len, parts))
+        if count > most:
+            raise UserError(
+                f"--generate {count}: {self._data.name} has only {most} test images of a domain"
+            )
+        return self._rows([part.images[:count] for part in parts], self._direction)
+
+    def _translate_input(self, path: str) -> np.ndarray:
+        if self._direction is None:
+            raise UserError(f"--input {path}: say what to make of it, --direction a2b or b2a")
+        named = read_sources("domains", path, self._data.image_shape[0])
+        given = np.stack([*named.values()])
+        made, back = self.translate(given, self._direction)
+        save_each(self._folder, named, made)
+        return images.beside(given, made, back, columns=1)
+
+    def translate(self, given: np.ndarray, direction: str) -> tuple[np.ndarray, np.ndarray]:
+        """The translations of `uint8` images (N, H, W, C), and these translated back."""
+        made = [self._translate(given[part], direction) for part in portions(len(given))]
+        there, back = (np.concatenate(which) for which in zip(*made, strict=True))
+        return there, back
+
+    def _rows(self, parts: list[np.ndarray], only: str | None) -> np.ndarray:
+        sets = []
+        for given, direction in zip(parts, ("a2b", "b2a"), strict=True):
+            if direction == only or only is None:
+                sets += [given, *self.translate(given, direction)]
+        return images.beside(*sets, columns=1)
+
+
+def save_each(folder: Path, names: Iterable[str], made: np.ndarray) -> None:
+    """Write `uint8` images (N, H, W, C) to `generated/NAME.png` in a run folder.
+
+    Raises:
+        UserError: a file cannot be written.
+    """
+    for name, image in zip(names, made, strict=True):
+        file = folder / "generated" / f"{name}.png"
+        with disk_errors(file.parent):
+            file.parent.mkdir(parents=True, exist_ok=True)
+        images.save(file, image)

@@ -28,6 +28,7 @@ class Settings:
     """
 
     size_multiple: ClassVar[int] = 1  # what the sides of images must be a multiple of
+    task: ClassVar[str | None] = None  # what the images of a batch are made from, if anything
 
     dataset: Annotated[
         str, "newts, digits, cifar10, mnist, fashion_mnist, imori or folder:PATH"
@@ -87,7 +88,7 @@ LARGEST = 1 << 31  # what a whole number must be below, where nothing else is sa
 # What a run is, besides its architecture: fixed when it goes on.
 IDENTITY = ("dataset", "image_size", "batch_size", "seed", "precision")
 # What belongs to one command alone, not to the run or its checkpoint.
-ALONE = ("resume", "out", "init_from", "generate", "from_", "class_", "input")
+ALONE = ("resume", "out", "init_from", "generate", "from_", "class_", "input", "direction")
 
 
 class Parser(argparse.ArgumentParser):
@@ -213,7 +214,7 @@ def _check(config: Settings) -> None:
             raise UserError(f"{flag.option} {value}: must be {limit}")
     if (config.generate is None) != (config.from_ is None):
         raise UserError("--generate N and --from FILE go together: give both or neither")
-    for name in ("class_", "input"):
+    for name in ("class_", "input", "direction"):
         if getattr(config, name, None) is not None and config.generate is None:
             raise UserError(f"--{name.rstrip('_')} needs --generate and --from FILE")
     exclusive = [

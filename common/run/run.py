@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from common.data import Data
-from common.data.batches import Batch, Batches, every_image, stack
+from common.data.batches import Batch, every_image, make_batches, stack
+from common.data.pool import ImagePool
 from common.errors import UserError, warn
 from common.files import write_text
 from common.measures import pca
@@ -93,7 +94,7 @@ class Run:
                 self.folder.check_free()
         if config.init_from:
             self._take(checkpoint.read_header(Path(config.init_from)))
-        self._task = getattr(config, "task", None)
+        self._task = config.task
         self.data = Data(
             config.dataset,
             config.data_dir,
@@ -108,7 +109,9 @@ class Run:
         self.random = np.random.default_rng(config.seed)
         self.step = self.images_per_step = 0
         if not config.generate:
-            self._batches = Batches(self.data.dataset, config.batch_size, self.random, self._task)
+            self._batches = make_batches(
+                self.data.dataset, config.batch_size, self.random, self._task
+            )
 
     def _find_earlier(self) -> tuple[Header, Checkpoint]:
         """What `--resume` goes on from; from here on the folder is this run's."""
@@ -126,18 +129,25 @@ class Run:
         self._weights = weights
         return weights
 
-    def connect(self, bridge: Any, networks: dict[str, Any], optimizers: dict[str, Any]) -> None:
+    def connect(
+        self,
+        bridge: Any,
+        networks: dict[str, Any],
+        optimizers: dict[str, Any],
+        pools: dict[str, ImagePool] | None = None,
+    ) -> None:
         """Say what the run saves; load the weights and the state that the flags ask for.
 
         Args:
             bridge: the framework's module in `common.bridges`.
             networks: by the name that their checkpoint keys begin with.
             optimizers: by name; `--resume` restores their state.
+            pools: of earlier images, by name; `--resume` restores them too.
 
         Raises:
             UserError: a tensor of the checkpoint does not fit, or the data set has changed.
         """
-        self._store = Store(bridge, networks, optimizers)
+        self._store = Store(bridge, networks, optimizers, pools or {})
         if self._weights:
             self._store.load_weights(self._weights)
         if self._state:

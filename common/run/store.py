@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from common.data.batches import Batches
+from common.data.batches import Batches, DomainBatches
+from common.data.pool import ImagePool
 from common.errors import UserError
 from common.run import checkpoint
 from common.run.checkpoint import Checkpoint, Header
@@ -23,12 +24,20 @@ class Store:
         bridge: the framework's module in `common.bridges`.
         networks: by the name that their checkpoint keys begin with.
         optimizers: by name.
+        pools: of earlier images, by name.
     """
 
-    def __init__(self, bridge: Any, networks: dict[str, Any], optimizers: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        bridge: Any,
+        networks: dict[str, Any],
+        optimizers: dict[str, Any],
+        pools: dict[str, ImagePool],
+    ) -> None:
         self._bridge = bridge
         self._networks = networks
         self._optimizers = optimizers
+        self._pools = pools
 
     def load_weights(self, header: Header) -> None:
         """Give the networks a checkpoint's weights, cast to the run's precision.
@@ -41,7 +50,7 @@ class Store:
         for name, network in self._networks.items():
             self._bridge.set_arrays(network, _below(name, arrays))
 
-    def restore(self, path: Path, state: Checkpoint, batches: Batches) -> int:
+    def restore(self, path: Path, state: Checkpoint, batches: Batches | DomainBatches) -> int:
         """Go on from an earlier state; return the step after which it was saved.
 
         Raises:
@@ -52,6 +61,8 @@ class Store:
             for name, optimizer in self._optimizers.items():
                 self._bridge.set_optimizer_state(optimizer, _below(name, state.arrays))
             self._bridge.set_chance(self._networks, _below("chance", state.arrays))
+            for name, pool in self._pools.items():
+                pool.restore(_below(f"pool.{name}", state.arrays))
         except (KeyError, ValueError, TypeError, IndexError) as error:
             raise UserError(
                 f"{path}: not the state of this run ({type(error).__name__}: {error}); start "
@@ -61,7 +72,7 @@ class Store:
 
     def save(
         self, folder: RunFolder, step: int, about: dict[str, Any], settings: dict[str, Any],
-        batches: Batches, fingerprint: str,
+        batches: Batches | DomainBatches, fingerprint: str,
     ) -> None:  # fmt: skip
         """Write the checkpoint and the state that belongs to it.
 
@@ -87,6 +98,7 @@ class Store:
         order, position = batches.state()
         state = {n: self._bridge.get_optimizer_state(v) for n, v in self._optimizers.items()}
         state["chance"] = self._bridge.get_chance(self._networks)
+        state |= {f"pool.{name}": pool.state() for name, pool in self._pools.items()}
         about = about | {"step": step}
         folder.save(
             Checkpoint(weights, about | settings),

@@ -1,0 +1,79 @@
+"""Two domains: what a model that has no pairs translates between.
+
+They are the two classes of a data set: domain a is the first, b the second. A folder of the user's
+own has them in `a/` and `b/`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from common.data import folder
+from common.data.dataset import Dataset, Split
+from common.errors import UserError
+
+NAMES = ("a", "b")
+
+
+def load(path: str, image_size: int) -> Dataset:
+    """The pictures in the two sub-folders of a folder, `uint8` (N, H, W, 3).
+
+    Pictures are cropped, resized and split as by `folder.load`, each domain by itself.
+
+    Args:
+        path: the folder that holds `a/` and `b/`.
+        image_size: side of the images in pixels.
+
+    Raises:
+        UserError: a sub-folder is missing, or holds no readable picture.
+    """
+    parts = []
+    for label, name in enumerate(NAMES):
+        home = Path(path) / name
+        if not path or not home.is_dir():
+            raise UserError(
+                f"folder:{path} has no sub-folder {name}; give folder:PATH with a/ and b/ in it, "
+                "the pictures of one domain in each"
+            )
+        images = folder.read_all(
+            f"folder:{path}/{name}",
+            home,
+            lambda file: folder.read(file, image_size),
+            "put pictures (JPEG, PNG, …) there",
+        )
+        labels = np.full(len(images), label, np.int64)
+        everything = Split(np.stack([*images.values()]), labels)
+        parts.append(folder.split(f"folder:{path}", NAMES, everything))
+    train, test = (join([getattr(part, name) for part in parts]) for name in ("train", "test"))
+    return replace(parts[0], train=train, test=test)
+
+
+def join(parts: list[Split]) -> Split:
+    """Several parts as one, without masks and sources."""
+    return Split(
+        np.concatenate([part.images for part in parts]),
+        np.concatenate([part.labels for part in parts]),
+    )
+
+
+def check(dataset: Dataset) -> None:
+    """Raise UserError unless a data set has two classes, and both splits have images of each."""
+    count = len(dataset.class_names)
+    if count != 2:
+        raise UserError(
+            f"--dataset {dataset.name}: it has {count} classes, and two domains are needed; choose "
+            "newts, imori, horse2zebra or its like, or folder:PATH with a/ and b/"
+        )
+    for split in (dataset.train, dataset.test):
+        for name, part in zip(dataset.class_names, divide(split), strict=True):
+            if not len(part):
+                raise UserError(f"--dataset {dataset.name}: too few images of {name}")
+
+
+def divide(split: Split) -> tuple[Split, Split]:
+    """The images of domain a, and those of domain b."""
+    first, second = (split.take(np.flatnonzero(split.labels == label)) for label in (0, 1))
+    return first, second

@@ -1,0 +1,285 @@
+"""CycleGAN: two generators translate between two sets of images without pairs, in TensorFlow.
+
+Paper: Zhu, Park, Isola, Efros (2017), https://arxiv.org/abs/1703.10593
+Run:   python tensorflow/cyclegan.py --dataset horse2zebra --image-size 128 --width 64 --blocks 6
+Page:  docs/models/cyclegan.md
+Departures from the paper: smaller networks and images unless they are asked for; no jitter of size
+and place; the learning rate falls with each step, not with each epoch. No convolution before an
+instance norm has a bias, which the norm would take away again. Where the paper and its authors'
+code differ, or the paper is silent, this is the code: the identity loss everywhere, the generators'
+update first, zeros around the image where a stride halves it.
+"""
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before the import: only errors
+
+import tensorflow as tf
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from common.bridges import tensorflow as bridge
+from common.data.pool import ImagePool
+from common.pictures import DomainTranslations
+from common.run import Run, Settings, launch
+
+import layers as nn
+from optimizers import Adam
+
+CYCLE_WEIGHT = 10  # of the cycle loss in the generators'
+
+
+@dataclass(frozen=True)
+class Config(Settings):
+    """The settings of this model; every line is a flag."""
+
+    size_multiple = 32  # the discriminators halve the image three times, then need 4 x 4 pixels
+    task = "domains"  # a batch has images of both, without pairs
+
+    dataset: Annotated[
+        str,
+        "newts, imori, horse2zebra, apple2orange, summer2winter_yosemite, monet2photo or "
+        "folder:PATH with a/ and b/ in it",
+    ] = "newts"
+    steps: Annotated[int, "training steps; 0 writes the initial checkpoint and stops", 0] = 1000
+    batch_size: Annotated[int, "images of each domain per step", 1] = 1
+    learning_rate: Annotated[float, "step size of Adam in the first half of the steps", 0] = 2e-4
+    width: Annotated[int, "channels of the first convolution; the others have multiples", 1] = 16
+    blocks: Annotated[int, "residual blocks of a generator", 1] = 3
+    identity: Annotated[float, "weight of the identity loss; 0 leaves it out", 0] = 5.0
+    pool_size: Annotated[int, "earlier fakes that a discriminator may be shown again", 0] = 50
+    input: Annotated[str | None, "picture or folder to translate with --generate"] = None
+    direction: Annotated[
+        str | None, "which way --generate translates (default: both)", ("a2b", "b2a")
+    ] = None
+
+
+# N batch, C channels, H height, W width, f width of the networks
+
+
+def preprocess(images):
+    """Images of 0 to 255 as the networks see them: (N, H, W, C) -> (N, H, W, C) in [-1, 1]."""
+    return tf.cast(images, bridge.default_dtype()) / 127.5 - 1
+
+
+def postprocess(x):
+    """The inverse: (N, H, W, C) in [-1, 1] -> (N, H, W, C) of 0 to 255."""
+    images = tf.clip_by_value(tf.round((x + 1) * 127.5), 0, 255)
+    return tf.cast(images, tf.uint8).numpy()
+
+
+def decay(config, step):
+    """Learning rate of a step: constant for half of all steps, then falling linearly to 0."""
+    return config.learning_rate * min(1, 2 * (1 - (step - 1) / config.steps))
+
+
+class ResidualBlock(tf.Module):
+    """What two convolutions add to an image: (N, H, W, C) -> (N, H, W, C)."""
+
+    def __init__(self, channels):
+        super().__init__()
+        # Mirrored, the image has no edge that a convolution could see.
+        same = {"kernel_size": 3, "padding": 1, "padding_mode": "reflect", "bias": False}
+        self.conv1 = nn.Conv2d(channels, channels, **same)
+        self.conv2 = nn.Conv2d(channels, channels, **same)
+
+    def __call__(self, x):
+        y = tf.nn.relu(nn.instance_norm(self.conv1(x), eps=1e-5))
+        return x + nn.instance_norm(self.conv2(y), eps=1e-5)
+
+
+class Generator(tf.Module):
+    """Image of one domain to one of the other: (N, H, W, C) -> (N, H, W, C) in [-1, 1]."""
+
+    def __init__(self, image_shape, width, blocks):
+        super().__init__()
+        channels = image_shape[-1]
+        same = {"kernel_size": 7, "padding": 3, "padding_mode": "reflect"}
+        half = {"kernel_size": 3, "stride": 2, "padding": 1, "bias": False}
+        double = {**half, "output_padding": 1}
+        self.conv1 = nn.Conv2d(channels, width, **same, bias=False)
+        self.conv2 = nn.Conv2d(width, 2 * width, **half)
+        self.conv3 = nn.Conv2d(2 * width, 4 * width, **half)
+        self.blocks = [ResidualBlock(4 * width) for _ in range(blocks)]
+        self.deconv1 = nn.ConvTranspose2d(4 * width, 2 * width, **double)
+        self.deconv2 = nn.ConvTranspose2d(2 * width, width, **double)
+        self.conv4 = nn.Conv2d(width, channels, **same)
+        for layer in self.submodules:
+            initialize(layer)
+
+    def __call__(self, x):
+        x = tf.nn.relu(nn.instance_norm(self.conv1(x), eps=1e-5))  # (N, H, W, f)
+        x = tf.nn.relu(nn.instance_norm(self.conv2(x), eps=1e-5))  # (N, H / 2, W / 2, 2f)
+        x = tf.nn.relu(nn.instance_norm(self.conv3(x), eps=1e-5))  # (N, H / 4, W / 4, 4f)
+        for block in self.blocks:
+            x = block(x)  # (N, H / 4, W / 4, 4f)
+        x = tf.nn.relu(nn.instance_norm(self.deconv1(x), eps=1e-5))  # (N, H / 2, W / 2, 2f)
+        x = tf.nn.relu(nn.instance_norm(self.deconv2(x), eps=1e-5))  # (N, H, W, f)
+        return tf.tanh(self.conv4(x))  # (N, H, W, C)
+
+
+class Discriminator(tf.Module):
+    """Image to scores, one per patch of 70 pixels a side: near 1 for real, near 0 for fake."""
+
+    def __init__(self, image_shape, width):
+        super().__init__()
+        channels = image_shape[-1]
+        by_two = {"kernel_size": 4, "stride": 2, "padding": 1}
+        by_one = {"kernel_size": 4, "stride": 1, "padding": 1}  # a row and a column less
+        self.conv1 = nn.Conv2d(channels, width, **by_two)
+        self.conv2 = nn.Conv2d(width, 2 * width, **by_two, bias=False)
+        self.conv3 = nn.Conv2d(2 * width, 4 * width, **by_two, bias=False)
+        self.conv4 = nn.Conv2d(4 * width, 8 * width, **by_one, bias=False)
+        self.conv5 = nn.Conv2d(8 * width, 1, **by_one)
+        for layer in self.submodules:
+            initialize(layer)
+
+    def __call__(self, x):
+        x = nn.leaky_relu(self.conv1(x), 0.2)  # (N, H / 2, W / 2, f)
+        x = nn.leaky_relu(nn.instance_norm(self.conv2(x), eps=1e-5), 0.2)  # (N, H / 4, W / 4, 2f)
+        x = nn.leaky_relu(nn.instance_norm(self.conv3(x), eps=1e-5), 0.2)  # (N, H / 8, W / 8, 4f)
+        x = nn.leaky_relu(nn.instance_norm(self.conv4(x), eps=1e-5), 0.2)
+        return self.conv5(x)  # (N, H / 8 - 2, W / 8 - 2, 1)
+
+
+def initialize(layer):
+    """N(0, 0.02) as in the paper, biases 0."""
+    if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+        nn.normal_(layer.weight, 0.0, 0.02)
+
+
+def discriminator_loss(real_scores, fake_scores):
+    """Half of (D(x) - 1)^2 + D(G(y))^2: real is 1, fake is 0."""
+    return (tf.reduce_mean((real_scores - 1) ** 2) + tf.reduce_mean(fake_scores**2)) / 2
+
+
+def adversarial_loss(fake_scores):
+    """(D(G(x)) - 1)^2."""
+    return tf.reduce_mean((fake_scores - 1) ** 2)
+
+
+def absolute_error(images, others):
+    """|x - y|, averaged over all pixels."""
+    return tf.reduce_mean(tf.abs(images - others))
+
+
+def generator_loss(losses, identity):
+    """The adversarial loss + 10 times the cycle loss + the identity loss, if any, weighted."""
+    loss = losses["adversarial_loss"] + CYCLE_WEIGHT * losses["cycle_loss"]
+    return loss + identity * losses["identity_loss"] if identity else loss
+
+
+@tf.function
+def generator_step(networks, optimizers, a, b, identity):
+    """Update both generators by both directions; return the losses, and the fakes of a and b."""
+    a2b, b2a = networks["generator_a2b"], networks["generator_b2a"]
+    d_a, d_b = networks["discriminator_a"], networks["discriminator_b"]
+    with tf.GradientTape() as tape:
+        fake_a, fake_b = b2a(b), a2b(a)
+        losses = {
+            "adversarial_loss": adversarial_loss(d_a(fake_a)) + adversarial_loss(d_b(fake_b)),
+            "cycle_loss": absolute_error(b2a(fake_b), a) + absolute_error(a2b(fake_a), b),
+        }
+        if identity:  # a generator leaves alone what is of its goal already
+            losses["identity_loss"] = absolute_error(b2a(a), a) + absolute_error(a2b(b), b)
+        losses["generator_loss"] = generator_loss(losses, identity)
+    variables = (*a2b.trainable_variables, *b2a.trainable_variables)
+    gradients = tape.gradient(losses["generator_loss"], variables)
+    optimizers["generators"].apply(gradients)
+    return losses, fake_a, fake_b
+
+
+@tf.function
+def discriminator_step(networks, optimizers, a, b, fake_a, fake_b):
+    """Update both discriminators on real and fake images of their own domain."""
+    d_a, d_b = networks["discriminator_a"], networks["discriminator_b"]
+    with tf.GradientTape() as tape:
+        losses = {
+            "discriminator_a_loss": discriminator_loss(d_a(a), d_a(fake_a)),
+            "discriminator_b_loss": discriminator_loss(d_b(b), d_b(fake_b)),
+        }
+        loss = losses["discriminator_a_loss"] + losses["discriminator_b_loss"]
+    gradients = tape.gradient(loss, (*d_a.trainable_variables, *d_b.trainable_variables))
+    optimizers["discriminators"].apply(gradients)
+    return losses
+
+
+def swap(pool, fakes):
+    """Fakes, some of them exchanged for earlier ones: (N, H, W, C) -> (N, H, W, C)."""
+    return tf.constant(pool.swap(fakes.numpy()))
+
+
+def train_step(networks, optimizers, pools, a, b, learning_rate, identity):
+    """Update the generators, then the discriminators on fakes from the pools."""
+    for optimizer in optimizers.values():
+        optimizer.lr.assign(learning_rate)
+    g_losses, fake_a, fake_b = generator_step(networks, optimizers, a, b, identity)
+    fake_a, fake_b = swap(pools["a"], fake_a), swap(pools["b"], fake_b)
+    d_losses = discriminator_step(networks, optimizers, a, b, fake_a, fake_b)
+    return g_losses | d_losses
+
+
+@tf.function
+def translate(networks, images, direction):
+    """Make an image of the other domain of each, and from that one of its own again."""
+    there = networks[f"generator_{direction}"](images)
+    return there, networks[f"generator_{direction[::-1]}"](there)  # b2a for a2b
+
+
+def build(config, image_shape):
+    """Two generators, two discriminators, and an optimiser for each pair."""
+    networks = {
+        "generator_a2b": Generator(image_shape, config.width, config.blocks),
+        "generator_b2a": Generator(image_shape, config.width, config.blocks),
+        "discriminator_a": Discriminator(image_shape, config.width),
+        "discriminator_b": Discriminator(image_shape, config.width),
+    }
+    # A variable, for a number would be built into the graph of the first step.
+    rate = tf.Variable(config.learning_rate, trainable=False, dtype=bridge.default_dtype())
+    adam = {"lr": rate, "betas": (0.5, 0.999), "eps": 1e-8}
+    optimizers = {
+        f"{kind}s": Adam(
+            [v for name, n in networks.items() if kind in name for v in n.trainable_variables],
+            **adam,
+        )
+        for kind in ("generator", "discriminator")
+    }
+    return networks, optimizers
+
+
+def main():
+    """Train, or translate with a checkpoint, as the command line says."""
+    run = Run(Config, __file__, __doc__)
+    config = run.config
+    bridge.prepare(config.seed, config.device, config.precision)
+    networks, optimizers = build(config, run.image_shape)
+    pools = {domain: ImagePool(config.pool_size, run.random) for domain in ("a", "b")}
+    run.connect(bridge, networks, optimizers, pools)
+
+    def draw(images, direction):
+        made = translate(networks, preprocess(images), direction)
+        return tuple(postprocess(x) for x in made)
+
+    samples = DomainTranslations(run.data, draw, config.input, config.direction, run.folder.path)
+    if config.generate:
+        run.generate(samples)
+        return
+    run.begin(samples)
+    for step, batch in run.steps():
+        a = preprocess(batch.sources)
+        b = preprocess(batch.images)
+        rate = decay(config, step)
+        losses = train_step(networks, optimizers, pools, a, b, rate, config.identity)
+        run.log(step, losses)
+        if run.samples_due(step):
+            run.save_samples(step, samples)
+        if run.checkpoint_due(step):
+            run.save_checkpoint(step)
+
+
+if __name__ == "__main__":
+    launch(main)
