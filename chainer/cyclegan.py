@@ -36,7 +36,7 @@ CYCLE_WEIGHT = 10  # of the cycle loss in the generators'
 class Config(Settings):
     """The settings of this model; every line is a flag."""
 
-    size_multiple = 32  # the discriminators halve the image three times, then need 4 x 4 pixels
+    size_multiple = 32  # halved three times, it has pixels left for two more convolutions
     task = "domains"  # a batch has images of both, without pairs
 
     dataset: Annotated[
@@ -108,7 +108,8 @@ class Generator(chainer.Chain):
             self.conv1 = L.Convolution2D(channels, width, **same, nobias=True)
             self.conv2 = L.Convolution2D(width, 2 * width, **half)
             self.conv3 = L.Convolution2D(2 * width, 4 * width, **half)
-            self.blocks = chainer.Sequential(*(ResidualBlock(4 * width) for _ in range(blocks)))
+            # Not Sequential, whose order of layers is not that of its children's names.
+            self.blocks = chainer.ChainList(*(ResidualBlock(4 * width) for _ in range(blocks)))
             self.deconv1 = L.Deconvolution2D(
                 4 * width, 2 * width, **half, outsize=(height // 2, breadth // 2)
             )
@@ -119,7 +120,8 @@ class Generator(chainer.Chain):
         x = F.relu(instance_norm(self.conv1(reflection_pad(x, 3)), eps=1e-5))  # (N, f, H, W)
         x = F.relu(instance_norm(self.conv2(x), eps=1e-5))  # (N, 2f, H / 2, W / 2)
         x = F.relu(instance_norm(self.conv3(x), eps=1e-5))  # (N, 4f, H / 4, W / 4)
-        x = self.blocks(x)  # (N, 4f, H / 4, W / 4)
+        for block in self.blocks:
+            x = block(x)  # (N, 4f, H / 4, W / 4)
         x = F.relu(instance_norm(self.deconv1(x), eps=1e-5))  # (N, 2f, H / 2, W / 2)
         x = F.relu(instance_norm(self.deconv2(x), eps=1e-5))  # (N, f, H, W)
         return F.tanh(self.conv4(reflection_pad(x, 3)))  # (N, C, H, W)

@@ -33,7 +33,7 @@ CYCLE_WEIGHT = 10  # of the cycle loss in the generators'
 class Config(Settings):
     """The settings of this model; every line is a flag."""
 
-    size_multiple = 32  # the discriminators halve the image three times, then need 4 x 4 pixels
+    size_multiple = 32  # halved three times, it has pixels left for two more convolutions
     task = "domains"  # a batch has images of both, without pairs
 
     dataset: Annotated[

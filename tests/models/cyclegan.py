@@ -207,7 +207,7 @@ MODEL = Model(
         "batch_size": 2,
         "learning_rate": 2e-5,
         "width": 4,
-        "blocks": 2,
+        "blocks": 3,  # of two, an order that is wrong would not show in Chainer
         "identity": 3.0,
         "pool_size": 2,
     },
