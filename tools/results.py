@@ -54,7 +54,9 @@ frameworks see the same images and noise, but begin with different weights. What
 and what it is blind to: [evaluating](evaluating.md), [measures](measures.md). *Real images* have
 the same figure, put in the place of the model's: what a perfect model would get, or, of
 reconstructions and translations, what any image gets whatever it was to show. *Minutes* are the
-whole program's, from its start to its last file; the machine had other work at times.
+whole program's, from its start to its last file. The runs are of several days and of machines that
+differ in speed and had other work at times: while Chainer's DCGAN, conditional GAN and pix2pix ran,
+they had half a core, and show twice the minutes that they need.
 
 *p* is for the question whether the frameworks differ by more than seeds do. It is the share of
 shuffles in which runs that are dealt to the four frameworks by chance differ as much as the real
