@@ -12,7 +12,8 @@ BIN := .venv/bin
 DEMO_STEPS ?= 3000
 
 QUICK := tests/test_parity.py tests/test_dropout.py tests/test_twins.py tests/test_source.py
-NUMBERS := $(QUICK) tests/test_scripts.py tests/test_reference.py tests/test_penalty.py
+NUMBERS := tests/test_parity.py tests/test_dropout.py tests/test_scripts.py \
+	tests/test_reference.py tests/test_penalty.py
 OLDER := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 TF_ENABLE_ONEDNN_OPTS=0 \
 	OPENBLAS_CORETYPE=Prescott OMP_NUM_THREADS=1
 QUARTET_PORTS ?= pytorch,tensorflow,keras,chainer  # of quick, elsewhere and test-gpu
@@ -33,7 +34,8 @@ quick: .venv/.ready-test
 	QUARTET_PORTS=$(strip $(QUARTET_PORTS)) QUARTET_STEPS=3 $(BIN)/python -m pytest $(QUICK)
 
 elsewhere: .venv/.ready-test
-	$(OLDER) QUARTET_PORTS=$(strip $(QUARTET_PORTS)) $(BIN)/python -m pytest $(NUMBERS)
+	$(OLDER) QUARTET_PORTS=$(strip $(QUARTET_PORTS)) QUARTET_STEPS=20 \
+		$(BIN)/python -m pytest $(NUMBERS)
 
 # With what is installed: which build of each framework fits the GPU, docs/installation.md says.
 test-gpu:
