@@ -47,7 +47,7 @@ def test_frameworks_start_alike_and_are_shown_together(
     [
         (
             ["dcgam"],
-            "unknown model 'dcgam'; known: ae, cgan, convae, dcgan, gan, pix2pix, vae, wgan, ",
+            "unknown model 'dcgam'; known: ae, alphagan, cgan, ",
         ),
         (["dcgan", "--frameworks", "pytorch,caffe"], "unknown framework 'caffe'"),
         (["dcgan", "--steps", "0"], "--steps 0: must be at least 1"),
