@@ -12,7 +12,7 @@ BIN := .venv/bin
 DEMO_STEPS ?= 3000
 
 QUICK := tests/test_parity.py tests/test_dropout.py tests/test_twins.py tests/test_source.py
-NUMBERS := tests/test_parity.py tests/test_dropout.py tests/test_scripts.py \
+NUMBERS := tests/test_parity.py tests/test_scripts.py \
 	tests/test_reference.py tests/test_penalty.py
 OLDER := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 TF_ENABLE_ONEDNN_OPTS=0 \
 	OPENBLAS_CORETYPE=Prescott OMP_NUM_THREADS=1
