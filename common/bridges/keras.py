@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import sys
 from collections.abc import Iterator
@@ -14,10 +15,10 @@ from keras import layers
 
 from common.bridges import DTYPES, check_precision
 from common.errors import UserError
-from common.frameworks import find_version
 
-if find_version("tensorflow") is None:
-    # Keras looks for TensorFlow, whatever its backend, and would find the folder of that name.
+# Keras looks for TensorFlow, whatever its backend, and where there is none it would take the folder
+# of that name for it. A folder without __init__.py has no origin.
+if (found := importlib.util.find_spec("tensorflow")) and found.origin is None:
     sys.modules["tensorflow"] = None  # type: ignore[assignment]
 
 # By kind of layer, from Keras' names to the checkpoint's, and the order of axes that makes its
