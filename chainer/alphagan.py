@@ -25,7 +25,7 @@ from common.run import Run, Settings, launch
 
 from optimizers import Adam
 
-RECONSTRUCTION_WEIGHT = 10  # lambda of the paper
+RECONSTRUCTION_WEIGHT = 10  # the paper's lambda; the value is ours
 CODE_UNITS = 750  # in the layers of the code discriminator
 
 

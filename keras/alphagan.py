@@ -32,7 +32,7 @@ from layers import BatchNormalization, LeakyReLU
 from optimizers import Adam
 from trainers import Trainer
 
-RECONSTRUCTION_WEIGHT = 10  # lambda of the paper
+RECONSTRUCTION_WEIGHT = 10  # the paper's lambda; the value is ours
 CODE_UNITS = 750  # in the layers of the code discriminator
 
 

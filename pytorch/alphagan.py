@@ -23,7 +23,7 @@ from common.bridges import pytorch as bridge
 from common.pictures import SamplesAndReconstructions
 from common.run import Run, Settings, launch
 
-RECONSTRUCTION_WEIGHT = 10  # lambda of the paper
+RECONSTRUCTION_WEIGHT = 10  # the paper's lambda; the value is ours
 CODE_UNITS = 750  # in the layers of the code discriminator
 
 

@@ -27,7 +27,7 @@ from common.run import Run, Settings, launch
 import layers as nn
 from optimizers import Adam
 
-RECONSTRUCTION_WEIGHT = 10  # lambda of the paper
+RECONSTRUCTION_WEIGHT = 10  # the paper's lambda; the value is ours
 CODE_UNITS = 750  # in the layers of the code discriminator
 
 

@@ -1,7 +1,7 @@
 """One file per framework: seed, device, and the way of parameters to and from NumPy.
 
-What they share, the meaning of `--precision`, stands here: `float32` is never rounded further, on
-no device; `tf32` lets a GPU round the factors of matrix products and convolutions to 10 bits.
+What they share, the meaning of `--precision`, stands here: `float32` is not rounded further, on any
+device; `tf32` lets a GPU round the factors of matrix products and convolutions to 10 bits.
 """
 
 from common.errors import UserError

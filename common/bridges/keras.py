@@ -18,7 +18,7 @@ from common.errors import UserError
 
 # Keras looks for TensorFlow, whatever its backend, and where there is none it would take the folder
 # of that name for it. A folder without __init__.py has no origin.
-if (found := importlib.util.find_spec("tensorflow")) and found.origin is None:
+if (_spec := importlib.util.find_spec("tensorflow")) and _spec.origin is None:
     sys.modules["tensorflow"] = None  # type: ignore[assignment]
 
 # By kind of layer, from Keras' names to the checkpoint's, and the order of axes that makes its

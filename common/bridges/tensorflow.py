@@ -38,9 +38,9 @@ def prepare(seed: int, device: str, precision: str) -> None:
             f"--device gpu: TensorFlow {tf.__version__} finds no GPU, only {devices}; "
             "install tensorflow[and-cuda], or use --device cpu"
         )
+    check_precision(precision, bool(found) and device != "cpu")
     if device == "cpu":
         tf.config.set_visible_devices([], "GPU")
-    check_precision(precision, bool(found) and device != "cpu")
     prepare_gpus(precision)
     tf.random.set_seed(seed)
     tf.random.get_global_generator().reset_from_seed(seed)

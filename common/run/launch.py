@@ -10,7 +10,7 @@ from common.errors import UserError
 
 # How PyTorch, TensorFlow, JAX, NumPy and CuPy say it, each by an error of its own.
 NO_MEMORY = re.compile(
-    r"can't allocate memory|unable to allocate|out of memory|OOM when allocating"
+    r"can(no|')t allocate memory|unable to allocate|out of memory|OOM when allocating"
     r"|resource_exhausted",
     re.IGNORECASE,
 )
