@@ -16,7 +16,7 @@ class Definition:
     Attributes:
         name: `generator_loss`, or `Generator.forward` for a method.
         first, last: its lines, from 1; decorators belong to it.
-        body: the first line below its signature and docstring; it has the script's own part.
+        body: the first line below its signature and docstring, comments included.
         docstring: what it says of itself; empty if nothing.
         kind: `function`, `class` or `method`.
         signature: the names of its arguments, in order; of a class those of `__init__`.
@@ -40,40 +40,44 @@ def find_definitions(text: str) -> dict[str, Definition]:
     Raises:
         SyntaxError: it is not Python.
     """
+    lines = text.splitlines()
     found: dict[str, Definition] = {}
     for node in ast.parse(text).body:
         if isinstance(node, ast.FunctionDef):
-            found[node.name] = _define(node, node.name, "function", node)
+            found[node.name] = _define(node, node.name, "function", node, lines)
         elif isinstance(node, ast.ClassDef):
             methods = [item for item in node.body if isinstance(item, ast.FunctionDef)]
             maker = next((item for item in methods if item.name == "__init__"), None)
-            found[node.name] = _define(node, node.name, "class", maker)
+            found[node.name] = _define(node, node.name, "class", maker, lines)
             for method in methods:
                 name = f"{node.name}.{method.name}"
-                found[name] = _define(method, name, "method", method)
+                found[name] = _define(method, name, "method", method, lines)
     return found
 
 
 def _define(
-    node: ast.FunctionDef | ast.ClassDef, name: str, kind: str, arguments: ast.FunctionDef | None
+    node: ast.FunctionDef | ast.ClassDef,
+    name: str,
+    kind: str,
+    arguments: ast.FunctionDef | None,
+    lines: list[str],
 ) -> Definition:
     docstring = ast.get_docstring(node)
-    inner = node.body[1:] if docstring is not None else node.body
-    last = node.end_lineno or node.lineno
+    if docstring is None:
+        header = node.lineno
+        while not lines[header - 1].split("  #")[0].rstrip().endswith(":"):
+            header += 1
+    else:
+        header = node.body[0].end_lineno or node.lineno
     return Definition(
         name=name,
         first=min([node.lineno, *(each.lineno for each in node.decorator_list)]),
-        last=last,
-        body=_top(inner[0]) if inner else last + 1,
+        last=node.end_lineno or node.lineno,
+        body=header + 1,
         docstring=docstring or "",
         kind=kind,
         signature=tuple(each.arg for each in _arguments(arguments)),
     )
-
-
-def _top(node: ast.stmt) -> int:
-    decorators = getattr(node, "decorator_list", [])
-    return min([node.lineno, *(each.lineno for each in decorators)])
 
 
 def _arguments(node: ast.FunctionDef | None) -> list[ast.arg]:
