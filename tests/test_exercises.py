@@ -1,0 +1,327 @@
+"""Exercises: each starts unsolved and is solved by its answer, and known mistakes are named."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from exercise_probe import read_learners
+
+from common.errors import UserError
+from tools.definitions import find_definitions, read_script
+from tools.exercise import main as exercise
+from tools.exercise import start
+from tools.exercises.hints import list_hints
+from tools.exercises.mistakes import find_mistakes, read_mistakes
+from tools.exercises.progress import Notes
+from tools.exercises.sheet import (
+    GAP,
+    LANGUAGES,
+    LEVELS,
+    PATH_LINE,
+    Outline,
+    Sheet,
+    choose,
+    read_questions,
+    solve,
+)
+from tools.scripts import MODELS, ROOT
+
+from ports import FRAMEWORKS, chosen_ports, environment, side_by_side
+
+GRADED = [framework for framework in FRAMEWORKS if framework in chosen_ports()]
+each_framework = pytest.mark.parametrize("framework", FRAMEWORKS)
+each_model = pytest.mark.parametrize("model", MODELS)
+each_level = pytest.mark.parametrize("level", LEVELS)
+
+
+def run(*arguments: object, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run the program as a user does."""
+    return subprocess.run(
+        [sys.executable, "-m", "tools.exercise", *map(str, arguments)],
+        cwd=ROOT,
+        env={**environment(), **more},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=200,
+    )
+
+
+def write(tmp_path: Path, model="gan", framework="pytorch", level=1, part=None) -> Path:
+    """The file of an exercise."""
+    return start(choose(model, framework, level, part), "en", tmp_path)
+
+
+# The files.
+
+
+@each_level
+@each_model
+@each_framework
+def test_a_file_has_gaps_that_the_answer_fills(tmp_path, framework, model, level) -> None:
+    """Empty at first; with all gaps filled it is the script, but for where it lies."""
+    sheet = Sheet.read(write(tmp_path, model, framework, level))
+    gaps = [gap.name for gap in sheet.exercise.gaps]
+    assert gaps
+    assert sheet.untouched() == gaps
+    assert sheet.text.count(GAP) == len(gaps)
+    lines = solve(sheet).splitlines()
+    answer = read_script(framework, model).splitlines()
+    head = len(lines) - len(answer)
+    assert all(not line or line.startswith("#") for line in lines[:head])
+    other = [(a, b) for a, b in zip(lines[head:], answer, strict=True) if a != b]
+    assert [old for _, old in other] == [PATH_LINE]
+    assert Sheet(sheet.path, solve(sheet), sheet.exercise).untouched() == []
+
+
+@each_model
+@each_framework
+def test_levels_take_out_more_and_more(framework, model) -> None:
+    two, three = ({g.name for g in choose(model, framework, n, None).gaps} for n in (2, 3))
+    assert two < three
+    assert "main" not in three
+    assert {"build", "train_step"} <= three
+    kept = find_definitions(read_script(framework, model)).keys() - three
+    assert {name for name in kept if "." not in name} == {
+        "main",
+        *(n for n in kept if n[0].isupper() and "." not in n),
+    }
+
+
+@each_model
+def test_questions_are_asked_in_every_language(model, tmp_path) -> None:
+    question = read_questions()[model]
+    for language in LANGUAGES:
+        assert len(question[language]) > 40
+        path = start(choose(model, "pytorch", 2, None), language, tmp_path / language)
+        text = path.read_text(encoding="utf-8")
+        assert all(len(line.encode("cp932", "replace")) <= 110 for line in text.splitlines()[:9])
+        assert "dense" in text or "conv" in text  # the layers' names
+        assert Sheet.read(path).exercise.model == model
+
+
+def test_a_learners_file_is_never_overwritten(tmp_path) -> None:
+    path = write(tmp_path)
+    path.write_text("my work", encoding="utf-8")
+    with pytest.raises(UserError, match="left as it is"):
+        write(tmp_path)
+    assert path.read_text(encoding="utf-8") == "my work"
+
+
+@pytest.mark.parametrize(
+    ("first", "said"),
+    [
+        ("", "first line"),
+        ("# Exercise: gan in pytorch, level 4", "first line"),
+        ("# Exercise: ../../etc in pytorch, level 1, x", "first line"),
+        ("# Exercise: os in pytorch, level 1, train_step", "unknown model"),
+        ("# Exercise: gan in torch, level 1, train_step", "unknown framework"),
+        ("# Exercise: gan in pytorch, level 1, exec", "no such part"),
+        ("# Exercise: gan in pytorch, level 2, train_step", "only level 1"),
+    ],
+)
+def test_a_header_is_read_and_not_run(tmp_path, first, said) -> None:
+    path = tmp_path / "gan.py"
+    path.write_text(f"{first}\nraise SystemExit\n", encoding="utf-8")
+    with pytest.raises(UserError, match=said):
+        Sheet.read(path)
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"#" * (1 << 21)])
+def test_a_file_that_is_no_text_is_refused(tmp_path, content) -> None:
+    path = tmp_path / "gan.py"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"as text|too large"):
+        Sheet.read(path)
+
+
+# Grading.
+
+
+@pytest.fixture(scope="session")
+def grades(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, list]]:
+    """The grades of tests/exercise_probe.py, by framework and name."""
+    folder = tmp_path_factory.mktemp("exercises")
+    probe = Path(__file__).with_name("exercise_probe.py")
+
+    def grade(framework: str) -> dict[str, list]:
+        out = folder / f"{framework}.json"
+        done = subprocess.run(
+            [sys.executable, str(probe), framework, str(out)],
+            cwd=ROOT,
+            env=environment(framework),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        return json.loads(out.read_text())
+
+    return side_by_side(grade, GRADED)
+
+
+@each_model
+@pytest.mark.parametrize("framework", GRADED)
+def test_the_answer_solves_its_exercise(grades, framework, model) -> None:
+    found = grades[framework][f"{model} solved"]
+    assert len(found) > 15
+    assert [grade for grade in found if grade[1] != "right"] == []
+
+
+@each_level
+@each_model
+@pytest.mark.parametrize("framework", GRADED)
+def test_an_exercise_starts_unsolved(grades, framework, model, level) -> None:
+    """Nothing is called wrong that has not been tried, and something is left to do."""
+    statuses = [grade[1] for grade in grades[framework][f"{model} {level} open"]]
+    assert "not attempted" in statuses
+    assert "wrong" not in statuses
+    assert statuses[0] == "right"
+    assert statuses[-1] == "not reached"
+
+
+LEARNERS = [
+    (index, learner)
+    for index, learner in enumerate(read_learners())
+    if learner["framework"] in GRADED
+]
+
+
+@pytest.mark.parametrize(
+    ("index", "learner"),
+    LEARNERS,
+    ids=[f"{each['framework']}-{each['mistake'].replace(' ', '_')}" for _, each in LEARNERS],
+)
+def test_a_known_mistake_is_named(grades, index, learner) -> None:
+    """However it is written: by the first check that is wrong."""
+    found = grades[learner["framework"]][f"learner {index}"]
+    wrong = [grade for grade in found if grade[1] == "wrong"]
+    assert wrong
+    assert wrong[0][2]  # what was expected, and what came
+    assert any(name.startswith(learner["mistake"]) for name in wrong[0][3]), wrong[0]
+
+
+def test_every_mistake_can_be_made() -> None:
+    """Somewhere in each framework that it is written for, and it leaves Python."""
+    for mistake in read_mistakes():
+        for framework in mistake.edits:
+            made = 0
+            for model in MODELS:
+                exercise = choose(model, framework, 3, None)
+                names = [gap.name for gap in exercise.gaps]
+                for each, text in find_mistakes(exercise, names):
+                    if each is mistake:
+                        compile(text, model, "exec")
+                        assert text != exercise.answer
+                        made += 1
+            assert made, (mistake.name, framework)
+
+
+# Hostile files, as a user runs into them.
+
+
+@pytest.mark.skipif("pytorch" not in GRADED, reason="PyTorch is not among QUARTET_PORTS")
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("import os\n    os._exit(7)", "exit status 7"),
+        ("import os, signal\n    os.kill(os.getpid(), signal.SIGSEGV)", "signal 11"),
+        ("while True:\n        pass", "not done after 8 seconds"),
+        ("raise SystemExit(0)", "SystemExit"),
+        ("return 1 / 0", "ZeroDivisionError"),
+        ("return fake_logits.no_such", "AttributeError"),
+        ("return (", "the file is Python"),
+    ],
+)
+def test_hostile_code_ends_in_a_clear_line(tmp_path, body, said) -> None:
+    path = write(tmp_path)
+    path.write_text(path.read_text().replace(GAP, body))
+    before = path.read_text()
+    done = run("check", path, "--limit", "8")
+    assert done.returncode == 1, done.stderr
+    assert said in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+    assert path.read_text() == before
+
+
+@pytest.mark.skipif("pytorch" not in GRADED, reason="PyTorch is not among QUARTET_PORTS")
+def test_a_way_through_the_book(tmp_path) -> None:
+    """Start, hints, a mistake, the answer, solved, and the overview knows."""
+    done = run("start", "gan", "--framework", "pytorch", "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    path = tmp_path / "level-1" / "pytorch" / "gan.py"
+    assert str(path) in done.stdout
+    text = path.read_text()
+
+    path.write_text(text.replace(GAP, "return torch.log(1 - torch.sigmoid(fake_logits)).mean()"))
+    done = run("check", path)
+    assert done.returncode == 1
+    assert "It looks like this: the saturating loss" in done.stdout
+    first, second = run("hint", path).stdout, run("hint", path).stdout
+    assert "Ask the discriminator's loss" in first
+    assert first != second
+
+    done = run("answer", path)
+    assert "binary_cross_entropy_with_logits" in done.stdout
+    assert "tensorflow/gan.py" not in done.stdout
+    assert "◐" in run("--all", "--out", tmp_path).stdout
+
+    path.write_text(text.replace(GAP, "return torch.nn.functional.softplus(-fake_logits).mean()"))
+    done = run("check", path)
+    assert done.returncode == 0, done.stdout
+    assert "Solved" in done.stdout
+    assert "tensorflow/gan.py" in run("answer", path).stdout
+    done = run("--all", "--out", tmp_path)
+    assert f"1 of {3 * 4 * len(MODELS)} solved" in done.stdout
+
+
+# The program.
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "give a verb"),
+        (["start", "dcgam", "--framework", "pytorch"], "unknown model"),
+        (["start", "dcgan"], "--framework"),
+        (["start", "dcgan", "--framework", "torch"], "unknown framework"),
+        (["start", "dcgan", "--framework", "pytorch", "--level", "4"], "must be 1, 2 or 3"),
+        (["start", "dcgan", "--framework", "pytorch", "--part", "loss"], "it has train_step"),
+        (["check", "nowhere.py"], "no such file"),
+        (["check", "nowhere.py", "--limit", "0"], "above 0"),
+    ],
+)
+def test_refusals(arguments, said, monkeypatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["exercise", *arguments])
+    with pytest.raises(UserError, match=said):
+        exercise()
+
+
+def test_hints_lead_to_the_answer_but_for_its_last_line() -> None:
+    for framework in FRAMEWORKS:
+        for model in MODELS:
+            for gap in choose(model, framework, 3, None).gaps:
+                hints = list_hints(choose(model, framework, 3, None), gap)
+                assert hints
+                assert not any("\n\n" in hint for hint in hints)
+
+
+def test_damaged_notes_are_as_none(tmp_path) -> None:
+    path = write(tmp_path)
+    for text in ("", "{", "[]", '{"hints": 3, "right": "x"}', "[" * 100_000):
+        Notes.of(path).path.write_text(text)
+        assert Notes.of(path) == Notes(Notes.of(path).path)
+
+
+def test_every_function_has_a_place() -> None:
+    """What level 1 can take out, the update, the networks, `build` and `main` are all there is."""
+    for framework in FRAMEWORKS:
+        for model in MODELS:
+            script = Outline(read_script(framework, model))
+            placed = {*script.single, *script.update, *script.networks, "build", "main"}
+            names = {n for n, each in script.definitions.items() if each.kind != "class"}
+            assert names <= placed, (framework, model, names - placed)
