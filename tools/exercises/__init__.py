@@ -1,0 +1,1 @@
+"""Exercises: scripts with parts taken out, and a grader that compares numbers with the answer's."""
