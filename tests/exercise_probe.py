@@ -16,7 +16,7 @@ from typing import Any
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
 
-from tools.exercises.checks import Grader  # noqa: E402
+from tools.exercises.grader import Grader  # noqa: E402
 from tools.exercises.lenses import LENSES  # noqa: E402
 from tools.exercises.sheet import LEVELS, Sheet, choose, make, solve  # noqa: E402
 from tools.scripts import MODELS, ROOT  # noqa: E402

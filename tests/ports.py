@@ -76,6 +76,20 @@ def side_by_side(function: Callable[[str], Result], ports: Sequence[str]) -> dic
         return dict(zip(slowest_first, pool.map(function, slowest_first), strict=True))
 
 
+def run_probe(port: str, *arguments: object) -> str:
+    """What a Python program prints that runs in a port's process, and has to succeed."""
+    done = subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        cwd=ROOT,
+        env=environment(port),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
 @dataclass
 class Answer:
     """What a command line did."""

@@ -15,7 +15,7 @@ import pytest
 
 from tools.scripts import ROOT
 
-from ports import chosen_ports, environment
+from ports import chosen_ports, environment, run_probe
 
 PORTS = chosen_ports()
 
@@ -121,16 +121,8 @@ print(json.dumps({{"said": said, "same": same, "refused": len(refused), "strange
 def test_a_nested_network_goes_to_a_checkpoint_and_back(port: str) -> None:
     framework = port.partition("-")[0]
     program = PROGRAM.format(framework=framework, network=NETWORKS[framework])
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=ROOT,
-        env=environment(port),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    found = json.loads(done.stdout.splitlines()[-1])
+    said = run_probe(port, "-c", program)
+    found = json.loads(said.splitlines()[-1])
     shapes = {"deconv.weight": [2, 4, 3, 3], "deconv.bias": [4]}
     shapes |= {"dense.weight": [6, 5], "dense.bias": [6]}
     for block in ("blocks.0", "blocks.1"):

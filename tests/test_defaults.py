@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from ports import FRAMEWORKS, ROOT, chosen_ports, environment
+from ports import FRAMEWORKS, ROOT, chosen_ports, run_probe
 
 COLUMNS = {"pytorch": "PyTorch", "tensorflow": "TensorFlow", "keras": "Keras", "chainer": "Chainer"}
 
@@ -28,13 +26,5 @@ def documented(column: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("framework", [f for f in FRAMEWORKS if f in chosen_ports()])
 def test_the_table_is_true(framework: str) -> None:
-    done = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name("defaults_probe.py")), framework],
-        cwd=ROOT,
-        env=environment(framework),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert json.loads(done.stdout.splitlines()[-1]) == documented(COLUMNS[framework])
+    said = run_probe(framework, Path(__file__).with_name("defaults_probe.py"), framework)
+    assert json.loads(said.splitlines()[-1]) == documented(COLUMNS[framework])

@@ -31,7 +31,7 @@ from tools.exercises.sheet import (
 )
 from tools.scripts import MODELS, ROOT
 
-from ports import FRAMEWORKS, chosen_ports, environment, side_by_side
+from ports import FRAMEWORKS, chosen_ports, environment, run_probe, side_by_side
 
 # Of every model, with QUARTET_EXERCISES=all: that takes ten minutes more.
 BOOK = (
@@ -106,6 +106,7 @@ def test_questions_are_asked_in_every_language(model, tmp_path) -> None:
         assert len(question[language]) > 40
         path = start(choose(model, "pytorch", 2, None), language, tmp_path / language)
         text = path.read_text(encoding="utf-8")
+        # In this encoding a Japanese letter has two bytes, as it takes the room of two.
         assert all(len(line.encode("cp932", "replace")) <= 110 for line in text.splitlines()[:9])
         assert "dense" in text or "conv" in text  # the layers' names
         assert Sheet.read(path).exercise.model == model
@@ -157,15 +158,7 @@ def grades(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, list
 
     def grade(framework: str) -> dict[str, list]:
         out = folder / f"{framework}.json"
-        done = subprocess.run(
-            [sys.executable, str(probe), framework, str(out), ",".join(BOOK)],
-            cwd=ROOT,
-            env=environment(framework),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr[-3000:]
+        run_probe(framework, probe, framework, out, ",".join(BOOK))
         return json.loads(out.read_text())
 
     return side_by_side(grade, GRADED)
@@ -209,7 +202,9 @@ def test_a_known_mistake_is_named(grades, index, learner) -> None:
     wrong = [grade for grade in found if grade[1] == "wrong"]
     assert wrong
     assert wrong[0][2]  # what was expected, and what came
-    assert any(name.startswith(learner["mistake"]) for name in wrong[0][3]), wrong[0]
+    names = wrong[0][3]
+    assert len(names) == 1, wrong[0]
+    assert names[0].startswith(learner["mistake"]), wrong[0]
 
 
 def test_every_mistake_can_be_made() -> None:
@@ -286,6 +281,29 @@ def test_a_way_through_the_book(tmp_path) -> None:
     assert f"1 of {3 * 4 * len(MODELS)} solved" in done.stdout
 
 
+@pytest.mark.skipif("pytorch" not in GRADED, reason="PyTorch is not among QUARTET_PORTS")
+def test_watching_a_file_until_it_is_solved(tmp_path) -> None:
+    """It grades what is there, then what is saved, and ends when that is right."""
+    path = write(tmp_path)
+    text = path.read_text()
+    command = [sys.executable, "-u", "-m", "tools.exercise", "watch", str(path)]
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, text=True
+    ) as watching:
+        assert watching.stdout is not None
+        said = []
+        for line in watching.stdout:
+            said.append(line)
+            if line.startswith("waiting"):
+                path.write_text(
+                    text.replace(GAP, "return torch.nn.functional.softplus(-fake_logits).mean()")
+                )
+    assert watching.returncode == 0
+    assert sum(line.startswith("waiting") for line in said) == 1
+    assert any(line.startswith("Next: generator_loss") for line in said)
+    assert any(line.startswith("Solved") for line in said)
+
+
 # The program.
 
 
@@ -299,6 +317,7 @@ def test_a_way_through_the_book(tmp_path) -> None:
         (["start", "dcgan", "--framework", "pytorch", "--level", "4"], "must be 1, 2 or 3"),
         (["start", "dcgan", "--framework", "pytorch", "--part", "loss"], "it has train_step"),
         (["check", "nowhere.py"], "no such file"),
+        (["watch", "nowhere.py"], "no such file"),
         (["check", "nowhere.py", "--limit", "0"], "above 0"),
     ],
 )
@@ -306,6 +325,34 @@ def test_refusals(arguments, said, monkeypatch) -> None:
     monkeypatch.setattr(sys, "argv", ["exercise", *arguments])
     with pytest.raises(UserError, match=said):
         exercise()
+
+
+@pytest.mark.parametrize("broken", ["def f(:", "x = \0", "(" * 10_000])
+def test_the_answer_beside_a_file_that_is_not_python(tmp_path, broken) -> None:
+    path = write(tmp_path)
+    with open(path, "a", encoding="utf-8") as file:
+        file.write(broken)
+    done = run("answer", path)
+    assert done.returncode == 2
+    assert "not Python" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_definitions_are_found_however_they_are_written() -> None:
+    text = (
+        "def one(x): return x\n\n\n"
+        "@decorate\ndef two(\n    x,\n): # said here\n    # above\n    return x\n\n\n"
+        'class Three:\n    def four(self, *x):\n        """Said."""\n'
+        "        # why\n        return x\n"
+    )
+    found = find_definitions(text)
+    assert {n: (d.first, d.last, d.signature) for n, d in found.items()} == {
+        "one": (1, 1, ("x",)),
+        "two": (4, 9, ("x",)),
+        "Three": (12, 16, ()),
+        "Three.four": (13, 16, ("self", "x")),
+    }
+    assert found["Three.four"].body == 15
 
 
 def test_hints_lead_to_the_answer_but_for_its_last_line() -> None:

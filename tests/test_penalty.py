@@ -5,8 +5,6 @@ The proof of equality sees the latter only through Adam, which divides it by its
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +12,7 @@ import pytest
 
 from models.wgan_gp import TINY, Critic, critic_weights, gradient_norms
 from penalty_probe import FILTERS, IMAGE_SHAPE
-from ports import ROOT, chosen_ports, environment, side_by_side
+from ports import chosen_ports, run_probe, side_by_side
 from reference import Value, gradients, mean
 
 Arrays = dict[str, np.ndarray]
@@ -50,16 +48,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         np.savez(folder / f"{name}.npz", allow_pickle=False, images=images, **weights)
 
     def run(port: str) -> None:
-        probe = str(Path(__file__).with_name("penalty_probe.py"))
-        done = subprocess.run(
-            [sys.executable, probe, port, str(folder)],
-            cwd=ROOT,
-            env=environment(port),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr[-3000:]
+        run_probe(port, Path(__file__).with_name("penalty_probe.py"), port, folder)
 
     side_by_side(run, PORTS)
     return folder

@@ -19,7 +19,7 @@ class Definition:
         body: the first line below its signature and docstring, comments included.
         docstring: what it says of itself; empty if nothing.
         kind: `function`, `class` or `method`.
-        signature: the names of its arguments, in order; of a class those of `__init__`.
+        signature: the names of its arguments, in order; of a class none.
     """
 
     name: str
@@ -44,29 +44,27 @@ def find_definitions(text: str) -> dict[str, Definition]:
     found: dict[str, Definition] = {}
     for node in ast.parse(text).body:
         if isinstance(node, ast.FunctionDef):
-            found[node.name] = _define(node, node.name, "function", node, lines)
+            found[node.name] = _define(node, node.name, "function", lines)
         elif isinstance(node, ast.ClassDef):
-            methods = [item for item in node.body if isinstance(item, ast.FunctionDef)]
-            maker = next((item for item in methods if item.name == "__init__"), None)
-            found[node.name] = _define(node, node.name, "class", maker, lines)
-            for method in methods:
-                name = f"{node.name}.{method.name}"
-                found[name] = _define(method, name, "method", method, lines)
+            found[node.name] = _define(node, node.name, "class", lines)
+            for method in node.body:
+                if isinstance(method, ast.FunctionDef):
+                    name = f"{node.name}.{method.name}"
+                    found[name] = _define(method, name, "method", lines)
     return found
 
 
 def _define(
-    node: ast.FunctionDef | ast.ClassDef,
-    name: str,
-    kind: str,
-    arguments: ast.FunctionDef | None,
-    lines: list[str],
+    node: ast.FunctionDef | ast.ClassDef, name: str, kind: str, lines: list[str]
 ) -> Definition:
     docstring = ast.get_docstring(node)
     if docstring is None:
-        header = node.lineno
-        while not lines[header - 1].split("  #")[0].rstrip().endswith(":"):
-            header += 1
+        # Up to the colon; comments above the first statement belong to the body.
+        inner = node.body[0].lineno
+        header = next(
+            (n for n in range(node.lineno, inner) if lines[n - 1].rstrip().endswith(":")),
+            max(node.lineno, inner - 1),
+        )
     else:
         header = node.body[0].end_lineno or node.lineno
     return Definition(
@@ -76,16 +74,15 @@ def _define(
         body=header + 1,
         docstring=docstring or "",
         kind=kind,
-        signature=tuple(each.arg for each in _arguments(arguments)),
+        signature=_signature(node) if isinstance(node, ast.FunctionDef) else (),
     )
 
 
-def _arguments(node: ast.FunctionDef | None) -> list[ast.arg]:
-    if node is None:
-        return []
+def _signature(node: ast.FunctionDef) -> tuple[str, ...]:
     every = node.args
     more = [each for each in (every.vararg, every.kwarg) if each]
-    return [*every.posonlyargs, *every.args, *every.kwonlyargs, *more]
+    named = [*every.posonlyargs, *every.args, *every.kwonlyargs, *more]
+    return tuple(each.arg for each in named)
 
 
 @lru_cache

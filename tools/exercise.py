@@ -11,7 +11,6 @@ python -m tools.exercise --all          how far you are in the whole book
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -21,7 +20,7 @@ from typing import Any
 from tqdm import tqdm
 
 from common.errors import UserError
-from common.files import disk_errors, write_text
+from common.files import disk_errors, replacing
 from common.frameworks import PACKAGES, find_version
 from common.run import launch
 from common.run.flags import Parser
@@ -115,16 +114,15 @@ def start(exercise: Exercise, language: str, folder: Path) -> Path:
     path = exercise.path(folder)
     with disk_errors(folder):
         path.parent.mkdir(parents=True, exist_ok=True)
-        text = make(exercise, language)
+    with replacing(path) as aside:
+        aside.write_text(make(exercise, language), encoding="utf-8")
         try:
-            with open(path, "x", encoding="utf-8"):  # ours, or no one's
-                pass
+            path.touch(exist_ok=False)  # ours, or no one's
         except FileExistsError as error:
             raise UserError(
                 f"{path} is there already and is left as it is; "
                 f"go on with python -m tools.exercise check {path}, or give another --out"
             ) from error
-        write_text(path, text)
     return path
 
 
@@ -157,11 +155,12 @@ def watch(path: Path, limit: float) -> None:
     """Grade a file whenever it is saved, until it is solved.
 
     Raises:
-        UserError: it is no exercise.
+        UserError: at first it is no exercise.
     """
+    Sheet.read(path)
     seen = None
     while True:
-        stamp = os.stat(path).st_mtime_ns if path.exists() else None
+        stamp = path.stat().st_mtime_ns if path.exists() else seen
         if stamp == seen:
             time.sleep(0.2)
             continue

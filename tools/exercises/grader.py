@@ -1,50 +1,237 @@
-"""Grades a file in a process of its own: `python -m tools.exercises.grader FILE RESULTS`.
-
-RESULTS gets a line of JSON for whatever is looked at next, and for each grade as it is there. The
-learner's code runs in this process; whatever it does, the one that asked goes on.
-"""
+"""Grades a file by the checks of its exercise, and names the mistake that it looks like."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
-import os
-import sys
-import tempfile
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
-from tools.exercises.checks import Grader
-from tools.exercises.lenses import LENSES
-from tools.exercises.sheet import Sheet
-from tools.scripts import ROOT
+import numpy as np
+from safetensors.numpy import load_file
+
+from common.run import checkpoint
+from common.run.checkpoint import Checkpoint
+from common.run.folder import RunFolder
+from tools.exercises.checks import END, Check, Subject, list_checks
+from tools.exercises.lenses import Arrays, Lens
+from tools.exercises.mistakes import Mistake, find_mistakes
+from tools.exercises.recording import Player
+from tools.exercises.sheet import Exercise, Sheet, read_questions
+from tools.recipes import to_flags
+
+STEPS = 20  # of the last check
+
+RIGHT, WRONG, OPEN, BLOCKED = "right", "wrong", "not attempted", "not reached"
 
 
-def main() -> None:
-    """Grade, and say so line by line."""
-    path, results = Path(sys.argv[1]), Path(sys.argv[2])
-    sheet = Sheet.read(path)
-    sys.path.insert(0, str(ROOT / sheet.exercise.framework))
-    with (
-        open(results, "a", encoding="utf-8") as file,
-        tempfile.TemporaryDirectory(prefix="quartet-exercise-") as folder,
-    ):
+@dataclass(frozen=True)
+class Grade:
+    """What came of a check.
 
-        def put(kind: str, value: Any) -> None:
-            file.write(json.dumps({kind: value}) + "\n")
-            file.flush()
+    Attributes:
+        title: what was looked at.
+        status: `right`, `wrong`, `not attempted` or `not reached`.
+        said: of a wrong one, what was expected and what came; of one that was not reached, why.
+        mistakes: names of the known mistakes that give just these numbers.
+        gaps: the parts of the file that it is about.
+    """
 
-        put("next", "starting the framework")
-        lens = LENSES[sheet.exercise.framework]()
-        put("next", "running the answer")
-        grader = Grader(sheet.exercise, lens, Path(folder))
-        put("checks", [check.title for check in grader.checks])
-        for grade in grader.grade(sheet, lambda title: put("next", title)):
-            put("grade", dataclasses.asdict(grade))
-        put("done", True)
-    sys.stdout.flush()
-    os._exit(0)  # frameworks' threads, and whatever the learner's code has left, do not hold it up
+    title: str
+    status: str
+    said: str = ""
+    mistakes: tuple[str, ...] = ()
+    gaps: tuple[str, ...] = ()
 
 
-if __name__ == "__main__":
-    main()
+class Grader:
+    """Grades files of one exercise.
+
+    Args:
+        exercise: which.
+        lens: of its framework, which this process has not used for another exercise.
+        folder: to write runs into.
+        steps: of the last check.
+    """
+
+    def __init__(self, exercise: Exercise, lens: Lens, folder: Path, steps: int = STEPS) -> None:
+        self.exercise = exercise
+        self.lens = lens
+        self.folder = folder
+        self.steps = steps
+        self._seen: dict[str, Any] = {}  # what checks see of the answer, by title
+        self._files = 0
+        settings = read_questions()[exercise.model]["settings"]
+        self.flags = [
+            *to_flags(settings),
+            *("--seed", "1", "--precision", "float64", "--device", "cpu", "--log-every", "1"),
+            *("--sample-every", "1000000", "--checkpoint-every", "1000000"),
+        ]
+        player = self._player("the answer", exercise.answer)
+        start = self._make_start(player)
+        self.flags += ["--init-from", str(start)]
+        self.key = Subject(player, self.flags, folder / "answer", steps)
+        self.checks = list_checks(self.key, exercise)
+
+    def _player(self, name: str, text: str) -> Player:
+        return Player(self.lens, name, text, self.exercise.framework, self.exercise.model)
+
+    def _make_start(self, player: Player) -> Path:
+        """Weights to start from that no initial ones are, so that each of them counts."""
+        out = self.folder / "start"
+        player.main([*self.flags, "--steps", "0", "--out", str(out)])
+        path = RunFolder(out).checkpoint
+        header = checkpoint.read_header(path)
+        random = np.random.default_rng(0)
+        arrays: Arrays = {}
+        for name, array in load_file(path).items():
+            noise = random.normal(0, 0.1, array.shape)
+            if name.endswith("running_var"):
+                arrays[name] = np.exp(noise)
+            elif array.ndim > 1:  # as they are drawn, and not too small to matter
+                arrays[name] = array + 0.5 * noise * (array.std() / 0.1)
+            else:
+                arrays[name] = array + noise
+        path = self.folder / "start.safetensors"
+        checkpoint.save(path, Checkpoint(arrays, header.metadata))
+        return path
+
+    def grade(self, sheet: Sheet, note: Callable[[str], None]) -> Iterator[Grade]:
+        """Grade a file, check by check.
+
+        Args:
+            sheet: the file.
+            note: told what is looked at next.
+        """
+        note("reading the file")
+        try:
+            untouched = sheet.untouched()
+        except SyntaxError as error:
+            said = f"line {error.lineno}: {error.msg}"
+            yield Grade("the file is Python", WRONG, said)
+            return
+        wrong = _changed(sheet)
+        if wrong:
+            yield Grade("the file has its functions", WRONG, wrong)
+            return
+        try:
+            player = self._player(str(sheet.path), sheet.text)
+        except (Exception, SystemExit) as error:
+            yield Grade("the file can be imported", WRONG, _explain(error, sheet))
+            return
+        yield Grade("the file can be imported", RIGHT)
+        self._files += 1
+        out = self.folder / f"file-{self._files}"
+        subject = Subject(player, self.flags, out, self.steps, self.key)
+        gaps = {gap.name for gap in sheet.exercise.gaps}
+        failed = False
+        for check in self.checks:
+            note(check.title)
+            about = tuple(gap for gap in check.gaps if gap in gaps)
+            open_gaps = [gap for gap in about if gap in untouched]
+            if open_gaps:
+                yield Grade(check.title, OPEN, gaps=tuple(open_gaps))
+                continue
+            if check.title == END and (failed or untouched):
+                yield Grade(check.title, BLOCKED, "needs all above")
+                continue
+            grade = self._judge(check, subject, sheet, about)
+            if grade.status == WRONG and not failed:
+                failed = True
+                note("looking for a known mistake")
+                filled = [gap for gap in gaps if gap not in untouched]
+                grade = dataclasses.replace(
+                    grade, mistakes=self._recognize(check, subject, sheet, filled)
+                )
+            yield grade
+
+    def _judge(self, check: Check, subject: Subject, sheet: Sheet, gaps: tuple[str, ...]) -> Grade:
+        if check.title not in self._seen:
+            self._seen[check.title] = check.observe(self.key)
+        expected = self._seen[check.title]
+        try:
+            found = check.observe(subject)
+        except NotImplementedError as error:
+            needed = _place(error, sheet) or "another part"
+            return Grade(check.title, BLOCKED, f"needs {needed} first", gaps=gaps)
+        except (Exception, SystemExit) as error:
+            return Grade(check.title, WRONG, _explain(error, sheet), gaps=gaps)
+        difference = check.differ(expected, found)
+        if difference is None:
+            return Grade(check.title, RIGHT, gaps=gaps)
+        at = f"{difference.place}: " if difference.place else ""
+        return Grade(check.title, WRONG, at + difference.said, gaps=gaps)
+
+    def _recognize(
+        self, check: Check, subject: Subject, sheet: Sheet, gaps: list[str]
+    ) -> tuple[str, ...]:
+        """The known mistakes that give the numbers that a check has found."""
+        try:
+            found = check.observe(subject)
+        except (Exception, SystemExit):
+            return ()
+        names: list[str] = []
+        for mistake, text in find_mistakes(sheet.exercise, gaps):
+            if mistake.name not in names and self._gives(check, found, mistake, text):
+                names.append(mistake.name)
+        return tuple(names)
+
+    def _gives(self, check: Check, found: Any, mistake: Mistake, text: str) -> bool:
+        """Whether the answer with a mistake shows a check what it has found."""
+        self._files += 1
+        out = self.folder / f"file-{self._files}"
+        try:
+            player = self._player(mistake.name, text)
+            candidate = Subject(player, self.flags, out, self.steps, self.key)
+            if check.runs and not self._agrees(candidate, check):
+                return False
+            return check.differ(check.observe(candidate), found) is None
+        except (Exception, SystemExit):
+            return False
+
+    def _agrees(self, candidate: Subject, last: Check) -> bool:
+        """Whether a script is right in all that comes before a check and needs no run.
+
+        The file that failed there was; asking this first is quicker than running the script.
+        """
+        return all(
+            check.differ(self._seen[check.title], check.observe(candidate)) is None
+            for check in self.checks[: self.checks.index(last)]
+            if not check.runs and check.title in self._seen
+        )
+
+
+def _changed(sheet: Sheet) -> str | None:
+    """What of the answer's functions a file lacks, or has with other arguments."""
+    own = sheet.own()
+    for gap in sheet.exercise.gaps:
+        if gap.name not in own:
+            return f"{gap.name} is not there; leave every function where it stood"
+        if own[gap.name].signature != gap.signature:
+            taken = ", ".join(own[gap.name].signature)
+            return f"{gap.name} takes {taken}; it must take {', '.join(gap.signature)}"
+    return None
+
+
+def _explain(error: BaseException, sheet: Sheet) -> str:
+    """An error and where in the learner's file it came from."""
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == str(sheet.path)]
+    at = f"line {lines[-1]}: " if lines else ""
+    said = " ".join(str(error).split())
+    return f"{at}{type(error).__name__}: {said[:300]}" if said else f"{at}{type(error).__name__}"
+
+
+def _place(error: BaseException, sheet: Sheet) -> str | None:
+    """The function of the learner's file that an error came from."""
+    trace = error.__traceback__
+    found = None
+    while trace is not None:
+        frame: FrameType = trace.tb_frame
+        if frame.f_code.co_filename == str(sheet.path):
+            found = frame.f_code.co_qualname
+        trace = trace.tb_next
+    return found

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import UserError
-from tools.exercises.checks import OPEN, RIGHT, WRONG, Grade
+from tools.exercises.grader import OPEN, RIGHT, WRONG, Grade
 from tools.exercises.sheet import Sheet
 from tools.scripts import ROOT
 
@@ -60,7 +60,7 @@ def grade(sheet: Sheet, note: Callable[[str], None], limit: float = LIMIT) -> Re
     Args:
         sheet: the file.
         note: told what is looked at, again and again.
-        limit: seconds that it may take.
+        limit: seconds that it may take, once the framework is there and the answer has run.
 
     Raises:
         UserError: the framework is not installed, or the answer itself cannot be run.
@@ -68,7 +68,7 @@ def grade(sheet: Sheet, note: Callable[[str], None], limit: float = LIMIT) -> Re
     with tempfile.TemporaryDirectory(prefix="quartet-exercise-") as folder:
         results, printed = Path(folder) / "results.jsonl", Path(folder) / "printed"
         results.touch()
-        command = ["-m", "tools.exercises.grader", str(sheet.path.absolute()), str(results)]
+        command = ["-m", "tools.exercises.worker", str(sheet.path.absolute()), str(results)]
         with open(printed, "wb") as output:
             process = subprocess.Popen(
                 [sys.executable, *command],
@@ -105,7 +105,7 @@ def _follow(
 ) -> tuple[str | None, dict[str, Any]]:
     """Read results as they come; why they ended too early, if they did, and what there was."""
     found: dict[str, Any] = {"grades": [], "began": False}
-    stage, last = "starting", time.monotonic() + limit
+    stage, last = "starting", time.monotonic() + LIMIT
     with open(results, encoding="utf-8") as file:
         rest = ""
         while True:
@@ -115,8 +115,8 @@ def _follow(
             for line in lines:
                 entry = json.loads(line)
                 stage = entry.get("next", stage)
-                if "checks" in entry:
-                    found["began"] = True
+                if "checks" in entry:  # only now the learner's code runs
+                    found["began"], last = True, time.monotonic() + limit
                 if "grade" in entry:
                     fields = entry["grade"]
                     for name in ("mistakes", "gaps"):

@@ -179,7 +179,9 @@ class _Chainer(Lens):
         # Until it is cleared or added to, a gradient is an array of NaN. What is added to that is
         # NaN too, in an array of its own.
         first = {
-            id(p): p.grad for network in networks.values() for p in network.params(include_uninit=False)
+            id(p): p.grad
+            for network in networks.values()
+            for p in network.params(include_uninit=False)
         }
 
         def gradient(parameter: Any) -> Any:

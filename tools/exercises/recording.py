@@ -22,7 +22,7 @@ from tools.exercises.lenses import Arrays, Lens
 from tools.scripts import ROOT
 
 CALLS = 3  # of each function and network that are kept
-STEPS = 2  # that are watched
+WATCHED = 2  # steps
 
 
 class EnoughError(Exception):
@@ -240,13 +240,13 @@ class _Watcher:
 
     def _watch_optimizer(self, name: str, optimizer: Any) -> None:
         def begin(gradients: Arrays, others: Arrays) -> None:
-            if len(self.trace.losses) < STEPS:
+            if len(self.trace.losses) < WATCHED:
                 leaks = sorted({key.partition(".")[0] for key in others})
                 update = Update(name, gradients, leaks, self._arrays())
                 self.trace.updates[-1].append(update)
 
         def end() -> None:
-            if len(self.trace.losses) < STEPS:
+            if len(self.trace.losses) < WATCHED:
                 self.trace.updates[-1][-1].after = self._arrays()
 
         self.lens.watch_updates(optimizer, self.trace.networks, begin, end)
@@ -254,12 +254,12 @@ class _Watcher:
     def _watched_step(self, function: Callable[..., Any]) -> Callable[..., Any]:
         def watched(*arguments: Any, **named: Any) -> Any:
             losses = function(*arguments, **named)
-            if len(self.trace.losses) < STEPS:
+            if len(self.trace.losses) < WATCHED:
                 seen = see(self.lens, losses)
                 self.trace.losses.append(seen if isinstance(seen, dict) else {"losses": seen})
                 self.trace.states.append(self._arrays())
                 self.trace.updates.append([])
-            if len(self.trace.losses) == STEPS and not self.to_the_end:
+            if len(self.trace.losses) == WATCHED and not self.to_the_end:
                 raise EnoughError
             return losses
 

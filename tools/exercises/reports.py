@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from itertools import zip_longest
 from pathlib import Path
 
+from common.errors import UserError
 from common.frameworks import PACKAGES
 from tools.definitions import Definition, find_definitions, read_script
-from tools.exercises.checks import BLOCKED, OPEN, RIGHT, WRONG
+from tools.exercises.grader import BLOCKED, OPEN, RIGHT, WRONG
 from tools.exercises.grading import Report
 from tools.exercises.mistakes import read_mistakes
 from tools.exercises.progress import Notes
@@ -94,8 +95,15 @@ def _mark(path: Path) -> str:
 
 
 def answer(sheet: Sheet, notes: Notes, frameworks: bool) -> str:
-    """The answer beside the learner's own lines; the other frameworks' once it is solved."""
-    own = sheet.own()
+    """The answer beside the learner's own lines; the other frameworks' once it is solved.
+
+    Raises:
+        UserError: the file is not Python.
+    """
+    try:
+        own = sheet.own()
+    except SyntaxError as error:
+        raise UserError(f"{sheet.path}, line {error.lineno}: not Python: {error.msg}") from error
     answers = find_definitions(sheet.exercise.answer)
     parts = []
     for gap in sheet.exercise.gaps:
@@ -130,9 +138,9 @@ def _lines(text: str, definition: Definition) -> list[str]:
 
 def _beside(left_title: str, left: list[str], right_title: str, right: list[str]) -> str:
     """Two columns if the terminal is wide enough, else one after the other."""
-    width = max(map(len, left + [left_title]))
+    width = max(map(len, [*left, left_title]))
     wide = shutil.get_terminal_size().columns
-    if wide < max(width, COLUMN) + 3 + max(map(len, right + [right_title])):
+    if wide < max(width, COLUMN) + 3 + max(map(len, [*right, right_title])):
         return "\n".join([f"{left_title}:", *left, "", f"{right_title}:", *right])
     rows = zip_longest([left_title, "", *left], [right_title, "", *right], fillvalue="")
     return "\n".join(f"{one:{width}} │ {other}".rstrip() for one, other in rows)

@@ -245,7 +245,10 @@ class Sheet:
         Raises:
             SyntaxError: the file is not Python.
         """
-        return find_definitions(self.text)
+        try:
+            return find_definitions(self.text)
+        except (ValueError, RecursionError, MemoryError) as error:  # a zero byte, a deep nest
+            raise SyntaxError(str(error) or "too deeply nested") from error
 
     def lines(self, definition: Definition) -> list[str]:
         """A definition's lines."""

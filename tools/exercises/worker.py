@@ -1,0 +1,50 @@
+"""Grades a file in a process of its own: `python -m tools.exercises.worker FILE RESULTS`.
+
+RESULTS gets a line of JSON for whatever is looked at next, and for each grade as it is there. The
+learner's code runs in this process; whatever it does, the one that asked goes on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from tools.exercises.grader import Grader
+from tools.exercises.lenses import LENSES
+from tools.exercises.sheet import Sheet
+from tools.scripts import ROOT
+
+
+def main() -> None:
+    """Grade, and say so line by line."""
+    path, results = Path(sys.argv[1]), Path(sys.argv[2])
+    sheet = Sheet.read(path)
+    sys.path.insert(0, str(ROOT / sheet.exercise.framework))
+    with (
+        open(results, "a", encoding="utf-8") as file,
+        tempfile.TemporaryDirectory(prefix="quartet-exercise-") as folder,
+    ):
+
+        def put(kind: str, value: Any) -> None:
+            file.write(json.dumps({kind: value}) + "\n")
+            file.flush()
+
+        put("next", "starting the framework")
+        lens = LENSES[sheet.exercise.framework]()
+        put("next", "running the answer")
+        grader = Grader(sheet.exercise, lens, Path(folder))
+        put("checks", [check.title for check in grader.checks])
+        for grade in grader.grade(sheet, lambda title: put("next", title)):
+            put("grade", dataclasses.asdict(grade))
+        put("done", True)
+    sys.stdout.flush()
+    os._exit(0)  # frameworks' threads, and whatever the learner's code has left, do not hold it up
+
+
+if __name__ == "__main__":
+    main()
