@@ -1,4 +1,4 @@
-"""Chainer's Adam, with epsilon where the paper has it."""
+"""Chainer's Adam and momentum, with epsilon and the learning rate where the others have them."""
 
 import chainer
 
@@ -17,3 +17,23 @@ class Adam(chainer.optimizers.Adam):
     def update(self, lossfun=None, *args, **kwargs):
         self.eps = self.paper_eps * (1 - self.beta2 ** (self.t + 1)) ** 0.5
         super().update(lossfun, *args, **kwargs)
+
+
+class MomentumSGDRule(chainer.optimizers.momentum_sgd.MomentumSGDRule):
+    """Chainer's own, but with the rate outside v; see `MomentumSGD`."""
+
+    def update_core(self, param):
+        v = self.state["v"]
+        v *= self.hyperparam.momentum
+        v += param.grad
+        param.array -= self.hyperparam.lr * v
+
+
+class MomentumSGD(chainer.optimizers.MomentumSGD):
+    """Gradient descent with momentum: v <- momentum v + g; parameter <- parameter - lr v.
+
+    Chainer has the rate inside v, where a change of it is felt only after a while.
+    """
+
+    def create_update_rule(self):
+        return MomentumSGDRule(self.hyperparam)

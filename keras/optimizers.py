@@ -1,4 +1,4 @@
-"""Keras' Adam and RMSProp, with epsilon where the others have it."""
+"""Keras' Adam, RMSProp and SGD, with epsilon and the learning rate where the others have them."""
 
 import keras
 from keras import ops
@@ -33,3 +33,15 @@ class RMSProp(keras.optimizers.RMSprop):
         self.assign(square, self.rho * square + (1 - self.rho) * ops.square(gradient))
         step = learning_rate * gradient / (ops.sqrt(square) + self.epsilon)
         self.assign_sub(variable, step)
+
+
+class SGD(keras.optimizers.SGD):
+    """Gradient descent with momentum: v <- momentum v + g; variable <- variable - rate v.
+
+    Keras has the rate inside v, where a change of it is felt only after a while.
+    """
+
+    def update_step(self, gradient, variable, learning_rate):
+        v = self.momentums[self._get_variable_index(variable)]
+        self.assign(v, self.momentum * v + gradient)
+        self.assign_sub(variable, learning_rate * v)

@@ -30,6 +30,12 @@ def xavier_uniform_(variable):
     variable.assign(tf.random.uniform(variable.shape, -limit, limit, variable.dtype))
 
 
+def kaiming_normal_(variable):
+    """Fill a kernel with normal numbers of deviation sqrt(2 / fan out): He and others (2015)."""
+    *receptive, _, outputs = variable.shape
+    normal_(variable, 0.0, math.sqrt(2 / (math.prod(receptive) * outputs)))
+
+
 def leaky_relu(x, negative_slope):
     """As `tf.nn.leaky_relu`, which rounds the slope to float32, whatever the precision."""
     return tf.maximum(x, negative_slope * x)

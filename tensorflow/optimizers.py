@@ -1,4 +1,4 @@
-"""Adam and RMSprop over `tf.Variable`, named and set as those of PyTorch.
+"""Adam, RMSprop and SGD over `tf.Variable`, named and set as those of PyTorch.
 
 TensorFlow has no optimisers of its own without Keras.
 """
@@ -68,3 +68,25 @@ class RMSprop(tf.Module):
         for variable, square, gradient in zip(self.targets, self.squares, gradients, strict=True):
             square.assign(self.alpha * square + (1 - self.alpha) * tf.square(gradient))
             variable.assign_sub(self.lr * gradient / (tf.sqrt(square) + self.eps))
+
+
+class SGD(tf.Module):
+    """Gradient descent with momentum: v <- momentum v + g; variable <- variable - lr v."""
+
+    def __init__(self, variables, lr, momentum):
+        super().__init__()
+        self.targets = list(variables)
+        self.lr = lr
+        self.momentum = momentum
+        self.velocities = zeros_like(self.targets)
+
+    def apply(self, gradients):
+        """Update every variable by its gradient, given in the same order."""
+        for variable, v, gradient in zip(self.targets, self.velocities, gradients, strict=True):
+            tf.raw_ops.ResourceApplyMomentum(
+                var=variable.handle,
+                accum=v.handle,
+                lr=self.lr,
+                grad=gradient,
+                momentum=self.momentum,
+            )

@@ -53,6 +53,20 @@ def root_place(moved: float, epsilon: float, decay: float, gradient: float) -> s
     return next(name for name, value in places.items() if math.isclose(moved, value, rel_tol=1e-3))
 
 
+def rate_place(moved: float, momentum: float = 0.9) -> str:
+    """How two steps on a gradient of 1 come about, at the rates 1 and then 0.1."""
+    places = {
+        "outside the velocity": 1 + 0.1 * (momentum + 1),
+        "inside the velocity": 1 + (momentum + 0.1),
+    }
+    return next(name for name, value in places.items() if math.isclose(moved, value, rel_tol=1e-3))
+
+
+def frozen_kind(before: float, after: float) -> str:
+    """What has come of a running average whose layer was frozen."""
+    return "stay" if before == after else "drift"
+
+
 GROUP = (0.0, 1.0, 3.0)  # what is normalised together
 EPSILON = 1e-5
 
@@ -109,6 +123,14 @@ def pytorch() -> dict[str, str]:
     rms_weight.grad = torch.full((1,), 1e-3)
     rms = torch.optim.RMSprop([rms_weight], lr=1)
     rms.step()
+    sgd_weight = torch.nn.Parameter(torch.zeros(1))
+    sgd = torch.optim.SGD([sgd_weight], lr=1, momentum=0.9)
+    for rate in (1, 0.1):
+        sgd_weight.grad = torch.ones(1)
+        sgd.param_groups[0]["lr"] = rate
+        sgd.step()
+    frozen = torch.nn.BatchNorm1d(1).requires_grad_(False)
+    frozen(torch.tensor([[1.0], [2.0]]))
     dense = torch.nn.Linear(INPUTS, OUTPUTS)
     image = torch.arange(8.0).reshape(1, 2, 2, 2)  # value 4 c + 2 h + w
     conv = torch.nn.Conv2d(1, 1, 5, stride=2, padding=2, bias=False)
@@ -131,6 +153,8 @@ def pytorch() -> dict[str, str]:
         "Adam's epsilon stands": epsilon_place(moved, 1e-8),
         "RMSProp keeps": f"{rms.defaults['alpha']:g}",
         "RMSProp's epsilon stands": root_place(-rms_weight.item(), 1e-8, 0.99, 1e-3),
+        "momentum's learning rate stands": rate_place(-sgd_weight.item()),
+        "a frozen batch norm's averages": frozen_kind(0.0, frozen.running_mean.item()),
         "dense kernel": layout(tuple(dense.weight.shape), DENSE),
         "convolution kernel": layout(
             tuple(torch.nn.Conv2d(3, 4, (5, 6)).weight.shape), CONVOLUTION
@@ -195,6 +219,11 @@ def tensorflow() -> dict[str, str]:
         epsilon=1e-8,
         grad=[1e-8],
     )
+    sgd_weight, velocity = (tf.Variable([0.0]) for _ in range(2))
+    for rate in (1.0, 0.1):
+        tf.raw_ops.ResourceApplyMomentum(
+            var=sgd_weight.handle, accum=velocity.handle, lr=rate, grad=[1.0], momentum=0.9
+        )
     rms_weight, square, momentum = (tf.Variable([0.0]) for _ in range(3))
     tf.raw_ops.ResourceApplyRMSProp(
         var=rms_weight.handle,
@@ -215,6 +244,8 @@ def tensorflow() -> dict[str, str]:
         "Adam's epsilon stands": epsilon_place(-float(weight[0]), 1e-8),
         "RMSProp keeps": NONE,
         "RMSProp's epsilon stands": root_place(-float(rms_weight[0]), 1e-8, 0.99, 1e-3),
+        "momentum's learning rate stands": rate_place(-float(sgd_weight[0])),
+        "a frozen batch norm's averages": NONE,
         "dense kernel": NONE,
         "convolution kernel": "H W I O",
         "transposed kernel": "H W O I",
@@ -244,6 +275,13 @@ def keras() -> dict[str, str]:
         optimizer.apply([keras.ops.convert_to_tensor([gradient])], [weight])
         return -float(weight[0])
 
+    sgd_weight = keras.Variable([0.0])
+    sgd = keras.optimizers.SGD(1.0, momentum=0.9)
+    for rate in (1.0, 0.1):
+        sgd.learning_rate = rate
+        sgd.apply([keras.ops.ones(1)], [sgd_weight])
+    frozen = built(layers.BatchNormalization(trainable=False), 1)
+    frozen(np.array([[1.0], [2.0]], "float32"), training=True)
     adam, rms = keras.optimizers.Adam(1.0), keras.optimizers.RMSprop(1.0)
     dense = built(layers.Dense(OUTPUTS), INPUTS)
     image = np.arange(8.0).reshape(1, 2, 2, 2).transpose(0, 2, 3, 1)
@@ -271,6 +309,8 @@ def keras() -> dict[str, str]:
         "Adam's epsilon stands": epsilon_place(stepped(adam, 1e-7), 1e-7),
         "RMSProp keeps": f"{rms.rho:g}",
         "RMSProp's epsilon stands": root_place(stepped(rms, 1e-3), rms.epsilon, rms.rho, 1e-3),
+        "momentum's learning rate stands": rate_place(-float(sgd_weight[0])),
+        "a frozen batch norm's averages": frozen_kind(0.0, float(frozen.moving_mean[0])),
         "dense kernel": layout(dense.kernel.shape, DENSE),
         "convolution kernel": layout(conv_shape, CONVOLUTION),
         "transposed kernel": layout(transposed_shape, CONVOLUTION),
@@ -304,6 +344,17 @@ def chainer() -> dict[str, str]:
         optimizer.setup(link).update()
         return -link.weight.array.item()
 
+    link = chainer.Chain()
+    with link.init_scope():
+        link.weight = chainer.Parameter(np.zeros(1, "f"))
+    sgd = chainer.optimizers.MomentumSGD(lr=1, momentum=0.9).setup(link)
+    for rate in (1, 0.1):
+        link.weight.grad = np.ones(1, "f")
+        sgd.lr = rate
+        sgd.update()
+    frozen = L.BatchNormalization(1)
+    frozen.disable_update()
+    frozen(np.array([[1.0], [2.0]], "f"))
     adam, rms = chainer.optimizers.Adam(alpha=1), chainer.optimizers.RMSprop(lr=1)
     dense = L.Linear(INPUTS, OUTPUTS)
     image = np.arange(8, dtype="f").reshape(1, 2, 2, 2)
@@ -327,6 +378,8 @@ def chainer() -> dict[str, str]:
         "Adam's epsilon stands": epsilon_place(stepped(adam, 1e-8), 1e-8),
         "RMSProp keeps": f"{rms.alpha:g}",
         "RMSProp's epsilon stands": root_place(stepped(rms, 1e-3), rms.eps, rms.alpha, 1e-3),
+        "momentum's learning rate stands": rate_place(-link.weight.array.item()),
+        "a frozen batch norm's averages": frozen_kind(0.0, frozen.avg_mean.item()),
         "dense kernel": layout(dense.W.shape, DENSE),
         "convolution kernel": layout(L.Convolution2D(3, 4, (5, 6)).W.shape, CONVOLUTION),
         "transposed kernel": layout(L.Deconvolution2D(3, 4, (5, 6)).W.shape, CONVOLUTION),

@@ -125,13 +125,13 @@ def play_reference(
 
 def _test(reference: Reference, dataset: Dataset, random: np.random.Generator) -> dict[str, float]:
     """The mean losses of the test split, 64 images at a time."""
-    images = dataset.test.images
+    count = len(dataset.test)
     sums: dict[str, float] = {}
-    for start in range(0, len(images), 64):
-        part = images[start : start + 64]
+    for start in range(0, count, 64):
+        part = dataset.test.take(slice(start, start + 64))
         for name, loss in reference.test(part, random).items():
             sums[name] = sums.get(name, 0.0) + loss * len(part)
-    return {name: value / len(images) for name, value in sums.items()}
+    return {name: value / count for name, value in sums.items()}
 
 
 def main() -> None:

@@ -214,6 +214,11 @@ def exp(x: Value) -> Value:
     return Value(np.exp(x.data), (x, lambda g: g * exp(x)))
 
 
+def log(x: Value) -> Value:
+    """The natural logarithm; its slope is 1 / x."""
+    return Value(np.log(x.data), (x, lambda g: g / x))
+
+
 def absolute(x: Value) -> Value:
     """|x|; its slope at 0 is taken to be 0."""
     return Value(np.abs(x.data), (x, lambda g: g * np.sign(x.data)))
@@ -256,3 +261,15 @@ def cross_entropy(logits: Value, target: Operand) -> Value:
     Goodfellow and others (2014) for t = 1 and 0; Kingma, Welling (2013), appendix C.1, for pixels.
     """
     return softplus(logits) - target * logits
+
+
+def class_cross_entropy(logits: Value, labels: np.ndarray) -> Value:
+    """-log softmax(logits) at the label, the mean of (N, K) over N.
+
+    It is log sum_k exp(x_k) - x_label; the largest x is taken out of the sum, against overflow.
+    """
+    count, classes = logits.shape
+    largest = logits.data.max(1, keepdims=True)
+    total_of_each = log(sum_to(exp(logits - largest), (count, 1))) + largest
+    chosen = sum_to(logits * np.eye(classes)[labels], (count, 1))
+    return mean(total_of_each - chosen)

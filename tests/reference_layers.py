@@ -161,14 +161,22 @@ def _mirrors(shape: tuple[int, ...], padding: int) -> list[np.ndarray]:
     return [np.eye(size)[np.pad(np.arange(size), padding, "reflect")] for size in shape[2:]]
 
 
-def max_pool2d(x: Value) -> Value:
-    """The largest of each 2 x 2 pixels, the first of equals: (N, C, H, W) -> (N, C, H/2, W/2)."""
+def max_pool2d(x: Value, kernel: int, stride: int, padding: int = 0) -> Value:
+    """The largest number of each window, the first of equals: (N, C, H, W) -> (N, C, h, w).
+
+    Args:
+        x: the images; not negative where there is padding, which is of zeros.
+        kernel: side of a window.
+        stride: pixels from one window to the next.
+        padding: zeros on every side.
+    """
     count, channels, height, width = x.shape
-    h, w = height // 2, width // 2
-    fours = x.reshape(count, channels, h, 2, w, 2).transpose(0, 1, 2, 4, 3, 5)
-    fours = fours.reshape(count, channels, h, w, 4)
-    largest = fours.data.argmax(-1, keepdims=True) == np.arange(4)
-    return sum_to(fours * largest, (count, channels, h, w, 1)).reshape(count, channels, h, w)
+    h, w = (count_windows(size, kernel, stride, padding) for size in (height, width))
+    windows = unfold(x, kernel, stride, padding).reshape(channels, kernel**2, -1)
+    places = np.arange(kernel**2)[:, None]
+    largest = windows.data.argmax(1, keepdims=True) == places
+    picked = sum_to(windows * largest, (channels, 1, count * h * w))
+    return picked.reshape(channels, count, h, w).transpose(1, 0, 2, 3)
 
 
 # Convolutions as products of matrices.

@@ -78,6 +78,23 @@ class RMSProp(Optimizer):
             weight -= self.learning_rate * g / (np.sqrt(v) + EPS)
 
 
+class SGD(Optimizer):
+    """Gradient descent with momentum; Sutskever and others (2013), with the rate outside v.
+
+    v <- momentum v + g;  weight <- weight - rate v.
+    """
+
+    def __init__(self, weights: Iterable[Value], learning_rate: float, momentum: float) -> None:
+        super().__init__(weights, learning_rate)
+        self.momentum = momentum
+        self.velocities = [np.zeros(weight.shape) for weight in self.weights]
+
+    def update(self, slopes: list[np.ndarray]) -> None:
+        for weight, g, v in _pieces(self.weights, slopes, self.velocities):
+            v[:] = self.momentum * v + g
+            weight -= self.learning_rate * v
+
+
 def _pieces(weights: list[Value], *others: list[np.ndarray]) -> Iterator[list[np.ndarray]]:
     """Each weight with what belongs to it, in pieces that fit into the processor's cache."""
     for weight, *rest in zip(weights, *others, strict=True):

@@ -13,10 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import requests
+import safetensors.numpy
 from test_datasets import idx, imori_files, unpaired_zip
 
 from common.data import cifar10, download, imori, load, mnist, unpaired
 from common.errors import UserError
+from common.run import pretrained
 
 CONTENT = np.random.default_rng(0).integers(0, 256, 300_000, np.uint8).tobytes()
 CHECKSUM = "sha256:" + hashlib.sha256(CONTENT).hexdigest()
@@ -505,3 +507,27 @@ def test_other_unpaired_photos_than_the_checksum_s(server, monkeypatch, tmp_path
     with pytest.raises(UserError, match="its file has a wrong checksum"):
         load("horse2zebra", tmp_path / "data", 16)
     assert names(tmp_path) == []
+
+
+def test_weights_of_imagenet_are_downloaded_once(server, monkeypatch, tmp_path):
+    """Their own file is 47 MB; a small one of the same form stands for it."""
+    arrays = dict(pretrained.load("newts", None).arrays)
+    arrays["fc.weight"] = np.zeros((1000, 128), np.float32)
+    content = safetensors.numpy.save(arrays)
+    server.files["model.safetensors"] = content
+    monkeypatch.setattr(pretrained, "URL", server.url + "model.safetensors")
+    digest = hashlib.sha256(content).hexdigest()
+    monkeypatch.setattr(pretrained, "CHECKSUM", f"sha256:{digest}")
+    for _ in range(2):
+        found = pretrained.load("imagenet", tmp_path)
+        assert found.path == tmp_path / "resnet18" / "model.safetensors"
+        assert "fc.weight" not in found.arrays
+    assert len(server.requests) == 1
+
+
+def test_other_weights_than_imagenets_are_refused(server, monkeypatch, tmp_path):
+    server.files["model.safetensors"] = CONTENT
+    monkeypatch.setattr(pretrained, "URL", server.url + "model.safetensors")
+    with pytest.raises(UserError, match="checksum"):
+        pretrained.load("imagenet", tmp_path)
+    assert not (tmp_path / "resnet18" / "model.safetensors").exists()

@@ -40,6 +40,7 @@ def commands_of(name: str) -> dict[str, list[str]]:
     chosen = ("dropout", "latent_dim")
     settings = {key: value for key, value in MODELS[name].proof.items() if key not in chosen}
     settings["image_size"] = max(MODELS[name].size_multiple, 8)
+    settings |= MODELS[name].from_chance
     small = [name, *as_flags(settings), "--log-every", "1", "--sample-every", "1"]
     if DEVICE == "gpu":  # Chainer's dropout starts anew there at each checkpoint
         small += ["--checkpoint-every", "1", "--precision", "float64"]

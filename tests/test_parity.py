@@ -54,7 +54,8 @@ def initial_config(model: Model) -> Config:
     """Another data set than by default: it has other numbers of channels and classes."""
     grey = "task" not in model.defaults and model.defaults["dataset"] != "digits"
     size = model.proof["image_size"]
-    return model.defaults | {"image_size": size, "dataset": "digits" if grey else "newts"}
+    other = {"image_size": size, "dataset": "digits" if grey else "newts"}
+    return model.defaults | other | model.from_chance
 
 
 def commands_of(name: str, folder: Path) -> dict[str, list[str]]:
@@ -63,7 +64,8 @@ def commands_of(name: str, folder: Path) -> dict[str, list[str]]:
     start = ["--init-from", str(folder / f"{name}.safetensors"), "--log-every", "1"]
     proof = ["--precision", "float64", "--steps", str(STEPS), "--sample-every", str(STEPS)]
     initial = initial_config(MODELS[name])
-    others = as_flags({key: initial[key] for key in ("dataset", "image_size")})
+    named = ("dataset", "image_size", *MODELS[name].from_chance)
+    others = as_flags({key: initial[key] for key in named})
     return {
         f"{name} proof": [*flags, *start, *proof, "--out", f"{name}-proof"],
         f"{name} single": [*flags, *start, "--steps", "1", "--out", f"{name}-single"],
@@ -107,7 +109,7 @@ def reference(
 def read_losses(run: Path) -> dict[str, np.ndarray]:
     with open(run / "metrics.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    others = {"step", "images_per_second", "diversity"}
+    others = {"step", "images_per_second", "diversity", "accuracy"}
     return {n: np.array([row[n] for row in rows], float) for n in rows[0] if n not in others}
 
 

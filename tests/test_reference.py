@@ -12,11 +12,13 @@ from reference import (
     Value,
     absolute,
     broadcast_to,
+    class_cross_entropy,
     concatenate,
     cross_entropy,
     exp,
     gradients,
     leaky_relu,
+    log,
     mean,
     relu,
     sigmoid,
@@ -36,7 +38,7 @@ from reference_layers import (
     unfold,
     unreflect,
 )
-from reference_optimizers import PIECE, Adam, RMSProp, clip
+from reference_optimizers import PIECE, SGD, Adam, RMSProp, clip
 
 Function = Callable[..., Value]
 
@@ -86,7 +88,13 @@ OPERATIONS: dict[str, tuple[Function, tuple[tuple[int, ...], ...]]] = {
         lambda x, w: conv_transpose2d(x, w, 2, 2, 1),
         ((2, 3, 2, 3), (3, 4, 5, 5)),
     ),
-    "max_pool2d": (max_pool2d, ((2, 3, 4, 6),)),
+    "max_pool2d": (lambda a: max_pool2d(a, 2, 2), ((2, 3, 4, 6),)),
+    "max_pool2d, overlapping": (lambda a: max_pool2d(exp(a), 3, 2, 1), ((2, 3, 5, 6),)),
+    "log": (lambda a: log(a * a + 1), ((3, 4),)),
+    "class_cross_entropy": (
+        lambda a: class_cross_entropy(a, np.array([2, 0, 2])),
+        ((3, 4),),
+    ),
     "reflect": (lambda a: reflect(a, 2), ((2, 3, 3, 5),)),
     "unreflect": (lambda a: unreflect(a, (2, 3, 3, 5), 2), ((2, 3, 7, 9),)),
     "instance norm": (instance_norm, ((2, 3, 4, 2),)),
@@ -214,9 +222,20 @@ def test_a_transposed_convolution_doubles_the_image(
     np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-13)
 
 
+def test_pooling_with_padding() -> None:
+    """Windows of 3 at every other pixel, the image with a border of zeros."""
+    x = np.random.default_rng(0).uniform(size=(2, 3, 5, 6))
+    found = max_pool2d(Value(x), 3, 2, 1).data
+    assert found.shape == (2, 3, 3, 3)
+    padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
+    for i, j in np.ndindex(3, 3):
+        window = padded[:, :, 2 * i : 2 * i + 3, 2 * j : 2 * j + 3]
+        np.testing.assert_array_equal(found[:, :, i, j], window.max((2, 3)))
+
+
 def test_pooling_takes_the_largest_and_the_first_of_equals() -> None:
     x = Value(np.array([[1.0, 2, 5, 5], [3, 4, 5, 5]])[np.newaxis, np.newaxis])
-    y = max_pool2d(x)
+    y = max_pool2d(x, 2, 2)
     np.testing.assert_array_equal(y.data.ravel(), [4, 5])
     (found,) = gradients(total(y), [x])
     np.testing.assert_array_equal(found.data[0, 0], [[0, 0, 1, 0], [0, 1, 0, 0]])
@@ -319,6 +338,19 @@ def test_rmsprops_first_steps() -> None:
         np.testing.assert_allclose(weight.data, expected, rtol=1e-12)
 
 
+def test_momentum_has_the_rate_outside() -> None:
+    """Of a constant slope v is (1 - m^t) / (1 - m) g; a new rate is felt at once."""
+    slopes = np.array([3.0, -1e-3, 0.0])
+    weight = Value(np.zeros(3))
+    sgd = SGD([weight], 0.1, momentum=0.9)
+    expected = np.zeros(3)
+    for step in (1, 2, 3):
+        sgd.learning_rate = 0.1 / step
+        sgd.update([slopes])
+        expected -= 0.1 / step * (1 - 0.9**step) / (1 - 0.9) * slopes
+        np.testing.assert_allclose(weight.data, expected, rtol=1e-12)
+
+
 def test_optimizers_change_all_of_large_weights_and_the_arrays_themselves() -> None:
     arrays = {"dense.weight": np.zeros((3, PIECE)), "dense.bias": np.zeros(())}
     network = Network(arrays)
@@ -334,7 +366,7 @@ def test_optimizers_change_all_of_large_weights_and_the_arrays_themselves() -> N
 # Initial weights.
 
 
-@pytest.mark.parametrize("initial", ["glorot", "normal", "scale", "zero", "one"])
+@pytest.mark.parametrize("initial", ["glorot", "he", "normal", "scale", "zero", "one"])
 def test_initial_weights_are_told_from_others(initial: str) -> None:
     weight = Weight((64, 48, 5, 5), initial)
     random = np.random.default_rng(0)

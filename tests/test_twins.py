@@ -36,8 +36,8 @@ IN_TRAINERS = {"autoencode", "critic_step", "discriminator_step", "generator_ste
 SIZES = {"base", "shape", "classes", "dropout"}  # attributes that are no layers
 CALLS = {"forward", "__call__"}  # the same thing under two names
 # Arguments that not all have: TensorFlow has no mode; PyTorch and Chainer place tensors by hand;
-# the weight of a loss belongs to Keras' trainers.
-NOT_ALL = {"training", "device", "identity"}
+# the weight of a loss, and what is frozen, belong to Keras' trainers; its models have names.
+NOT_ALL = {"training", "device", "identity", "frozen", "name"}
 
 
 def definitions(source: str) -> dict[str, ast.AST]:

@@ -31,8 +31,6 @@ from tools import cards
 from tools.scripts import ROOT, check_model, choose_frameworks
 from tools.trials import ledger
 
-NOT_LOSSES = ("step", "images_per_second", "diversity")
-
 
 @dataclass(frozen=True)
 class Outcome:
@@ -58,7 +56,7 @@ class Outcome:
     @property
     def losses(self) -> dict[str, np.ndarray]:
         """Each loss over the steps."""
-        return {n: np.array(v) for n, v in self.columns.items() if n not in NOT_LOSSES}
+        return {n: np.array(v) for n, v in self.columns.items() if n not in plots.NOT_LOSSES}
 
     @property
     def speed(self) -> float:

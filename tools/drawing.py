@@ -26,6 +26,7 @@ from common.measures.path_length import path_length
 from common.pictures import (
     DomainTranslations,
     LatentSpace,
+    Predictions,
     Reconstructions,
     Samples,
     Translations,
@@ -39,6 +40,7 @@ CODES = 50  # of an image, for the importance-weighted bound
 SEGMENTED = 512  # training images whose masks are learned from
 TOGETHER = 8  # images whose codes are decoded at once
 DRAWN = (Samples, LatentSpace)  # kinds of pictures that need nothing but noise
+SHOWN = 32  # images that a classifier's picture has
 MOST = 2500  # samples that are drawn unless the user asks for more
 
 
@@ -79,6 +81,7 @@ class Drawn:
         made: what an autoencoder makes of each test image, a translator of its source; or None.
         sources: these; or None.
         others: for each draw, figures by name that need the networks themselves; or nothing.
+        sheet: a picture of what a classifier takes test images for; or None.
     """
 
     title: str
@@ -89,6 +92,7 @@ class Drawn:
     made: np.ndarray | None = None
     sources: np.ndarray | None = None
     others: list[dict[str, float]] = field(default_factory=list)
+    sheet: np.ndarray | None = None
 
 
 # In the child.
@@ -163,6 +167,9 @@ def draw_here(request: Request) -> Drawn:
         drawn.made = pictures.translate(drawn.sources)
     if isinstance(pictures, DomainTranslations):
         drawn.samples, drawn.others = translate_domains(pictures, split, run.data)
+    if isinstance(pictures, Predictions):
+        drawn.others = [pictures.measure(split)]
+        drawn.sheet = pictures.show(split.take(slice(SHOWN)))
     if isinstance(pictures, LatentSpace):
         drawn.others = [
             estimate_bounds(script.bridge, networks, split.images, run.config.dtype, generator)
@@ -228,7 +235,7 @@ def write(drawn: Drawn, folder: Path) -> None:
     arrays: dict[str, np.ndarray | None] = {"test": drawn.test, "train": drawn.train}
     arrays |= {f"floor{draw}": images for draw, images in enumerate(drawn.floors)}
     arrays |= {f"sample{draw}": images for draw, images in enumerate(drawn.samples)}
-    arrays |= {"made": drawn.made, "sources": drawn.sources}
+    arrays |= {"made": drawn.made, "sources": drawn.sources, "sheet": drawn.sheet}
     for name, array in arrays.items():
         if array is not None:
             np.save(folder / f"{name}.npy", array)
@@ -259,6 +266,7 @@ def read(folder: Path) -> Drawn:
         samples=arrays("sample"),
         made=next(iter(arrays("made")), None),
         sources=next(iter(arrays("sources")), None),
+        sheet=next(iter(arrays("sheet")), None),
         **about,
     )
 

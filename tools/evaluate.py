@@ -72,6 +72,7 @@ BEST = {
     "mean squared error": "lower",
     "L1": "lower",
     "L1 there and back": "lower",
+    "classification_loss": "lower",
 }  # what is not named is the better the higher
 
 
@@ -213,15 +214,14 @@ def draw_picture(path: Path, title: str, drawn: Drawn, rows: list[dict[str, str]
     elif drawn.made is not None:
         strips["test split, over reconstructions"] = [drawn.test, drawn.made]
     columns = min(SHOWN, len(drawn.test))
+    laid_out = {
+        name: images.grid(np.concatenate([one[:columns] for one in sets]), columns)
+        for name, sets in strips.items()
+    }
+    if drawn.sheet is not None:
+        laid_out["test split, over what it is taken for"] = drawn.sheet
     evaluation.draw(
-        path,
-        title,
-        {name: images.grid(one) for name, one in sheets.items()},
-        {
-            name: images.grid(np.concatenate([one[:columns] for one in sets]), columns)
-            for name, sets in strips.items()
-        },
-        rows,
+        path, title, {name: images.grid(one) for name, one in sheets.items()}, laid_out, rows
     )
 
 

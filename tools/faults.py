@@ -27,7 +27,7 @@ from common.run import launch
 from tools.scripts import ROOT
 
 TABLE = ROOT / "tests" / "faults.toml"
-QUICK = [f"tests/test_{name}.py" for name in ("parity", "dropout", "twins", "source")]
+QUICK = [f"tests/test_{name}.py" for name in ("parity", "dropout", "frozen", "twins", "source")]
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv", "runs", "__pycache__", ".*_cache", "gallery")
 
 

@@ -21,7 +21,7 @@ from common.errors import UserError
 from common.files import replacing
 from common.run import launch
 from common.run.flags import Parser
-from tools import trials
+from tools import modes, trials
 from tools.recipes import read_recipes
 from tools.scripts import ROOT
 from tools.trials import Trial, ledger
@@ -40,6 +40,7 @@ COMPARISONS = {
     "wgan_gp": "--image-size 32 --batch-size 8 --steps 20",
     "alphagan": "--image-size 32 --batch-size 8 --steps 20",
     "cyclegan": "--image-size 32 --width 8 --steps 20",
+    "transfer": "--image-size 32 --steps 20",
 }
 EVALUATED = "dcgan"  # the model whose evaluation is shown
 
@@ -71,6 +72,12 @@ def draw_run(model: str) -> Path:
     return manifold if manifold.exists() else sorted(folder.samples.glob("*.png"))[-1]
 
 
+def draw_modes(scratch: Path) -> Path:
+    """What transfer learning gains, by the recipe's data."""
+    modes.compare(scratch / "modes", "pytorch", read_recipes()["transfer"], modes.SEEDS)
+    return scratch / "modes" / "modes.png"
+
+
 def draw_evaluation(model: str) -> Path:
     """The picture of the typical run's evaluation."""
     return ensure_run(model).folder.path / "evaluation" / "evaluation.png"
@@ -97,6 +104,7 @@ def list_pictures(scratch: Path) -> dict[str, Callable[[], Path]]:
         pictures[model] = functools.partial(draw_run, model)
         pictures[f"compare-{model}"] = functools.partial(draw_comparison, model, scratch)
     pictures[f"evaluate-{EVALUATED}"] = functools.partial(draw_evaluation, EVALUATED)
+    pictures["modes-transfer"] = functools.partial(draw_modes, scratch)
     return pictures
 
 

@@ -87,7 +87,7 @@ def _prepare_gpus(backend: str, precision: str) -> None:
 
         # Both are read when JAX first computes.
         os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-        repeatable = "--xla_gpu_exclude_nondeterministic_ops=true"
+        repeatable = "--xla_gpu_deterministic_ops=true"
         flags = os.environ.get("XLA_FLAGS", "")
         if precision == "float64" and repeatable not in flags:
             os.environ["XLA_FLAGS"] = f"{flags} {repeatable}".strip()

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from common.data.augment import augment
+from common.data.crops import random_crops
 from common.data.dataset import Dataset, Split
 from common.data.domains import NAMES, divide
 from common.data.sources import make_sources
@@ -49,14 +50,15 @@ def stack(batches: list[Batch]) -> Batch:
 class Batches:
     """Endless batches of a training split, which each epoch shows once in a new random order.
 
-    A batch that reaches past the end of an epoch is completed from the next one. With augmentation
-    an epoch holds `CROPS` variants of each image.
+    A batch that reaches past the end of an epoch is completed from the next one. Where images are
+    cropped at random, an epoch holds `CROPS` variants of each.
 
     Args:
         dataset: its training split is used.
         batch_size: images in a batch.
         random: the run's generator, which shuffles now and after each epoch, and augments.
-        task: what to make sources for (one of `common.data.sources.TASKS`); None makes none.
+        task: what to make sources for (one of `common.data.sources.TASKS`), or `labels`, for which
+            images are cropped as a classifier's are; None does neither.
 
     Raises:
         UserError: a batch is larger than an epoch.
@@ -69,7 +71,8 @@ class Batches:
         random: np.random.Generator,
         task: str | None = None,
     ) -> None:
-        count = len(dataset.train) * (CROPS if dataset.augment else 1)
+        cropped = dataset.augment or task == "labels"
+        count = len(dataset.train) * (CROPS if cropped else 1)
         if batch_size > count:
             raise UserError(
                 f"--batch-size {batch_size}: {dataset.name} has only {count} training images; "
@@ -93,6 +96,9 @@ class Batches:
             indices = np.concatenate([indices, self.order[:missing]])
         indices = indices % len(self.dataset.train)
         part = self.dataset.train.take(indices)
+        if self.task == "labels":
+            images = random_crops(part.images, self.dataset.image_shape[0], self.random)
+            return Batch(images, part.labels)
         if self.dataset.augment:
             part = self._augmented(part)
         sources = make_sources(self.task, part) if self.task else None

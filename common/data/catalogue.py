@@ -10,7 +10,7 @@ import difflib
 import os
 from pathlib import Path
 
-from common.data import domains, sizes, sources, unpaired
+from common.data import crops, domains, sizes, sources, unpaired
 from common.data.dataset import Dataset
 from common.errors import UserError
 from common.files import user_path
@@ -61,8 +61,8 @@ def load(
             size are padded with zeros if it is theirs rounded up to `multiple`, else resized.
         multiple: what the model needs the side to be a multiple of.
         task: what the model translates from (one of `common.data.sources.TASKS`), or `domains` if
-            it translates between two classes, or None. For `pairs` a folder holds `source/` and
-            `target/`, for `domains` it holds `a/` and `b/`.
+            it translates between two classes, `labels` if it tells classes apart, or None. For
+            `pairs` a folder holds `source/` and `target/`, for `domains` it holds `a/` and `b/`.
 
     Raises:
         UserError: the name or the size is not accepted, the data cannot be found, downloaded or
@@ -81,6 +81,10 @@ def load(
             dataset = _load_pairs(name, size)
         elif task == "domains" and name.startswith(FOLDER):
             dataset = domains.load(name.removeprefix(FOLDER), size)
+        elif task == "labels":
+            larger = _load(name, data_dir, crops.enlarged(size), 1)
+            dataset = crops.prepare(larger, size)
+            crops.check(dataset)
         else:
             dataset = _load(name, data_dir, size, multiple)
     except MemoryError:
@@ -89,7 +93,7 @@ def load(
         ) from None
     if task == "domains":
         domains.check(dataset)
-    elif task:
+    elif task and task != "labels":
         sources.check(task, dataset)
     return dataset
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from common.data import folder
+from common.data import crops, folder
 from common.data.dataset import Split
 from common.data.sources import MASK_COLOURS, make_sources
 from common.errors import UserError
@@ -16,11 +16,11 @@ def read_sources(task: str, path: str, size: int) -> dict[str, np.ndarray]:
     """The sources made from a picture or a folder of pictures, by name; `uint8` (size, size, 3).
 
     For `segmentation` a picture is a mask, for `pairs` and `domains` the source itself, otherwise a
-    photo that the source is derived from. A name is the path within the folder, without its suffix
-    unless two pictures differ only in that.
+    photo that the source is derived from, for `labels` its middle. A name is the path within the
+    folder, without its suffix unless two pictures differ only in that.
 
     Args:
-        task: one of `common.data.sources.TASKS`, or `domains`.
+        task: one of `common.data.sources.TASKS`, or `domains` or `labels`.
         path: what `--input` gives.
         size: side of the sources in pixels; pictures are cropped to their central square.
 
@@ -37,6 +37,8 @@ def read_sources(task: str, path: str, size: int) -> dict[str, np.ndarray]:
     def read(file: Path) -> np.ndarray:
         if task == "segmentation":
             return MASK_COLOURS[folder.read_mask(file, size, MASK_COLOURS)]
+        if task == "labels":
+            return crops.take_middle(folder.read(file, crops.enlarged(size)), size)
         image = folder.read(file, size)
         if task in ("pairs", "domains"):
             return image

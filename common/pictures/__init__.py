@@ -1,6 +1,7 @@
 """The kinds of pictures that a run leaves to look at."""
 
 from common.pictures.inferences import SamplesAndReconstructions
+from common.pictures.predictions import Predictions
 from common.pictures.reconstructions import LatentSpace, Reconstructions
 from common.pictures.samples import ClassSamples, Samples
 from common.pictures.translations import DomainTranslations, Translations
@@ -9,6 +10,7 @@ __all__ = [
     "ClassSamples",
     "DomainTranslations",
     "LatentSpace",
+    "Predictions",
     "Reconstructions",
     "Samples",
     "SamplesAndReconstructions",

@@ -22,9 +22,11 @@ class Pictures:
 
     Attributes:
         figures: columns of metrics.csv that drawing fills.
+        best_by: the figure whose highest value says which weights are kept as the best, if any.
     """
 
     figures: ClassVar[tuple[str, ...]] = ()
+    best_by: ClassVar[str | None] = None
 
     def draw(self) -> tuple[np.ndarray, dict[str, float]]:
         """A `uint8` picture (H, W, C) that shows how training goes, and its `figures`."""

@@ -76,6 +76,35 @@ def label_rows(sheet: np.ndarray, names: Sequence[str], border: int = 2) -> np.n
     return np.concatenate([text, sheet], axis=1)
 
 
+def caption(
+    images: np.ndarray, words: Sequence[str], wrong: np.ndarray, smallest: int = 80
+) -> np.ndarray:
+    """Images over a line of words each, which is red where something is wrong.
+
+    Args:
+        images: `uint8`, shape (N, H, W, 3); those below `smallest` pixels a side are enlarged.
+        words: one for each; what is too long is cut off.
+        wrong: bool, shape (N,).
+        smallest: side that leaves room for the words.
+
+    Returns:
+        `uint8`, shape (N, height, width, 3).
+    """
+    from PIL import Image, ImageDraw, ImageFont
+
+    zoom = -(-smallest // images.shape[1])
+    images = images.repeat(zoom, axis=1).repeat(zoom, axis=2)
+    count, height, width, channels = images.shape
+    font = ImageFont.load_default(11)
+    sheet = np.full((count, height + 15, width, channels), 255, np.uint8)
+    sheet[:, :height] = images
+    for place, text, bad in zip(sheet, words, wrong, strict=True):
+        line = Image.new("RGB", (width, 15), (200, 40, 0) if bad else "white")
+        ImageDraw.Draw(line).text((2, 1), text, "white" if bad else "black", font)
+        place[height:] = np.asarray(line)
+    return sheet
+
+
 def save(path: Path, picture: np.ndarray) -> None:
     """Write a `uint8` picture (H, W, 1 or 3) as a PNG file.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,10 @@ from common.files import replacing
 # Okabe and Ito's palette: colours that colour-blind people can tell apart.
 # https://jfly.uni-koeln.de/color/
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+
+# What is measured when a picture is drawn, and how its axis is called.
+MEASURED = {"diversity": "diversity\n(data = 1)", "accuracy": "test accuracy"}
+NOT_LOSSES = ("step", "images_per_second", *MEASURED)  # columns of metrics.csv
 
 
 @dataclass(frozen=True)
@@ -34,23 +39,23 @@ class Band:
 
 
 def losses(path: Path, title: str, columns: dict[str, list[float]]) -> None:
-    """Draw a run's losses over its steps, and below them the diversity of its samples.
+    """Draw a run's losses over its steps, and below them what is measured with its pictures.
 
     Args:
         path: the PNG file to write.
         title: stands above the curves.
-        columns: `step`, each loss by name, and perhaps `diversity`, as `Table.read` gives.
+        columns: `step`, each loss by name, and perhaps one of `MEASURED`, as `Table.read` gives.
 
     Raises:
         UserError: the file cannot be written.
     """
     from matplotlib.figure import Figure
 
-    others = ("step", "images_per_second", "diversity")
-    names = [name for name in columns if name not in others]
+    names = [name for name in columns if name not in NOT_LOSSES]
+    measure = next((name for name in MEASURED if name in columns), "")
     sampled = [
         (step, value)
-        for step, value in zip(columns["step"], columns.get("diversity", []), strict=False)
+        for step, value in zip(columns["step"], columns.get(measure, []), strict=False)
         if not math.isnan(value)
     ]
     figure = Figure(figsize=(8, 5.5 if sampled else 4), layout="constrained")
@@ -63,14 +68,45 @@ def losses(path: Path, title: str, columns: dict[str, list[float]]) -> None:
     upper.set(ylabel="loss")
     upper.grid(alpha=0.3)
     upper.legend()
-    if sampled:
+    if measure and sampled:
         lower = axes[1, 0]
         lower.plot(*zip(*sampled, strict=True), color=COLOURS[2], marker=".")
         lower.axhline(1, color="grey", linewidth=0.8, linestyle="--")
-        lower.set(ylabel="diversity\n(data = 1)")
-        lower.set_ylim(bottom=0)
+        lower.set(ylabel=MEASURED[measure])
+        lower.set_ylim(bottom=0, top=1.05 if measure == "accuracy" else None)
         lower.grid(alpha=0.3)
     axes[-1, 0].set_xlabel("step")
+    with replacing(path) as aside:
+        figure.savefig(aside, dpi=110)
+
+
+def confusion(path: Path, title: str, counts: np.ndarray, names: Sequence[str]) -> None:
+    """Draw how many images of each class were taken for which.
+
+    Args:
+        path: the PNG file to write.
+        title: stands above all.
+        counts: whole numbers (K, K): rows are what they are, columns what they were taken for.
+        names: of the classes.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    from matplotlib.figure import Figure
+
+    side = min(12.0, 2.4 + 0.5 * len(names))
+    figure = Figure(figsize=(side + 0.8, side), layout="constrained")
+    axes = figure.subplots()
+    shares = counts / np.maximum(1, counts.sum(1, keepdims=True))
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for (row, column), count in np.ndenumerate(counts):
+        if count and len(names) <= 20:
+            shade = "white" if shares[row, column] > 0.5 else "black"
+            axes.text(column, row, str(count), ha="center", va="center", color=shade)
+    axes.set_xticks(range(len(names)), names, rotation=45, ha="right", parse_math=False)
+    axes.set_yticks(range(len(names)), names, parse_math=False)
+    axes.set(xlabel="taken for", ylabel="is")
+    axes.set_title(title, parse_math=False, fontsize=10)
     with replacing(path) as aside:
         figure.savefig(aside, dpi=110)
 
@@ -124,6 +160,40 @@ def comparison(
     grid.auto_set_font_size(False)
     grid.set_fontsize(10)
     grid.scale(1, 1.5)
+    with replacing(path) as aside:
+        figure.savefig(aside, dpi=110)
+
+
+def groups(
+    path: Path,
+    title: str,
+    found: dict[str, dict[str, list[tuple[np.ndarray, np.ndarray]]]],
+) -> None:
+    """Draw groups of curves over each other: each curve thin, the mean of a group thick.
+
+    Args:
+        path: the PNG file to write.
+        title: stands above all.
+        found: by what is measured, by group: curves, each steps and values of shape (N,), all of
+            one group with the same steps.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5 * len(found), 4), layout="constrained")
+    figure.suptitle(title, parse_math=False)
+    panels = figure.subplots(1, len(found), squeeze=False)[0]
+    for (measure, curves), axes in zip(found.items(), panels, strict=True):
+        for (group, runs), colour in zip(curves.items(), COLOURS, strict=False):
+            for steps, values in runs:
+                axes.plot(steps, values, color=colour, linewidth=0.7, alpha=0.35)
+            mean = np.mean([values for _, values in runs], axis=0)
+            axes.plot(runs[0][0], mean, color=colour, linewidth=2.2, label=group)
+        axes.set(title=measure.replace("_", " "), xlabel="step")
+        axes.grid(alpha=0.3)
+        axes.legend()
     with replacing(path) as aside:
         figure.savefig(aside, dpi=110)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +132,35 @@ def read_header(path: Path, fields: Fields = WEIGHTS) -> Header:
     Raises:
         UserError: there is no such file, or it is truncated, or not one of Quartet's.
     """
+    found, told = _open(path)
+    if told.pop("format", None) != FORMAT:
+        raise UserError(
+            f"{path}: a safetensors file, but not a checkpoint of this suite (format {FORMAT}); "
+            "give a checkpoint.safetensors of a run folder"
+        )
+    found = replace(found, metadata=_parse(path, told, fields))
+    if fields is WEIGHTS:
+        for name, kind in found.kinds.items():
+            if kind not in FLOATS:
+                raise UserError(
+                    f"{path}: tensor {name} is of type {kind}; weights are {', '.join(FLOATS)}"
+                )
+    return found
+
+
+def read_tensors(path: Path) -> Header:
+    """Read what weights a file has, of the suite or not, without its metadata and its counts.
+
+    Raises:
+        UserError: there is no such file, or it is truncated.
+    """
+    found, _ = _open(path)
+    floats = {name: kind for name, kind in found.kinds.items() if kind in FLOATS}
+    return replace(found, kinds=floats)
+
+
+def _open(path: Path) -> tuple[Header, dict[str, Any]]:
+    """The header without its metadata, and the metadata as it stands there."""
     from safetensors import SafetensorError, safe_open
 
     check_is_file(path, "give a checkpoint.safetensors of a run folder")
@@ -151,25 +180,14 @@ def read_header(path: Path, fields: Fields = WEIGHTS) -> Header:
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
     told = header.pop("__metadata__", None) or {}
-    if told.pop("format", None) != FORMAT:
-        raise UserError(
-            f"{path}: a safetensors file, but not a checkpoint of this suite (format {FORMAT}); "
-            "give a checkpoint.safetensors of a run folder"
-        )
     found = Header(
         path,
-        _parse(path, told, fields),
+        {},
         {name: tuple(tensor["shape"]) for name, tensor in header.items()},
         {name: tensor["dtype"] for name, tensor in header.items()},
         {name: 8 + size + tensor["data_offsets"][0] for name, tensor in header.items()},
     )
-    if fields is WEIGHTS:
-        for name, kind in found.kinds.items():
-            if kind not in FLOATS:
-                raise UserError(
-                    f"{path}: tensor {name} is of type {kind}; weights are {', '.join(FLOATS)}"
-                )
-    return found
+    return found, told
 
 
 def read_arrays(header: Header) -> dict[str, np.ndarray]:

@@ -2,7 +2,8 @@
 
 It holds `config.json`, `metrics.csv`, `samples/STEP.png`, `samples.webp`, `losses.png`,
 `checkpoint.safetensors`, `optimizer-STEP.safetensors` and `tensorboard/`; of models that are
-measured on the test split also `evaluation.json`; what `--generate` draws is `generated.png`.
+measured on the test split also `evaluation.json`, of a classifier `best.safetensors` and
+`confusion.png`; what `--generate` draws is `generated.png`.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from common.run.checkpoint import Checkpoint, Header
 PICTURE = re.compile(r"\d{6,}\.png")  # of a step, in samples/
 # What a run that was killed was writing aside: a name as `common.files.replacing` makes it.
 LEFT = re.compile(
-    r"\.(config|metrics|checkpoint|optimizer-\d+|losses|samples|evaluation|\d{6,})-\w{8}\.\w+"
+    r"\.(config|metrics|checkpoint|best|optimizer-\d+|losses|samples|evaluation|confusion|\d{6,})-\w{8}\.\w+"
 )
 
 
@@ -44,6 +45,7 @@ class RunFolder:
         self.animation = path / "samples.webp"
         self.losses = path / "losses.png"
         self.checkpoint = path / "checkpoint.safetensors"
+        self.best = path / "best.safetensors"
         self.tensorboard = path / "tensorboard"
         self.generated = path / "generated.png"
         self.evaluation = path / "evaluation.json"

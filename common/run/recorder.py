@@ -138,6 +138,11 @@ class Recorder:
         yield
         self._clock += time.perf_counter() - started
 
+    def highest(self, name: str | None) -> float:
+        """The highest value of a figure in the table; -inf where there is none."""
+        values = self.table.read().get(name, []) if name else []
+        return max((value for value in values if not np.isnan(value)), default=-np.inf)
+
     def close(self) -> dict[str, list[float]]:
         """Close the event file; return the columns of `metrics.csv`."""
         self._board.close()

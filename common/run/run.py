@@ -21,7 +21,7 @@ from common.files import write_text
 from common.measures import pca
 from common.pictures import images, plots
 from common.pictures.base import Pictures, portions
-from common.run import checkpoint, flags
+from common.run import checkpoint, flags, pretrained
 from common.run.about import describe
 from common.run.checkpoint import Checkpoint, Header
 from common.run.folder import RunFolder
@@ -155,6 +155,19 @@ class Run:
             path = self.folder.state_path(self._state.metadata["step"])
             self.step = self._store.restore(path, self._state, self._batches)
 
+    def adopt(self, network: str, weights: str) -> None:
+        """Begin with what a network has learned elsewhere, unless a checkpoint was loaded.
+
+        Args:
+            network: its name, as given to `connect`.
+            weights: `newts`, `imagenet`, or a file, as `pretrained.load` takes it.
+
+        Raises:
+            UserError: they cannot be had, or do not fit.
+        """
+        if self._weights is None:
+            self._store.adopt(network, pretrained.load(weights, self.config.data_dir))
+
     def _check_state(self, state: Checkpoint) -> None:
         if state.metadata["fingerprint"] != self.data.fingerprint():
             raise UserError(
@@ -200,6 +213,7 @@ class Run:
                 pictures.figures,
                 DIGITS[config.dtype],
             )
+            self._best = self._recorder.highest(pictures.best_by)
             text = describe(self.model, self.framework, config, self.data)
             if config.resume:
                 write_text(self.folder.config, text)
@@ -253,6 +267,9 @@ class Run:
     def save_samples(self, step: int, pictures: Pictures) -> None:
         """Draw the picture of a step into the run folder; note the figures that come with it.
 
+        Where a figure says how good the weights are, the best so far are kept in
+        `best.safetensors`; of equals, the first.
+
         Raises:
             UserError: a loss is no longer finite, or the file cannot be written.
         """
@@ -263,6 +280,10 @@ class Run:
             path = self.folder.samples / f"{step:06d}.png"
             images.save(path, picture)
             recorder.add_picture(step, path, picture, figures)
+            if pictures.best_by and step and figures[pictures.best_by] > self._best:
+                self._best = figures[pictures.best_by]
+                weights = self._store.gather(self.folder, step, self._about())
+                checkpoint.save(self.folder.best, weights)
 
     def checkpoint_due(self, step: int) -> bool:
         """Whether a checkpoint is to be written: now and then, and after the last step."""
@@ -278,21 +299,21 @@ class Run:
         recorder = self._recorder
         self._write_row(step)
         recorder.check()
-        settings = dataclasses.asdict(self.config)
-        settings = {name: value for name, value in settings.items() if name not in flags.ALONE}
         with recorder.not_training():
             self._store.save(
-                self.folder,
-                step,
-                {"model": self.model, "framework": self.framework},
-                {
-                    "image_shape": self.image_shape,
-                    "class_names": self.class_names,
-                    "config": settings,
-                },
-                self._batches,
-                self.data.fingerprint(),
+                self.folder, step, self._about(), self._batches, self.data.fingerprint()
             )
+
+    def _about(self) -> dict[str, Any]:
+        """What a checkpoint says of the run."""
+        settings = dataclasses.asdict(self.config)
+        return {
+            "model": self.model,
+            "framework": self.framework,
+            "image_shape": self.image_shape,
+            "class_names": self.class_names,
+            "config": {n: value for n, value in settings.items() if n not in flags.ALONE},
+        }
 
     def _write_row(self, step: int) -> None:
         """Write a step's row of `metrics.csv` if it is due and not there yet."""
@@ -340,6 +361,14 @@ class Run:
             error = pca.test_error(every_image(self.data.dataset), test, pca_components)
             figures[f"test error of PCA with {pca_components} components"] = error
             figures["times that of PCA"] = figures["test reconstruction_loss"] / error
+        self.save_figures(figures)
+
+    def save_figures(self, figures: dict[str, float]) -> None:
+        """Print figures of the test split, and write them to `evaluation.json`.
+
+        Raises:
+            UserError: the file cannot be written.
+        """
         write_text(self.folder.evaluation, json.dumps(figures, indent=2) + "\n")
         for name, value in figures.items():
             print(f"{name}: {value:.5g}")

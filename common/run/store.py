@@ -13,6 +13,7 @@ from common.errors import UserError
 from common.run import checkpoint
 from common.run.checkpoint import Checkpoint, Header
 from common.run.folder import RunFolder
+from common.run.pretrained import Learned
 
 Arrays = dict[str, np.ndarray]
 
@@ -70,23 +71,22 @@ class Store:
             ) from error
         return state.metadata["step"]
 
-    def save(
-        self, folder: RunFolder, step: int, about: dict[str, Any], settings: dict[str, Any],
-        batches: Batches | DomainBatches, fingerprint: str,
-    ) -> None:  # fmt: skip
-        """Write the checkpoint and the state that belongs to it.
-
-        Args:
-            folder: where to.
-            step: the last one that was trained.
-            about: what both files say of the run.
-            settings: what the checkpoint says besides.
-            batches: where the epoch stands, and the run's chance.
-            fingerprint: of the data set.
+    def adopt(self, network: str, learned: Learned) -> None:
+        """Give a network weights that were learned elsewhere, cast to the run's precision.
 
         Raises:
-            UserError: a weight is no longer finite, or the disk is full; the earlier checkpoint
-                is still there.
+            UserError: they are not of such a network.
+        """
+        expected = self._bridge.get_arrays(self._networks[network])
+        learned.check_fit(expected)
+        arrays = {name: learned.arrays[name] for name in expected}
+        self._bridge.set_arrays(self._networks[network], arrays)
+
+    def gather(self, folder: RunFolder, step: int, about: dict[str, Any]) -> Checkpoint:
+        """All weights after a step, and what a checkpoint of a run in `folder` says of them.
+
+        Raises:
+            UserError: one is no longer finite.
         """
         weights = self._weights()
         for name, array in weights.items():
@@ -95,16 +95,36 @@ class Store:
                     f"step {step}: {name} is no longer finite; stopped. The last good "
                     f"checkpoint is {folder.checkpoint}; a lower --learning-rate may help"
                 )
+        return Checkpoint(weights, about | {"step": step})
+
+    def save(
+        self, folder: RunFolder, step: int, about: dict[str, Any],
+        batches: Batches | DomainBatches, fingerprint: str,
+    ) -> None:  # fmt: skip
+        """Write the checkpoint and the state that belongs to it.
+
+        Args:
+            folder: where to.
+            step: the last one that was trained.
+            about: what the checkpoint says of the run.
+            batches: where the epoch stands, and the run's chance.
+            fingerprint: of the data set.
+
+        Raises:
+            UserError: a weight is no longer finite, or the disk is full; the earlier checkpoint
+                is still there.
+        """
+        weights = self.gather(folder, step, about)
         order, position = batches.state()
         state = {n: self._bridge.get_optimizer_state(v) for n, v in self._optimizers.items()}
         state["chance"] = self._bridge.get_chance(self._networks)
         state |= {f"pool.{name}": pool.state() for name, pool in self._pools.items()}
-        about = about | {"step": step}
+        told = {name: weights.metadata[name] for name in ("model", "framework", "step")}
         folder.save(
-            Checkpoint(weights, about | settings),
+            weights,
             Checkpoint(
                 {"batches.order": order, **_joined(state)},
-                about | {"batches": position, "fingerprint": fingerprint},
+                told | {"batches": position, "fingerprint": fingerprint},
             ),
         )
 

@@ -57,8 +57,8 @@ class Autoencoder(Reference):
         self.optimizer.minimize(loss)
         return numbers({"reconstruction_loss": loss})
 
-    def test(self, images: np.ndarray, random: np.random.Generator) -> dict[str, float]:
-        return numbers({"reconstruction_loss": self.loss(images)})
+    def test(self, batch: Any, random: np.random.Generator) -> dict[str, float]:
+        return numbers({"reconstruction_loss": self.loss(batch.images)})
 
     def draw(self, dataset: Any, random: np.random.Generator) -> np.ndarray:
         return from_tanh(self.restore(Value(to_tanh(choose(dataset, 32).images))))

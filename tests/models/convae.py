@@ -20,8 +20,8 @@ def networks(image_shape: ImageShape, config: Config, classes: int) -> dict[str,
 class ConvolutionalAutoencoder(Autoencoder):
     def restore(self, x: Value) -> Value:
         """Halve twice, double twice; no activation on the output."""
-        x = max_pool2d(relu(self.encoder.conv("conv1", x, stride=1, padding=1)))
-        x = max_pool2d(relu(self.encoder.conv("conv2", x, stride=1, padding=1)))
+        x = max_pool2d(relu(self.encoder.conv("conv1", x, stride=1, padding=1)), 2, 2)
+        x = max_pool2d(relu(self.encoder.conv("conv2", x, stride=1, padding=1)), 2, 2)
         x = relu(self.decoder.deconv("deconv1", x, stride=2))
         return self.decoder.deconv("deconv2", x, stride=2)
 

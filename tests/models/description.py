@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -28,8 +28,8 @@ class Weight:
 
     Attributes:
         shape: in PyTorch's layout.
-        initial: where training starts: `glorot`, `normal` (0, 0.02), `scale` (N(1, 0.02)), `zero`
-            or `one`.
+        initial: where training starts: `glorot`, `he`, `normal` (0, 0.02), `scale` (N(1, 0.02)),
+            `zero` or `one`.
     """
 
     shape: tuple[int, ...]
@@ -40,12 +40,19 @@ class Weight:
         """Of Glorot's uniform weights: sqrt(6 / (fan_in + fan_out)); Glorot, Bengio (2010)."""
         return float(np.sqrt(6 / (np.prod(self.shape[2:]) * sum(self.shape[:2]))))
 
+    @property
+    def deviation(self) -> float:
+        """Of normal weights; He's are sqrt(2 / fan out): He and others (2015)."""
+        if self.initial == "he":
+            return float(np.sqrt(2 / (self.shape[0] * np.prod(self.shape[2:]))))
+        return 0.02
+
     def draw(self, random: np.random.Generator) -> np.ndarray:
         """Initial numbers, float64."""
         if self.initial == "glorot":
             return random.uniform(-self.limit, self.limit, self.shape)
-        if self.initial == "normal":
-            return random.normal(0, 0.02, self.shape)
+        if self.initial in ("normal", "he"):
+            return random.normal(0, self.deviation, self.shape)
         if self.initial == "scale":
             return random.normal(1, 0.02, self.shape)
         return np.full(self.shape, {"zero": 0.0, "one": 1.0}[self.initial])
@@ -68,7 +75,7 @@ class Weight:
             if np.abs(x).max() > 1.001 * self.limit:
                 return False
         else:
-            expected = ndtr((x - (self.initial == "scale")) / 0.02)
+            expected = ndtr((x - (self.initial == "scale")) / self.deviation)
         below, upto = np.arange(x.size) / x.size, np.arange(1, x.size + 1) / x.size
         strays = max((expected - below).max(), (upto - expected).max())
         return bool(strays < 2.7 / np.sqrt(x.size))
@@ -197,8 +204,8 @@ class Reference:
         """The sample picture of what `draw` has drawn: `uint8` (H, W, C)."""
         return grid(drawn)
 
-    def test(self, images: np.ndarray, random: np.random.Generator) -> dict[str, float]:
-        """The losses of test images, `uint8` (N, H, W, C); none for most models."""
+    def test(self, batch: Any, random: np.random.Generator) -> dict[str, float]:
+        """The losses of test images and labels, as in `step`; none for most models."""
         return {}
 
 
@@ -246,6 +253,7 @@ class Model:
         below_dropout: layers whose output all passes through dropout.
         above_dropout: batch norms of convolutions whose input has passed through dropout.
         prints: beginnings of lines that a proof ends with, besides the losses of the test split.
+        from_chance: the settings with which all weights are drawn at random.
     """
 
     defaults: Config
@@ -261,6 +269,7 @@ class Model:
     below_dropout: Collection[str] = ()
     above_dropout: Collection[str] = ()
     prints: Collection[str] = ()
+    from_chance: Config = field(default_factory=dict)
 
     FIXED: ClassVar[str] = ".running_"  # in the names of what no optimiser updates
 
@@ -299,7 +308,7 @@ class Model:
             elif array.ndim == 1:
                 array += random.normal(0, 0.1, weight.shape)
             else:
-                array *= {"normal": 2.5, "glorot": 2.0}[weight.initial]
+                array *= {"normal": 2.5, "glorot": 2.0, "he": 1.0}[weight.initial]
             start[name] = array
         return start
 

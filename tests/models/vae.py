@@ -82,8 +82,8 @@ class VariationalAutoencoder(Reference):
         self.optimizer.minimize(losses["negative_elbo"])
         return numbers(losses)
 
-    def test(self, images: np.ndarray, random: np.random.Generator) -> dict[str, float]:
-        return numbers(self.losses(images, random))
+    def test(self, batch: Any, random: np.random.Generator) -> dict[str, float]:
+        return numbers(self.losses(batch.images, random))
 
     def draw(self, dataset: Any, random: np.random.Generator) -> np.ndarray:
         """Reconstructions from the mean."""

@@ -1,0 +1,121 @@
+"""Random crops of any size and shape for training a classifier, the middle of an image for testing.
+
+As torchvision's RandomResizedCrop, RandomHorizontalFlip, Resize and CenterCrop have them:
+https://docs.pytorch.org/vision/stable/transforms.html
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from common.data.dataset import Dataset, Split
+from common.errors import UserError
+
+AREA = (0.08, 1.0)  # of a crop, as a share of the image's
+ASPECT = (3 / 4, 4 / 3)  # width over height
+TRIES = 10
+MARGIN = 8 / 7  # side of a test image before its middle is taken, divided by that of the middle
+
+Box = tuple[int, int, int, int]  # left, top, right, bottom
+
+
+def enlarged(size: int) -> int:
+    """The side in pixels of an image whose middle of `size` pixels is shown to a network."""
+    return round(size * MARGIN)
+
+
+def prepare(dataset: Dataset, size: int) -> Dataset:
+    """A data set for a classifier: test images are their middle, grey ones become RGB.
+
+    Args:
+        dataset: its test images are of `enlarged(size)` pixels, its training images at least.
+        size: side of what networks see, in pixels.
+
+    Returns:
+        Images in three channels, without masks; `augment` is off, for batches are cropped by
+        `random_crops`.
+    """
+
+    def in_colour(split: Split) -> Split:
+        images = split.images
+        if images.shape[-1] == 1:
+            images = images.repeat(3, axis=-1)
+        return Split(images, split.labels)
+
+    test = in_colour(dataset.test)
+    return replace(
+        dataset,
+        train=in_colour(dataset.train),
+        test=replace(test, images=take_middle(test.images, size)),
+        image_shape=(size, size, 3),
+        augment=False,
+    )
+
+
+def check(dataset: Dataset) -> None:
+    """Raise UserError unless there are classes to tell apart."""
+    if len(dataset.class_names) < 2:
+        raise UserError(
+            f"--dataset {dataset.name}: it has one class only, so there is nothing to tell apart; "
+            "put the pictures of each class into a sub-folder of its own"
+        )
+
+
+def take_middle(images: np.ndarray, size: int) -> np.ndarray:
+    """The middle of images: (..., H, W, C) -> (..., size, size, C)."""
+    top, left = ((side - size) // 2 for side in images.shape[-3:-1])
+    return np.ascontiguousarray(images[..., top : top + size, left : left + size, :])
+
+
+def choose_box(height: int, width: int, random: np.random.Generator) -> Box:
+    """The place of a random crop: its area and its shape are drawn, then where it lies.
+
+    A crop that does not fit is drawn again; after `TRIES` the largest one in the middle whose
+    shape is allowed is taken.
+
+    Args:
+        height: of the image, in pixels.
+        width: of the image, in pixels.
+        random: the only source of chance.
+
+    Returns:
+        (left, top, right, bottom) in whole pixels, the last two exclusive.
+    """
+    for _ in range(TRIES):
+        area = height * width * random.uniform(*AREA)
+        aspect = math.exp(random.uniform(math.log(ASPECT[0]), math.log(ASPECT[1])))
+        wide, high = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+        if 0 < wide <= width and 0 < high <= height:
+            top = int(random.integers(height - high, endpoint=True))
+            left = int(random.integers(width - wide, endpoint=True))
+            return left, top, left + wide, top + high
+    wide = min(width, round(height * ASPECT[1]))
+    high = min(height, round(width / ASPECT[0]))
+    left, top = (width - wide) // 2, (height - high) // 2
+    return left, top, left + wide, top + high
+
+
+def random_crops(images: np.ndarray, size: int, random: np.random.Generator) -> np.ndarray:
+    """Crop each image at random, resize the crop, and mirror every other one.
+
+    Args:
+        images: `uint8`, shape (N, H, W, 3), values 0 to 255.
+        size: side of the crops after resizing, in pixels.
+        random: the only source of chance.
+
+    Returns:
+        `uint8`, shape (N, size, size, 3), by Pillow's bilinear filter.
+    """
+    from PIL import Image
+
+    count, height, width, channels = images.shape
+    crops = np.empty((count, size, size, channels), np.uint8)
+    for crop, image in zip(crops, images, strict=True):
+        box = choose_box(height, width, random)
+        picture = Image.fromarray(image).crop(box).resize((size, size), Image.Resampling.BILINEAR)
+        pixels = np.asarray(picture)
+        crop[:] = pixels[:, ::-1] if random.random() < 0.5 else pixels
+    return crops

@@ -1,0 +1,100 @@
+"""Weights that a network has learned elsewhere: those that ship, ImageNet's, or a file's.
+
+Names are torchvision's, `layer1.0.conv1.weight`. ImageNet's are torchvision's own (V1), as
+safetensors by the timm library: https://huggingface.co/timm/resnet18.tv_in1k
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from common.data import default_data_dir, download
+from common.errors import UserError
+from common.run import checkpoint
+
+SHIPPED = Path(__file__).with_name("newts.safetensors")  # by `python -m tools.train_weights`
+REVISION = "bbd144b3e5565108aad885f145491d11bc6ce807"
+URL = f"https://huggingface.co/timm/resnet18.tv_in1k/resolve/{REVISION}/model.safetensors"
+CHECKSUM = "sha256:694f673df6520a3158624e8a89af086f59923ee4cd7436fe5bc3bc71d295ad81"
+FOLDER, FILE = "resnet18", "model.safetensors"
+HEAD = "fc."  # the layer that knows the classes of the other task
+BACKBONE = "backbone."  # before the names in a checkpoint of the suite
+
+
+@dataclass(frozen=True)
+class Learned:
+    """Weights of a backbone.
+
+    Attributes:
+        arrays: by torchvision's names, in PyTorch's layouts, without the last layer.
+        path: the file that they are from.
+    """
+
+    arrays: dict[str, np.ndarray]
+    path: Path
+
+    def check_fit(self, expected: dict[str, np.ndarray]) -> None:
+        """Raise UserError unless there is an array of the right shape for each of a network's.
+
+        Args:
+            expected: the network's own arrays.
+        """
+        first = self.arrays["conv1.weight"]
+        if first.ndim == 4 and len(first) != len(expected["conv1.weight"]):
+            raise UserError(
+                f"--weights: {self.path} is of {len(first)} channels in the first stage, this "
+                f"network of {len(expected['conv1.weight'])}; give --width {len(first)}"
+            )
+        shapes, wanted = (
+            {name: array.shape for name, array in arrays.items()}
+            for arrays in (self.arrays, expected)
+        )
+        for name in sorted(shapes.keys() | wanted.keys()):
+            found, needed = shapes.get(name, "nothing"), wanted.get(name, "nothing")
+            if found != needed:
+                raise UserError(
+                    f"--weights: {self.path} is no ResNet-18: of {name} it has {found}, needed is "
+                    f"{needed}"
+                )
+
+
+def load(weights: str, data_dir: str | Path | None) -> Learned:
+    """Find a backbone's weights, downloading them if need be.
+
+    Args:
+        weights: `newts` for those that ship, `imagenet`, or a file: a checkpoint of `transfer`, or
+            a ResNet-18 by torchvision's names.
+        data_dir: where downloads lie; None means `default_data_dir()`.
+
+    Raises:
+        UserError: there is no such file, it cannot be had or read, or is no backbone's.
+    """
+    if weights == "newts":
+        path = SHIPPED
+    elif weights == "imagenet":
+        path = _find_imagenet(default_data_dir() if data_dir is None else Path(data_dir))
+    else:
+        path = Path(weights)
+    header = checkpoint.read_tensors(path)
+    arrays = checkpoint.read_arrays(header)
+    if any(name.startswith(BACKBONE) for name in arrays):
+        arrays = {n.removeprefix(BACKBONE): a for n, a in arrays.items() if n.startswith(BACKBONE)}
+    kept = {name: array for name, array in arrays.items() if not name.startswith(HEAD)}
+    if "conv1.weight" not in kept:
+        raise UserError(
+            f"--weights {weights}: it has no conv1.weight, so is no ResNet-18; give newts, "
+            "imagenet, a checkpoint of transfer.py, or a file with torchvision's names"
+        )
+    return Learned(kept, path)
+
+
+def _find_imagenet(data_dir: Path) -> Path:
+    path = data_dir.absolute() / FOLDER / FILE
+    if not path.is_file():
+        with download.into(path.parent):
+            if not path.is_file():  # another run may have been quicker
+                download.fetch([URL], path, CHECKSUM)
+    return path

@@ -1,0 +1,221 @@
+"""Transfer learning: a ResNet-18 that has learned elsewhere tells new classes apart, in TensorFlow.
+
+Paper: He and others (2015), https://arxiv.org/abs/1512.03385
+Run:   python tensorflow/transfer.py --dataset imori --steps 100
+Page:  docs/models/transfer.md
+Departures from the paper: 16 channels in the first stage, not 64, unless --width says so.
+"""
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before the import: only errors
+
+import tensorflow as tf
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from common.bridges import tensorflow as bridge
+from common.pictures import Predictions
+from common.run import Run, Settings, launch
+
+import layers as nn
+from optimizers import SGD
+
+# Of the photos of ImageNet, red, green and blue, on a scale of 0 to 1.
+MEAN = (0.485, 0.456, 0.406)
+DEVIATION = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Config(Settings):
+    """The settings of this model; every line is a flag."""
+
+    task = "labels"  # images come with their classes, cropped and mirrored at random
+
+    steps: Annotated[int, "training steps; 0 writes the initial checkpoint and stops", 0] = 200
+    batch_size: Annotated[int, "images per step", 2] = 32
+    learning_rate: Annotated[float, "step size of SGD in the first 70 % of the steps", 0] = 1e-3
+    mode: Annotated[
+        str,
+        "what learns: all, from --weights; the head alone, on them; or all, from random weights",
+        ("finetune", "frozen", "scratch"),
+    ] = "finetune"
+    weights: Annotated[
+        str, "where a backbone begins: newts, imagenet (with --width 64) or FILE"
+    ] = "newts"
+    width: Annotated[int, "channels of the first stage; the others have multiples", 1] = 16
+    input: Annotated[str | None, "picture or folder to classify with --generate"] = None
+
+
+# N batch, C channels, H height, W width, f width of the backbone, K classes
+
+
+def preprocess(images):
+    """Images of 0 to 255 as the networks see them: (N, H, W, C) -> (N, H, W, C), standardised."""
+    dtype = bridge.default_dtype()
+    return (tf.cast(images, dtype) / 255 - tf.constant(MEAN, dtype)) / tf.constant(DEVIATION, dtype)
+
+
+def decay(config, step):
+    """Learning rate of a step: constant for 70 % of all steps, then a tenth of it."""
+    return config.learning_rate * (1 if (step - 1) / config.steps < 0.7 else 0.1)
+
+
+class BasicBlock(tf.Module):
+    """Two convolutions and a way around them: (N, H, W, in) -> (N, H / stride, W / stride, out)."""
+
+    def __init__(self, inputs, outputs, stride):
+        super().__init__()
+        norm = {"eps": 1e-5, "momentum": 0.1}  # the running average keeps 1 - 0.1
+        same = {"kernel_size": 3, "padding": 1, "bias": False}
+        self.conv1 = nn.Conv2d(inputs, outputs, **same, stride=stride)
+        self.bn1 = nn.BatchNorm2d(outputs, **norm)
+        self.conv2 = nn.Conv2d(outputs, outputs, **same, stride=1)
+        self.bn2 = nn.BatchNorm2d(outputs, **norm)
+        around = []  # where the shapes are the same, the image itself
+        if stride != 1:
+            around += [nn.Conv2d(inputs, outputs, kernel_size=1, stride=stride, bias=False)]
+            around += [nn.BatchNorm2d(outputs, **norm)]
+        self.downsample = around
+
+    def __call__(self, x, training):
+        y = tf.nn.relu(self.bn1(self.conv1(x), training))
+        y = self.bn2(self.conv2(y), training)
+        if self.downsample:
+            conv, norm = self.downsample
+            x = norm(conv(x), training)
+        return tf.nn.relu(y + x)
+
+
+class Backbone(tf.Module):
+    """Image to features, ResNet-18 without its last layer: (N, H, W, C) -> (N, 8f)."""
+
+    def __init__(self, image_shape, width):
+        super().__init__()
+        channels = image_shape[-1]
+        norm = {"eps": 1e-5, "momentum": 0.1}
+        half = {"kernel_size": 7, "stride": 2, "padding": 3, "bias": False}
+        self.conv1 = nn.Conv2d(channels, width, **half)
+        self.bn1 = nn.BatchNorm2d(width, **norm)
+        self.layer1 = make_stage(width, width, stride=1)
+        self.layer2 = make_stage(width, 2 * width, stride=2)
+        self.layer3 = make_stage(2 * width, 4 * width, stride=2)
+        self.layer4 = make_stage(4 * width, 8 * width, stride=2)
+        for layer in self.submodules:
+            initialize(layer)
+
+    def __call__(self, x, training):
+        x = tf.nn.relu(self.bn1(self.conv1(x), training))  # (N, H / 2, W / 2, f)
+        # No number is below 0 here, so that zeros around the image are never the largest.
+        x = tf.pad(x, [(0, 0), (1, 1), (1, 1), (0, 0)])
+        x = tf.nn.max_pool2d(x, 3, 2, "VALID")  # (N, H / 4, W / 4, f)
+        for block in (*self.layer1, *self.layer2, *self.layer3, *self.layer4):
+            x = block(x, training)  # in the end (N, H / 32, W / 32, 8f)
+        return tf.reduce_mean(x, (1, 2))  # (N, 8f)
+
+
+class Head(tf.Module):
+    """Features to logits: (N, 8f) -> (N, K)."""
+
+    def __init__(self, width, classes):
+        super().__init__()
+        self.fc = nn.Linear(8 * width, classes)
+        for layer in self.submodules:
+            initialize(layer)
+
+    def __call__(self, features):
+        return self.fc(features)
+
+
+def make_stage(inputs, outputs, stride):
+    """Two blocks, the first of which may halve the image."""
+    return [BasicBlock(inputs, outputs, stride), BasicBlock(outputs, outputs, 1)]
+
+
+def initialize(layer):
+    """He's normal initial weights by fan out; the head's are Glorot's uniform, its biases 0."""
+    if isinstance(layer, nn.Conv2d):
+        nn.kaiming_normal_(layer.weight)
+    elif isinstance(layer, nn.Linear):
+        nn.xavier_uniform_(layer.weight)
+
+
+def classification_loss(logits, labels):
+    """-log softmax(logits) at the label, averaged over images."""
+    cross_entropy = tf.nn.sparse_softmax_cross_entropy_with_logits
+    return tf.reduce_mean(cross_entropy(labels, logits))
+
+
+@tf.function
+def train_step(networks, optimizers, images, labels, learning_rate, frozen):
+    """Update both networks, or the head alone, on a batch of images and their labels."""
+    optimizer = optimizers["classifier"]
+    optimizer.lr.assign(learning_rate)
+    with tf.GradientTape() as tape:
+        # In training mode, batch norm of a frozen backbone would go on to change its averages.
+        features = networks["backbone"](images, training=not frozen)
+        loss = classification_loss(networks["head"](features), labels)
+    optimizer.apply(tape.gradient(loss, optimizer.targets))
+    return {"classification_loss": loss}
+
+
+@tf.function
+def predict(networks, images):
+    """The probability of each class, with the running averages of batch norm: (N, K)."""
+    return tf.nn.softmax(networks["head"](networks["backbone"](images, training=False)))
+
+
+def build(config, image_shape, classes):
+    """Both networks, and the optimiser of what learns."""
+    networks = {
+        "backbone": Backbone(image_shape, config.width),
+        "head": Head(config.width, classes),
+    }
+    learning = ["head"] if config.mode == "frozen" else ["backbone", "head"]
+    variables = [v for name in learning for v in networks[name].trainable_variables]
+    # A variable, for a number would be built into the graph of the first step.
+    rate = tf.Variable(config.learning_rate, trainable=False, dtype=bridge.default_dtype())
+    optimizers = {"classifier": SGD(variables, lr=rate, momentum=0.9)}
+    return networks, optimizers
+
+
+def main():
+    """Train, or classify with a checkpoint, as the command line says."""
+    run = Run(Config, __file__, __doc__)
+    config = run.config
+    bridge.prepare(config.seed, config.device, config.precision)
+    networks, optimizers = build(config, run.image_shape, len(run.class_names))
+    run.connect(bridge, networks, optimizers)
+    if config.mode != "scratch":
+        run.adopt("backbone", config.weights)
+
+    def classify(images):
+        return predict(networks, preprocess(images)).numpy()
+
+    samples = Predictions(run.data, classify, config.input)
+    if config.generate:
+        run.generate(samples)
+        return
+    run.begin(samples)
+    for step, batch in run.steps():
+        images = preprocess(batch.images)
+        labels = tf.constant(batch.labels)
+        rate = tf.constant(decay(config, step), bridge.default_dtype())
+        frozen = config.mode == "frozen"
+        losses = train_step(networks, optimizers, images, labels, rate, frozen)
+        run.log(step, losses)
+        if run.samples_due(step):
+            run.save_samples(step, samples)
+        if run.checkpoint_due(step):
+            run.save_checkpoint(step)
+    if config.steps:
+        run.save_figures(samples.test())
+        run.report(samples.save_confusion(run.folder.path, run.title))
+
+
+if __name__ == "__main__":
+    launch(main)
