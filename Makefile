@@ -18,8 +18,8 @@ NUMBERS := tests/test_parity.py tests/test_scripts.py \
 OLDER := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 TF_ENABLE_ONEDNN_OPTS=0 \
 	OPENBLAS_CORETYPE=Prescott OMP_NUM_THREADS=1
 QUARTET_PORTS ?= pytorch,tensorflow,keras,chainer  # of quick, elsewhere and test-gpu
-GPU := tests/test_gpu.py tests/test_parity.py tests/test_dropout.py tests/test_frozen.py tests/test_models.py \
-	tests/test_scripts.py
+GPU := tests/test_gpu.py tests/test_parity.py tests/test_dropout.py tests/test_frozen.py \
+	tests/test_models.py tests/test_scripts.py
 
 .PHONY: demo test quick elsewhere test-gpu lint clean
 .DEFAULT_GOAL := demo
