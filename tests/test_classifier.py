@@ -217,6 +217,21 @@ def test_other_files_are_refused(tmp_path: Path, change, said: str) -> None:
         load_and_check()
 
 
+@pytest.mark.parametrize(
+    ("weights", "said"),
+    [
+        ("", "--weights '': it is empty; give newts, imagenet or a file"),
+        ("imagenet", "these have 64 channels in the first stage, this network 16"),
+        ("nosuch.safetensors", "nosuch.safetensors: no such file"),
+    ],
+)
+def test_weights_that_are_not_there(tmp_path: Path, weights: str, said: str) -> None:
+    """Nothing is downloaded that would not fit."""
+    with pytest.raises(UserError, match=re.escape(said)):
+        pretrained.load(weights, tmp_path, 16)
+    assert not any(tmp_path.iterdir())
+
+
 def test_what_ships_is_small_and_of_16_bits() -> None:
     assert pretrained.SHIPPED.stat().st_size < 1_500_000
     arrays = load_file(pretrained.SHIPPED)

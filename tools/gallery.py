@@ -21,7 +21,7 @@ from common.errors import UserError
 from common.files import replacing
 from common.run import launch
 from common.run.flags import Parser
-from tools import modes, trials
+from tools import modes, questions, trials
 from tools.recipes import read_recipes
 from tools.scripts import ROOT
 from tools.trials import Trial, ledger
@@ -72,6 +72,11 @@ def draw_run(model: str) -> Path:
     return manifold if manifold.exists() else sorted(folder.samples.glob("*.png"))[-1]
 
 
+def draw_answer(name: str) -> Path:
+    """A picture that answers a question of CycleGAN's page."""
+    return questions.answer(1)[name]
+
+
 def draw_modes(scratch: Path) -> Path:
     """What transfer learning gains, by the recipe's data."""
     modes.compare(scratch / "modes", "pytorch", read_recipes()["transfer"], modes.SEEDS)
@@ -104,6 +109,8 @@ def list_pictures(scratch: Path) -> dict[str, Callable[[], Path]]:
         pictures[model] = functools.partial(draw_run, model)
         pictures[f"compare-{model}"] = functools.partial(draw_comparison, model, scratch)
     pictures[f"evaluate-{EVALUATED}"] = functools.partial(draw_evaluation, EVALUATED)
+    for name in ("changed", "neither"):
+        pictures[f"{name}-cyclegan"] = functools.partial(draw_answer, name)
     pictures["modes-transfer"] = functools.partial(draw_modes, scratch)
     return pictures
 

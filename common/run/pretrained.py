@@ -13,6 +13,7 @@ import numpy as np
 
 from common.data import default_data_dir, download
 from common.errors import UserError
+from common.files import user_path
 from common.run import checkpoint
 
 SHIPPED = Path(__file__).with_name("newts.safetensors")  # by `python -m tools.train_weights`
@@ -20,6 +21,7 @@ REVISION = "bbd144b3e5565108aad885f145491d11bc6ce807"
 URL = f"https://huggingface.co/timm/resnet18.tv_in1k/resolve/{REVISION}/model.safetensors"
 CHECKSUM = "sha256:694f673df6520a3158624e8a89af086f59923ee4cd7436fe5bc3bc71d295ad81"
 FOLDER, FILE = "resnet18", "model.safetensors"
+IMAGENETS = 64  # channels of their first stage
 HEAD = "fc."  # the layer that knows the classes of the other task
 BACKBONE = "backbone."  # before the names in a checkpoint of the suite
 
@@ -61,23 +63,29 @@ class Learned:
                 )
 
 
-def load(weights: str, data_dir: str | Path | None) -> Learned:
+def load(weights: str, data_dir: str | Path | None, channels: int | None = None) -> Learned:
     """Find a backbone's weights, downloading them if need be.
 
     Args:
         weights: `newts` for those that ship, `imagenet`, or a file: a checkpoint of `transfer`, or
             a ResNet-18 by torchvision's names.
         data_dir: where downloads lie; None means `default_data_dir()`.
+        channels: of the first stage, if nothing else is to be downloaded.
 
     Raises:
         UserError: there is no such file, it cannot be had or read, or is no backbone's.
     """
     if weights == "newts":
         path = SHIPPED
+    elif weights == "imagenet" and channels not in (None, IMAGENETS):
+        raise UserError(
+            f"--weights imagenet: these have {IMAGENETS} channels in the first stage, this network "
+            f"{channels}; give --width {IMAGENETS}"
+        )
     elif weights == "imagenet":
         path = _find_imagenet(default_data_dir() if data_dir is None else Path(data_dir))
     else:
-        path = Path(weights)
+        path = _name(weights)
     header = checkpoint.read_tensors(path)
     arrays = checkpoint.read_arrays(header)
     if any(name.startswith(BACKBONE) for name in arrays):
@@ -89,6 +97,17 @@ def load(weights: str, data_dir: str | Path | None) -> Learned:
             "imagenet, a checkpoint of transfer.py, or a file with torchvision's names"
         )
     return Learned(kept, path)
+
+
+def _name(weights: str) -> Path:
+    try:
+        if not weights:
+            raise ValueError("it is empty")
+        return user_path(weights)
+    except ValueError as error:
+        raise UserError(
+            f"--weights {weights!r}: {error}; give newts, imagenet or a file"
+        ) from error
 
 
 def _find_imagenet(data_dir: Path) -> Path:

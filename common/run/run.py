@@ -21,7 +21,7 @@ from common.files import write_text
 from common.measures import pca
 from common.pictures import images, plots
 from common.pictures.base import Pictures, portions
-from common.run import checkpoint, flags, pretrained
+from common.run import checkpoint, flags
 from common.run.about import describe
 from common.run.checkpoint import Checkpoint, Header
 from common.run.folder import RunFolder
@@ -166,7 +166,7 @@ class Run:
             UserError: they cannot be had, or do not fit.
         """
         if self._weights is None:
-            self._store.adopt(network, pretrained.load(weights, self.config.data_dir))
+            self._store.adopt(network, weights, self.config.data_dir)
 
     def _check_state(self, state: Checkpoint) -> None:
         if state.metadata["fingerprint"] != self.data.fingerprint():

@@ -10,10 +10,9 @@ import numpy as np
 from common.data.batches import Batches, DomainBatches
 from common.data.pool import ImagePool
 from common.errors import UserError
-from common.run import checkpoint
+from common.run import checkpoint, pretrained
 from common.run.checkpoint import Checkpoint, Header
 from common.run.folder import RunFolder
-from common.run.pretrained import Learned
 
 Arrays = dict[str, np.ndarray]
 
@@ -71,13 +70,19 @@ class Store:
             ) from error
         return state.metadata["step"]
 
-    def adopt(self, network: str, learned: Learned) -> None:
+    def adopt(self, network: str, weights: str, data_dir: str | None) -> None:
         """Give a network weights that were learned elsewhere, cast to the run's precision.
 
+        Args:
+            network: its name.
+            weights: as `pretrained.load` takes them, like `data_dir`.
+            data_dir: where downloads lie.
+
         Raises:
-            UserError: they are not of such a network.
+            UserError: they cannot be had, or are not of such a network.
         """
         expected = self._bridge.get_arrays(self._networks[network])
+        learned = pretrained.load(weights, data_dir, len(expected["conv1.weight"]))
         learned.check_fit(expected)
         arrays = {name: learned.arrays[name] for name in expected}
         self._bridge.set_arrays(self._networks[network], arrays)
