@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -19,15 +20,20 @@ NO_MEMORY = re.compile(
 def launch(main: Callable[[], None]) -> None:
     """Run a script's `main`: a UserError becomes one line and exit status 2, Ctrl-C status 130.
 
-    So does an error of a framework that says that memory does not suffice.
+    So does an error of a framework that says that memory does not suffice. A reader that goes
+    away, as `| head` does, ends it without a word, with status 141 as the shell has it.
     """
     try:
         main()
+        sys.stdout.flush()
     except UserError as error:
         _end(str(error))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it at exit
+        sys.exit(141)
     except Exception as error:
         if not isinstance(error, MemoryError) and not NO_MEMORY.search(str(error)):
             raise
