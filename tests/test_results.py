@@ -22,7 +22,6 @@ from tools.trials import Ledger, Trial
 from ports import FRAMEWORKS, chosen_ports
 
 FRAMEWORK = next(framework for framework in FRAMEWORKS if framework in chosen_ports())
-DONE = [model for model in MODELS if trials.ledger(model).folder.exists()]
 each_model = pytest.mark.parametrize("model", MODELS)
 
 
@@ -132,6 +131,16 @@ def test_a_trial_is_there_only_by_its_recipe_and_version(
     assert not ledger.has(Trial("ae", "keras", 5), {"steps": 3})
 
 
+def test_a_trial_that_is_at_work_is_left_alone(folder: Path) -> None:
+    trial = Trial("ae", "keras", 1)
+    trial.folder.path.mkdir(parents=True)
+    other = trial.folder
+    other.lock()
+    with pytest.raises(UserError, match="another run is at work in it"):
+        trials.run(trial, {"steps": 3})
+    assert trial.folder.path.is_dir()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -153,7 +162,7 @@ def test_every_model_has_a_recipe(model: str) -> None:
     assert read_recipes()[model]["steps"] > 0
 
 
-@pytest.mark.parametrize("model", DONE)
+@each_model
 def test_trials_are_by_the_recipe_and_whole(model: str) -> None:
     ledger = trials.ledger(model)
     assert read_recipes()[model].items() <= ledger.settings().items()
@@ -166,6 +175,10 @@ def test_trials_are_by_the_recipe_and_whole(model: str) -> None:
         assert {(row["framework"], row["seed"]) for row in ledger.read(table)} == {
             (framework, seed) for framework, known in seeds.items() for seed in known
         }
+    steps: dict[tuple[str, str], list[str]] = {}
+    for row in ledger.read("curves"):
+        steps.setdefault((row["framework"], row["seed"]), []).append(row["step"])
+    assert len({tuple(each) for each in steps.values()}) == 1, "some were not logged to the end"
     assert (ledger.folder / "card.png").exists()
 
 

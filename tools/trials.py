@@ -181,6 +181,8 @@ def run(trial: Trial, recipe: dict[str, Any]) -> dict[str, list[dict]]:
         UserError: a program failed.
     """
     folder = trial.folder
+    folder.lock()  # other trials may be at work on it
+    folder.unlock()
     shutil.rmtree(folder.path, ignore_errors=True)  # what an earlier try has left
     folder.make(folder.path)
     script = f"{trial.framework}/{trial.model}.py"
