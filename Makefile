@@ -2,6 +2,7 @@
 # make test       lint and all tests, with all four frameworks
 # make quick      the tests that catch a fault in a script, within five minutes
 # make elsewhere  the tests of numbers as an older processor would run them
+# make site       build the site into site/
 # make test-gpu   the tests of numbers and of command lines on a GPU; QUARTET_PORTS names frameworks
 #
 # Each makes .venv and installs what it needs, once; after a failure, run it again.
@@ -21,7 +22,7 @@ QUARTET_PORTS ?= pytorch,tensorflow,keras,chainer  # of quick, elsewhere and tes
 GPU := tests/test_gpu.py tests/test_parity.py tests/test_dropout.py tests/test_frozen.py \
 	tests/test_models.py tests/test_scripts.py
 
-.PHONY: demo test quick elsewhere test-gpu lint clean
+.PHONY: demo test quick elsewhere site test-gpu lint clean
 .DEFAULT_GOAL := demo
 
 demo: .venv/.ready-pytorch
@@ -37,6 +38,9 @@ quick: .venv/.ready-test
 elsewhere: .venv/.ready-test
 	$(OLDER) QUARTET_PORTS=$(strip $(QUARTET_PORTS)) QUARTET_STEPS=20 \
 		$(BIN)/python -m pytest $(NUMBERS)
+
+site: .venv/.ready-site
+	$(BIN)/python -m tools.site
 
 # With what is installed: which build of each framework fits the GPU, docs/installation.md says.
 test-gpu:

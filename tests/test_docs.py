@@ -11,7 +11,7 @@ import pytest
 from common.frameworks import PACKAGES
 from tools.scripts import MODELS, ROOT
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "README.ja.md", *sorted((ROOT / "docs").rglob("*.md"))]
 MODEL_PAGES = ROOT / "docs" / "models"
 LINK = re.compile(r"\]\(([^)\s]+)\)|<img [^>]*src=\"([^\"]+)\"")
 COMMAND = re.compile(r"python (?:-m (tools\.\w+)|([\w/]+\.py))")
@@ -46,7 +46,9 @@ def test_links_lead_somewhere(page: Path) -> None:
 @each_page
 def test_commands_name_what_exists(page: Path) -> None:
     for module, script in COMMAND.findall(page.read_text(encoding="utf-8")):
-        assert (ROOT / (script or module.replace(".", "/") + ".py")).exists(), module or script
+        path = module.replace(".", "/")
+        known = [script] if script else [f"{path}.py", f"{path}/__main__.py"]
+        assert any((ROOT / each).exists() for each in known), module or script
 
 
 @each_page

@@ -29,15 +29,25 @@ def shrink(trained: Checkpoint) -> Checkpoint:
     Raises:
         OverflowError: a weight does not fit into 16 bits.
     """
-    arrays = {}
-    for name, array in trained.arrays.items():
-        if name.startswith(BACKBONE):
-            with np.errstate(over="ignore"):
-                small = array.astype(np.float16)
-            if not np.isfinite(small).all():
-                raise OverflowError(f"{name} does not fit into 16 bits")
-            arrays[name] = small
+    arrays = {
+        name: to_16_bits(array, name)
+        for name, array in trained.arrays.items()
+        if name.startswith(BACKBONE)
+    }
     return Checkpoint(arrays, trained.metadata)
+
+
+def to_16_bits(array: np.ndarray, name: str) -> np.ndarray:
+    """A weight in 16 bits.
+
+    Raises:
+        OverflowError: it does not fit; the message gives `name`.
+    """
+    with np.errstate(over="ignore"):
+        small = array.astype(np.float16)
+    if not np.isfinite(small).all():
+        raise OverflowError(f"{name} does not fit into 16 bits")
+    return small
 
 
 def main() -> None:
