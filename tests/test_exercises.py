@@ -232,8 +232,8 @@ def test_every_mistake_can_be_made() -> None:
     [
         ("import os\n    os._exit(7)", "exit status 7"),
         ("import os, signal\n    os.kill(os.getpid(), signal.SIGSEGV)", "signal 11"),
-        ("while True:\n        pass", "not done after 8 seconds"),
-        ("raise SystemExit(0)", "SystemExit"),
+        ("while True:\n        pass", "right until it stopped\n\nnot done after 8 seconds"),
+        ("raise SystemExit(0)", ": it ends the program, by sys.exit(0)"),
         ("return 1 / 0", "ZeroDivisionError"),
         ("return fake_logits.no_such", "AttributeError"),
         ("return (", "the file is Python"),

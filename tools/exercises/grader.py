@@ -221,6 +221,8 @@ def _explain(error: BaseException, sheet: Sheet) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if frame.filename == str(sheet.path)]
     at = f"line {lines[-1]}: " if lines else ""
+    if isinstance(error, SystemExit):
+        return f"{at}it ends the program, by sys.exit({error})"
     said = " ".join(str(error).split())
     return f"{at}{type(error).__name__}: {said[:300]}" if said else f"{at}{type(error).__name__}"
 

@@ -133,8 +133,10 @@ class Player:
                 self.main(arguments)
             except EnoughError:
                 pass
-            except (Exception, SystemExit) as error:
-                return trace, error if isinstance(error, Exception) else RuntimeError(str(error))
+            except SystemExit as error:
+                return trace, RuntimeError(f"it ends the program, by sys.exit({error})")
+            except Exception as error:
+                return trace, error
         return trace, None
 
     def build(self, call: Call) -> dict[str, Any]:
@@ -254,9 +256,11 @@ class _Watcher:
     def _watched_step(self, function: Callable[..., Any]) -> Callable[..., Any]:
         def watched(*arguments: Any, **named: Any) -> Any:
             losses = function(*arguments, **named)
+            if not isinstance(losses, dict):
+                what = "nothing" if losses is None else f"a {type(losses).__name__}"
+                raise TypeError(f"{function.__name__} returned {what}, not its losses by name")
             if len(self.trace.losses) < WATCHED:
-                seen = see(self.lens, losses)
-                self.trace.losses.append(seen if isinstance(seen, dict) else {"losses": seen})
+                self.trace.losses.append(see(self.lens, losses))
                 self.trace.states.append(self._arrays())
                 self.trace.updates.append([])
             if len(self.trace.losses) == WATCHED and not self.to_the_end:

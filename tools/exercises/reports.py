@@ -35,9 +35,10 @@ def describe(report: Report, sheet: Sheet) -> str:
         }.get(grade.status, "")
         lines.append(f"  {MARKS[grade.status]} {grade.title}{why}")
     right = sum(grade.status == RIGHT for grade in report.grades)
-    lines.append(f"{right} of {len(report.grades)} right")
     if report.problem:
-        lines += ["", report.problem]
+        lines += [f"{right} right until it stopped", "", report.problem]
+    else:
+        lines.append(f"{right} of {len(report.grades)} right")
     if report.printed:
         lines += ["", "printed by the file:", *(f"  {line}" for line in report.printed)]
     wrong, again = report.first_wrong, report.first_open
@@ -49,7 +50,7 @@ def describe(report: Report, sheet: Sheet) -> str:
             "--frameworks",
         ]
     elif wrong:
-        lines += ["", f"{wrong.title} is wrong.", *_wrap(wrong.said)]
+        lines += ["", f"Wrong: {wrong.title}.", *_wrap(wrong.said)]
         hints = {mistake.name: mistake.hint for mistake in read_mistakes()}
         for name in wrong.mistakes:
             lines += [*_wrap(f"It looks like this: {name}."), *_wrap(hints[name])]
