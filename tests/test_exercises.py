@@ -235,6 +235,7 @@ def test_every_mistake_can_be_made() -> None:
         ("while True:\n        pass", "right until it stopped\n\nnot done after 8 seconds"),
         ("raise SystemExit(0)", ": it ends the program, by sys.exit(0)"),
         ("return 1 / 0", "ZeroDivisionError"),
+        ("print('a look')\n    return 0", "printed by the file:\n  a look\n"),
         ("return fake_logits.no_such", "AttributeError"),
         ("return (", "the file is Python"),
     ],

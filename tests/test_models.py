@@ -114,8 +114,13 @@ def test_resume_goes_on_as_if_never_stopped(trained: Answers, model: str, port: 
         for part in ("straight", "parts")
     )
     assert set(straight) == set(parts)
+    # On a GPU PyTorch adds up the gradient of mirrored edges in any order.
+    mirrored = DEVICE == "gpu" and (model, port) == ("cyclegan", "pytorch")
     for name, array in straight.items():
-        np.testing.assert_array_equal(parts[name], array, err_msg=name)
+        if mirrored:
+            np.testing.assert_allclose(parts[name], array, rtol=1e-12, atol=1e-15, err_msg=name)
+        else:
+            np.testing.assert_array_equal(parts[name], array, err_msg=name)
 
 
 @each_framework

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file
 
+from common.errors import UserError
 from common.run import checkpoint
 from common.run.checkpoint import Checkpoint
 from common.run.folder import RunFolder
@@ -169,9 +170,8 @@ class Grader:
         self, check: Check, subject: Subject, sheet: Sheet, gaps: list[str]
     ) -> tuple[str, ...]:
         """The known mistakes that give the numbers that a check has found."""
-        try:
-            found = check.observe(subject)
-        except (Exception, SystemExit):
+        found = self._outcome(check, subject)
+        if found is None:
             return ()
         names: list[str] = []
         for mistake, text in find_mistakes(sheet.exercise, gaps):
@@ -188,9 +188,21 @@ class Grader:
             candidate = Subject(player, self.flags, out, self.steps, self.key)
             if check.runs and not self._agrees(candidate, check):
                 return False
-            return check.differ(check.observe(candidate), found) is None
+            seen = self._outcome(check, candidate)
         except (Exception, SystemExit):
             return False
+        if isinstance(found, UserError) or isinstance(seen, UserError):
+            return type(found) is type(seen) and _say(found) == _say(seen)
+        return seen is not None and check.differ(seen, found) is None
+
+    def _outcome(self, check: Check, subject: Subject) -> Any:
+        """What a check sees, or the error by which a run ended itself; None for any other error."""
+        try:
+            return check.observe(subject)
+        except UserError as error:
+            return error
+        except (Exception, SystemExit):
+            return None
 
     def _agrees(self, candidate: Subject, last: Check) -> bool:
         """Whether a script is right in all that comes before a check and needs no run.
@@ -223,8 +235,15 @@ def _explain(error: BaseException, sheet: Sheet) -> str:
     at = f"line {lines[-1]}: " if lines else ""
     if isinstance(error, SystemExit):
         return f"{at}it ends the program, by sys.exit({error})"
+    if isinstance(error, UserError):
+        return f"{at}{_say(error)}"
     said = " ".join(str(error).split())
     return f"{at}{type(error).__name__}: {said[:300]}" if said else f"{at}{type(error).__name__}"
+
+
+def _say(error: UserError) -> str:
+    """What was wrong, without what the run left."""
+    return str(error).partition("; stopped")[0]
 
 
 def _place(error: BaseException, sheet: Sheet) -> str | None:

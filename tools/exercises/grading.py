@@ -83,7 +83,8 @@ def grade(sheet: Sheet, note: Callable[[str], None], limit: float = LIMIT) -> Re
             problem, found = _follow(process, results, note, limit)
         finally:
             _end(process)
-        lines = printed.read_text(encoding="utf-8", errors="replace").splitlines()
+        output = printed.read_bytes()[found["printed"] :]  # not what the framework says of itself
+        lines = output.decode("utf-8", errors="replace").splitlines()
     if problem and not found["began"]:
         raise UserError(f"the answer itself did not run: {' '.join(lines[-1:])}")
     return Report(found["grades"], problem, lines[-SAID:])
@@ -104,7 +105,7 @@ def _follow(
     process: subprocess.Popen[bytes], results: Path, note: Callable[[str], None], limit: float
 ) -> tuple[str | None, dict[str, Any]]:
     """Read results as they come; why they ended too early, if they did, and what there was."""
-    found: dict[str, Any] = {"grades": [], "began": False}
+    found: dict[str, Any] = {"grades": [], "began": False, "printed": 0}
     stage, last = "starting", time.monotonic() + LIMIT
     with open(results, encoding="utf-8") as file:
         rest = ""
@@ -115,8 +116,9 @@ def _follow(
             for line in lines:
                 entry = json.loads(line)
                 stage = entry.get("next", stage)
-                if "checks" in entry:  # only now the learner's code runs
+                if "began" in entry:  # only now the learner's code runs
                     found["began"], last = True, time.monotonic() + limit
+                    found["printed"] = entry["began"]
                 if "grade" in entry:
                     fields = entry["grade"]
                     for name in ("mistakes", "gaps"):
