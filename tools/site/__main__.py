@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import tempfile
 from pathlib import Path
+
+from tqdm import tqdm
 
 from common.errors import UserError
 from common.run import launch
@@ -17,34 +20,52 @@ HERE = Path(__file__).parent
 
 
 def build(out: Path) -> None:
-    """Build both languages into `out`, Japanese in `out/ja`.
+    """Build both languages into `out`, Japanese in `out/ja`; what was there goes once all is made.
 
     Raises:
-        UserError: Sphinx is not installed, or finds fault with a page.
+        UserError: a package is not installed, or Sphinx finds fault with a page.
     """
     try:
-        from sphinx.cmd.build import main as sphinx
+        from sphinx.application import Sphinx
+        from sphinx.util.docutils import docutils_namespace, patch_docutils
 
         from tools.site.explorer import write_script
         from tools.site.finish import finish_all
         from tools.site.formulas import write_font
-        from tools.site.pages import write_sources
+        from tools.site.pages import LANGUAGES, write_sources
     except ImportError as error:
         raise UserError(
             f"{error.name} is missing: pip install -r requirements/site.txt, or make site"
         ) from error
-    sources = out.with_name(f".{out.name}-sources")
-    write_sources(sources)
-    shutil.rmtree(out, ignore_errors=True)
-    for language, folder in (("en", out), ("ja", out / "ja")):
-        arguments = ["-b", "html", "-c", str(HERE), "-D", f"language={language}", "-W", "-q"]
-        cache = sources / f".{language}"
-        if sphinx([*arguments, "-d", str(cache), str(sources / language), str(folder)]):
-            raise UserError("Sphinx found fault with a page, see above")
-        write_font(folder / "_static" / "math.woff")
-        write_script(folder / "_static" / "decoder.js")
-        finish_all(folder, language)
-    shutil.rmtree(sources)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as scratch:
+        sources, made = Path(scratch) / "sources", Path(scratch) / "site"
+        write_sources(sources)
+        pages = len(list(sources.rglob("*.md")))
+        with tqdm(total=2 * pages, unit="page", desc="site", disable=None) as bar:
+            for language in LANGUAGES:
+                folder = made / language if language != "en" else made
+                with patch_docutils(HERE), docutils_namespace():
+                    app = Sphinx(
+                        sources / language,
+                        HERE,
+                        folder,
+                        sources / f".{language}",
+                        "html",
+                        {"language": language},
+                        status=None,
+                        warningiserror=True,
+                    )
+                    for event in ("source-read", "html-page-context"):
+                        app.connect(event, lambda *_: bar.update() and None)
+                    app.build()
+                if app.statuscode:
+                    raise UserError("Sphinx found fault with a page, see above")
+                write_font(folder / "_static" / "math.woff")
+                write_script(folder / "_static" / "decoder.js")
+                finish_all(folder, language)
+        shutil.rmtree(out, ignore_errors=True)
+        made.rename(out)
 
 
 def main() -> None:

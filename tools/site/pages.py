@@ -55,7 +55,7 @@ def write_sources(folder: Path) -> None:
             text = join_lines(text)
         text = resolve(text, page, name, listed)
         if page.stem in MODELS:
-            text = add_parts(text, page.stem, language, name, listed)
+            text = add_parts(text, page.stem, language)
         if language == "ja" and not translations.is_current(page):
             text = say_stale(text, page, name)
         if name == "index":
@@ -81,7 +81,7 @@ def write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def add_parts(text: str, model: str, language: str, name: str, listed: set[Path]) -> str:
+def add_parts(text: str, model: str, language: str) -> str:
     """A model's page with its script, card and exercise, and the VAE's with its latent space."""
     words = read_words()[language]
     up = "../" if language == "ja" else ""  # to the English part
@@ -99,7 +99,7 @@ def add_parts(text: str, model: str, language: str, name: str, listed: set[Path]
     for part, made in parts.items():
         heading = PLACES[part][language]
         before, found, after = text.partition(f"\n{heading}\n")
-        assert found, f"{name}: no heading {heading!r}"
+        assert found, f"{model}: no heading {heading!r}"
         text = f"{before}\n{made}{heading}\n{after}"
     return text
 
