@@ -110,6 +110,8 @@ def _factor(one: np.ndarray, other: np.ndarray) -> str:
     factor = float((one * other).sum()) / top if top else 0.0
     if not factor or np.abs(other - factor * one).max() > 1e-4 * np.abs(other).max():
         return ""
+    if abs(factor - 1) < 1e-3:
+        return f" (apart by {abs(factor - 1):.1g} of the answer's)"
     if abs(factor) < 1:
         return f" (the answer's divided by {1 / factor:.5g})"
     return f" (the answer's times {factor:.5g})"
