@@ -1,8 +1,8 @@
 """Grades many files in one process: each model's answer, its empty exercises, known mistakes.
 
 Run as `python tests/exercise_probe.py FRAMEWORK GRADES.json`: the grades by name, `MODEL solved`,
-`MODEL LEVEL open` and `learner INDEX`, each a list of title, status, what is said and mistakes.
-The last check runs two steps instead of twenty, since it looks at what is known to be right.
+`MODEL LEVEL open`, `learner INDEX` and `other INDEX`, each a list of title, status, what is said
+and mistakes. The last check runs two steps instead of twenty, since it looks at what is known to be right.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from tools.scripts import MODELS, ROOT  # noqa: E402
 LEARNERS = Path(__file__).with_name("learners.toml")
 
 
-def read_learners() -> list[dict[str, Any]]:
-    """What learners with a known mistake have written."""
+def read_learners() -> dict[str, list[dict[str, Any]]]:
+    """What learners have written: with a known mistake (`learner`), and others (`other`)."""
     with open(LEARNERS, "rb") as file:
-        return tomllib.load(file)["learner"]
+        return tomllib.load(file)
 
 
 def fill(learner: dict[str, Any], folder: Path) -> Sheet:
@@ -75,9 +75,10 @@ def main() -> None:
                 grade(f"{model} {level} open", Sheet.read(path))
             path.write_text(solve(Sheet.read(path)), encoding="utf-8")
             grade(f"{model} solved", Sheet.read(path))
-            for index, learner in enumerate(read_learners()):
-                if (learner["model"], learner["framework"]) == (model, framework):
-                    grade(f"learner {index}", fill(learner, folder))
+            for kind, learners in read_learners().items():
+                for index, learner in enumerate(learners):
+                    if (learner["model"], learner["framework"]) == (model, framework):
+                        grade(f"{kind} {index}", fill(learner, folder))
     out.write_text(json.dumps(found))
 
 

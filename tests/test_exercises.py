@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -184,18 +185,17 @@ def test_an_exercise_starts_unsolved(grades, framework, model, level) -> None:
     assert statuses[-1] == "not reached"
 
 
-LEARNERS = [
-    (index, learner)
-    for index, learner in enumerate(read_learners())
-    if learner["framework"] in GRADED
-]
+def learners(kind: str, name: str) -> pytest.MarkDecorator:
+    """A test's learners: their places among those of their kind, and what they have written."""
+    chosen = [
+        pytest.param(index, each, id=f"{each['framework']}-{each[name].replace(' ', '_')}")
+        for index, each in enumerate(read_learners()[kind])
+        if each["framework"] in GRADED
+    ]
+    return pytest.mark.parametrize(("index", "learner"), chosen)
 
 
-@pytest.mark.parametrize(
-    ("index", "learner"),
-    LEARNERS,
-    ids=[f"{each['framework']}-{each['mistake'].replace(' ', '_')}" for _, each in LEARNERS],
-)
+@learners("learner", "mistake")
 def test_a_known_mistake_is_named(grades, index, learner) -> None:
     """However it is written: by the first check that is wrong."""
     found = grades[learner["framework"]][f"learner {index}"]
@@ -205,6 +205,17 @@ def test_a_known_mistake_is_named(grades, index, learner) -> None:
     names = wrong[0][3]
     assert len(names) == 1, wrong[0]
     assert names[0].startswith(learner["mistake"]), wrong[0]
+
+
+@learners("other", "name")
+def test_what_has_no_name_is_judged_by_its_numbers(grades, index, learner) -> None:
+    found = grades[learner["framework"]][f"other {index}"]
+    wrong = [grade for grade in found if grade[1] == "wrong"]
+    if "wrong" in learner:
+        assert wrong[0][0] == learner["wrong"]
+        assert learner["said"] in wrong[0][2]
+    else:
+        assert [grade for grade in found if grade[1] != "right"] == []
 
 
 def test_every_mistake_can_be_made() -> None:
@@ -303,6 +314,34 @@ def test_watching_a_file_until_it_is_solved(tmp_path) -> None:
     assert sum(line.startswith("waiting") for line in said) == 1
     assert any(line.startswith("Next: generator_loss") for line in said)
     assert any(line.startswith("Solved") for line in said)
+
+
+@pytest.mark.skipif("pytorch" not in GRADED, reason="PyTorch is not among QUARTET_PORTS")
+def test_a_file_that_is_saved_while_it_is_graded(tmp_path) -> None:
+    """It is graded anew, and nothing is said of what it was; nothing is left behind either."""
+    path, scratch = write(tmp_path), tmp_path / "scratch"
+    scratch.mkdir()
+    text = path.read_text()
+    path.write_text(text.replace(GAP, "import time\n    print('slow')\n    time.sleep(3600)"))
+    command = [sys.executable, "-u", "-m", "tools.exercise", "watch", str(path)]
+    with subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env={**environment(), "TMPDIR": str(scratch)},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as watching:
+        deadline = time.monotonic() + 120
+        while not any(b"slow" in p.read_bytes() for p in scratch.glob("*/printed")):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        right = "return torch.nn.functional.softplus(-fake_logits).mean()"
+        path.write_text(text.replace(GAP, right))
+        said = watching.communicate(timeout=120)[0]
+    assert said.startswith("saved again")
+    assert "wrong" not in said
+    assert "Solved" in said
+    assert list(scratch.glob("quartet-*")) == []
 
 
 # The program.

@@ -126,17 +126,34 @@ def start(exercise: Exercise, language: str, folder: Path) -> Path:
     return path
 
 
-def check(sheet: Sheet, limit: float) -> Report:
+class ChangedError(Exception):
+    """The file that is being graded has been saved again."""
+
+
+def check(sheet: Sheet, limit: float, stamp: int | None = None) -> Report:
     """Grade a file, say what came of it, and note it down.
+
+    Args:
+        sheet: the file.
+        limit: seconds that it may take.
+        stamp: when it was saved, if grading is to end once that is no longer so.
 
     Raises:
         UserError: the framework is not installed.
+        ChangedError: it has been saved again.
     """
     framework = sheet.exercise.framework
     if find_version(framework) is None:
         raise UserError(f"{framework} is not installed; docs/installation.md says how")
     with tqdm(bar_format="{desc} [{elapsed}]", leave=False, disable=None) as bar:
-        report = grade(sheet, _show(bar), limit)
+        show = _show(bar)
+
+        def note(stage: str) -> None:
+            if stamp is not None and _stamp(sheet.path) not in (stamp, None):
+                raise ChangedError
+            show(stage)
+
+        report = grade(sheet, note, limit)
     print(reports.describe(report, sheet))
     notes = Notes.of(sheet.path)
     notes.graded(sheet, report)
@@ -151,6 +168,14 @@ def _show(bar: Any) -> Callable[[str], None]:
     return show
 
 
+def _stamp(path: Path) -> int | None:
+    """When a file was saved; None if it is not there."""
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return None
+
+
 def watch(path: Path, limit: float) -> None:
     """Grade a file whenever it is saved, until it is solved.
 
@@ -160,13 +185,16 @@ def watch(path: Path, limit: float) -> None:
     Sheet.read(path)
     seen = None
     while True:
-        stamp = path.stat().st_mtime_ns if path.exists() else seen
-        if stamp == seen:
+        stamp = _stamp(path)
+        if stamp in (seen, None):
             time.sleep(0.2)
             continue
         seen = stamp
         try:
-            report = check(Sheet.read(path), limit)
+            report = check(Sheet.read(path), limit, stamp)
+        except ChangedError:
+            print("saved again: starting anew")
+            continue
         except UserError as error:  # a file half saved: the next one may do
             print(f"error: {error}", file=sys.stderr)
             continue

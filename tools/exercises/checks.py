@@ -11,11 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from common.run import Settings
 from tools.exercises.recording import WATCHED, Call, Player, Trace, read_run
 from tools.exercises.sheet import Exercise, Outline
 from tools.exercises.trees import CLOSE, Difference, differences, same
 
 MANY = 500  # numbers that an array needs for its spread to say anything
+DRAWS = 4  # of a network's initial weights, if some are fewer
 LIKE = 0.25  # relative, of two spreads that are of one distribution
 STATISTICS = ("running_mean", "running_var")
 END = "twenty steps"
@@ -144,8 +146,13 @@ class Subject:
         return {field.name: str(field.default) for field in fields}
 
     def function(self, name: str) -> Any:
-        """What a function makes of what the answer's was given."""
-        return [self.player.play(name, call) for call in self.key.trace.calls[name]]
+        """What a function makes of what the answer's was given; of noise its type as well."""
+        calls = self.key.trace.calls[name]
+        made: list[Any] = [self.player.play(name, call) for call in calls]
+        if name.startswith("draw_"):  # by NumPy, which does not know in which precision a run is
+            single = self.player.play(name, _in_single_precision(calls[0]))["result"]
+            made.append({"type in single precision": str(getattr(single, "dtype", type(single)))})
+        return made
 
     def shapes(self, network: str) -> Any:
         """The shapes of a network's parameters and running averages, by name."""
@@ -154,8 +161,15 @@ class Subject:
 
     def initial(self, network: str) -> Any:
         """How a network's initial weights are distributed, by name."""
-        arrays = self.player.lens.bridge.get_arrays(self._network(network))
-        return {name: _distribution(array) for name, array in arrays.items()}
+        get_arrays = self.player.lens.bridge.get_arrays
+        drawn = [get_arrays(self._network(network))]
+        if any(array.size < MANY and np.ptp(array) for array in drawn[0].values()):
+            more = (self.player.build(self._build) for _ in range(DRAWS - 1))
+            drawn += [get_arrays(networks[network]) for networks in more]
+        return {
+            name: _distribution(np.concatenate([each[name].ravel() for each in drawn]))
+            for name in drawn[0]
+        }
 
     def outputs(self, network: str) -> Any:
         """What a network makes of what the answer's was given, layer by layer."""
@@ -210,6 +224,15 @@ class Subject:
         out = self.folder / "end"
         self.player.main([*self.flags, "--steps", str(self.steps), "--out", str(out)])
         return read_run(out)
+
+
+def _in_single_precision(call: Call) -> Call:
+    """The same call for a run in single precision."""
+    arguments = [
+        dataclasses.replace(each, precision="float32") if isinstance(each, Settings) else each
+        for each in call.arguments
+    ]
+    return dataclasses.replace(call, arguments=tuple(arguments))
 
 
 def _distribution(array: np.ndarray) -> dict[str, Any]:
@@ -279,4 +302,7 @@ def _network_checks(key: Subject, script: Outline) -> Iterator[Check]:
         yield Check(f"{kind}: parameters", lambda s, n=name: s.shapes(n), gaps)
         yield Check(f"{kind}: initial weights", lambda s, n=name: s.initial(n), gaps, LIKE)
         if key.trace.calls.get(f"{name}()"):
-            yield Check(f"{kind}: outputs", lambda s, n=name: s.outputs(n), gaps, layers=True)
+            passes = sorted(gaps, key=lambda gap: not gap.endswith((".forward", "__call__")))
+            yield Check(
+                f"{kind}: outputs", lambda s, n=name: s.outputs(n), tuple(passes), layers=True
+            )

@@ -65,7 +65,9 @@ def grade(sheet: Sheet, note: Callable[[str], None], limit: float = LIMIT) -> Re
     Raises:
         UserError: the framework is not installed, or the answer itself cannot be run.
     """
-    with tempfile.TemporaryDirectory(prefix="quartet-exercise-") as folder:
+    with tempfile.TemporaryDirectory(
+        prefix="quartet-exercise-", ignore_cleanup_errors=True
+    ) as folder:
         results, printed = Path(folder) / "results.jsonl", Path(folder) / "printed"
         results.touch()
         command = ["-m", "tools.exercises.worker", str(sheet.path.absolute()), str(results)]

@@ -189,15 +189,18 @@ class _Chainer(Lens):
             nothing = array is None or array is first.get(id(parameter))
             return None if nothing else self.chainer.Variable(array)
 
-        def watched(*args: Any, **named: Any) -> Any:
+        def watched(lossfun: Any = None, *args: Any, **named: Any) -> None:
+            if lossfun is not None:  # `update` makes the pass by itself
+                loss = lossfun(*args, **named)
+                optimizer.target.cleargrads()
+                loss.backward()
             own = {id(p) for p in optimizer.target.params()}
             begin(
                 self.name_gradients(networks, lambda p: gradient(p) if id(p) in own else None),
                 self.name_gradients(networks, lambda p: None if id(p) in own else gradient(p)),
             )
-            result = update(*args, **named)
+            update()
             end()
-            return result
 
         optimizer.update = watched
 

@@ -86,6 +86,8 @@ def _compare(expected: np.ndarray, found: np.ndarray, close: float) -> str | Non
     """How an array differs, in words; None if it does not."""
     if expected.shape != found.shape:
         return f"expected the shape {expected.shape}, came {found.shape}"
+    if expected.dtype == np.uint8 != found.dtype:
+        return f"expected numbers of type uint8, came {found.dtype}"
     if not expected.size:
         return None
     one, other = expected.astype(float), found.astype(float)
