@@ -56,7 +56,7 @@ def disk_errors(path: Path, option: str = "--out") -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, 0)
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         what = "free some space or use another" if full else "use another"
         raise UserError(f"cannot write {path}: {reason}; {what} {option}") from error
 

@@ -15,7 +15,6 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from models import MODELS
-from models.description import as_flags
 from ports import DEVICE, Answer, chosen_ports, run_commands, side_by_side
 
 PORTS = chosen_ports()
@@ -36,12 +35,8 @@ each_framework = pytest.mark.parametrize("port", FRAMEWORKS)
 
 
 def commands_of(name: str) -> dict[str, list[str]]:
-    """Small runs, with the dropout and the latent space that the model has by default."""
-    chosen = ("dropout", "latent_dim")
-    settings = {key: value for key, value in MODELS[name].proof.items() if key not in chosen}
-    settings["image_size"] = max(MODELS[name].size_multiple, 8)
-    settings |= MODELS[name].from_chance
-    small = [name, *as_flags(settings), "--log-every", "1", "--sample-every", "1"]
+    """Small runs: one to its end, and one that is resumed."""
+    small = [name, *MODELS[name].small_flags, "--log-every", "1", "--sample-every", "1"]
     if DEVICE == "gpu":  # Chainer's dropout starts anew there at each checkpoint
         small += ["--checkpoint-every", "1", "--precision", "float64"]
     return {

@@ -30,6 +30,8 @@ TRAINING = {
     "again": [*SMALL, "--steps", "4", "--out", "straight"],
     "part": [*SMALL, "--steps", "2", "--out", "parts"],
     "rest": ["--steps", "4", "--out", "parts", "--resume"],
+    "none": [*SMALL, "--steps", "0", "--out", "begun"],
+    "all": ["--steps", "4", "--out", "begun", "--resume"],
     "done": ["--out", "parts", "--resume"],
     "fewer": ["--steps", "3", "--out", "parts", "--resume"],
     "other": ["--steps", "6", "--out", "parts", "--resume", "--batch-size", "4"],
@@ -163,18 +165,19 @@ def test_a_run_is_not_overwritten(training: Answers, port: str) -> None:
 
 
 @pytest.mark.parametrize("port", PORTS)
-def test_resume_goes_on_as_if_never_stopped(training: Answers, port: str) -> None:
-    """Two steps and two more give the very weights that four steps give, bit for bit."""
-    folder = training[port]["rest"].folder
-    assert training[port]["rest"].status == 0, training[port]["rest"].stderr
+@pytest.mark.parametrize(("command", "out"), [("rest", "parts"), ("all", "begun")])
+def test_resume_goes_on_as_if_never_stopped(
+    training: Answers, port: str, command: str, out: str
+) -> None:
+    """Two steps or none, and the others, give the very weights of four steps, bit for bit."""
+    folder = training[port][command].folder
+    assert training[port][command].status == 0, training[port][command].stderr
     straight = load_file(folder / "straight" / "checkpoint.safetensors")
-    parts = load_file(folder / "parts" / "checkpoint.safetensors")
+    parts = load_file(folder / out / "checkpoint.safetensors")
     assert set(straight) == set(parts)
     for name, array in straight.items():
         np.testing.assert_array_equal(parts[name], array, err_msg=name)
-    losses = [
-        [row["generator_loss"] for row in rows(folder / part)] for part in ("straight", "parts")
-    ]
+    losses = [[row["generator_loss"] for row in rows(folder / part)] for part in ("straight", out)]
     assert losses[0] == losses[1]
 
 

@@ -133,7 +133,8 @@ def get_optimizer_state(optimizer: chainer.Optimizer) -> dict[str, np.ndarray]:
 
 def set_optimizer_state(optimizer: chainer.Optimizer, arrays: dict[str, np.ndarray]) -> None:
     """The inverse of `get_optimizer_state`."""
-    chainer.serializers.NpzDeserializer(arrays).load(optimizer)
+    if arrays["t"]:  # before its first update there is nothing to remember
+        chainer.serializers.NpzDeserializer(arrays).load(optimizer)
 
 
 def get_chance(networks: dict[str, chainer.Chain]) -> dict[str, np.ndarray]:

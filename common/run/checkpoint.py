@@ -80,17 +80,14 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
     Raises:
         UserError: the file cannot be written; an earlier one is as it was.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save as serialize
 
     metadata = {"format": FORMAT}
     metadata |= {key: json.dumps(value) for key, value in checkpoint.metadata.items()}
     arrays = {key: np.asarray(array, order="C") for key, array in checkpoint.arrays.items()}
     with replacing(path) as aside:
-        try:
-            save_file(arrays, aside, metadata)
-        except SafetensorError as error:  # wraps what the operating system said
-            raise OSError(0, str(error)) from error
+        # Not by save_file, which writes to a file of its own first: a kill would leave that.
+        aside.write_bytes(serialize(arrays, metadata))
 
 
 @dataclass(frozen=True)

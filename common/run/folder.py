@@ -26,7 +26,8 @@ from common.run.checkpoint import Checkpoint, Header
 PICTURE = re.compile(r"\d{6,}\.png")  # of a step, in samples/
 # What a run that was killed was writing aside: a name as `common.files.replacing` makes it.
 LEFT = re.compile(
-    r"\.(config|metrics|checkpoint|best|optimizer-\d+|losses|samples|evaluation|confusion|\d{6,})-\w{8}\.\w+"
+    r"\.(config|metrics|checkpoint|best|optimizer-\d+|losses|samples|\d{6,}|evaluation|confusion"
+    r"|latent|walk|manifold)-\w{8}\.\w+"
 )
 
 

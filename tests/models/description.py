@@ -278,6 +278,14 @@ class Model:
         """The settings of the proof as a command line has them."""
         return as_flags(self.proof)
 
+    @property
+    def small_flags(self) -> list[str]:
+        """Of a small run, with the dropout and the latent space that the model has by default."""
+        chosen = ("dropout", "latent_dim")
+        settings = {key: value for key, value in self.proof.items() if key not in chosen}
+        settings["image_size"] = max(self.size_multiple, 8)
+        return as_flags(settings | self.from_chance)
+
     def weights(self, image_shape: ImageShape, config: Config, classes: int) -> Weights:
         """All weights by checkpoint key."""
         return {
