@@ -2,7 +2,8 @@
 
 Run as `python tests/exercise_probe.py FRAMEWORK GRADES.json`: the grades by name, `MODEL solved`,
 `MODEL LEVEL open`, `learner INDEX` and `other INDEX`, each a list of title, status, what is said
-and mistakes. The last check runs two steps instead of twenty, since it looks at what is known to be right.
+and mistakes. The last check runs two steps instead of twenty, since it looks at what is known to be
+right.
 """
 
 from __future__ import annotations

@@ -113,8 +113,12 @@ def test_a_table_is_appended_cut_and_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", "its first line is empty"),
-        ("\nstep,loss\n1,2\n", "its first line is empty"),
+        ("", "does not name the columns, from step on"),
+        ("\nstep,loss\n1,2\n", "does not name the columns, from step on"),
+        ("loss,step\n1,2\n", "does not name the columns, from step on"),
+        ("step,loss,loss\n1,2,3\n", "does not name the columns, from step on"),
+        ("step,loss\n,2\n", "line 2 begins with no step"),
+        ("step,loss\nnan,2\n", "line 2 begins with no step"),
         ("step,loss\n1,2\n\n", "line 3 has 0 cells, not 2"),
         ("step,loss\n1,2,3\n", "line 2 has 3 cells, not 2"),
         ("step,loss\n1,two\n", "could not convert string to float: 'two'"),

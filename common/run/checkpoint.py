@@ -47,7 +47,11 @@ def _is_names(value: Any) -> bool:
 
 def _is_settings(value: Any) -> bool:
     scalar = (str, int, float, bool, type(None))
-    return isinstance(value, dict) and all(isinstance(one, scalar) for one in value.values())
+    return (
+        isinstance(value, dict)
+        and all(isinstance(one, scalar) for one in value.values())
+        and _is_text(value.get("dataset", ""))
+    )
 
 
 def _is_state(value: Any) -> bool:

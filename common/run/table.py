@@ -73,11 +73,13 @@ class Table:
         try:
             with open(self.path, newline="", encoding="utf-8") as file:
                 header, *rows = list(csv.reader(file)) or [[]]
-            if not header:
-                raise ValueError("its first line is empty")
+            if header[:1] != ["step"] or len(set(header)) < len(header):
+                raise ValueError("its first line does not name the columns, from step on")
             for line, row in enumerate(rows, start=2):
                 if len(row) != len(header):
                     raise ValueError(f"line {line} has {len(row)} cells, not {len(header)}")
+                if not row[0].isdecimal():
+                    raise ValueError(f"line {line} begins with no step")
                 for cell in row:
                     float(cell or "nan")
         except (ValueError, csv.Error) as error:
