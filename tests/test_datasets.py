@@ -520,11 +520,21 @@ def test_unpaired_photos_unpacked_by_hand(tmp_path):
     check_unpaired(load(name, tmp_path, 16, task="domains"), name, ("summer", "winter"))
 
 
+def misnamed(archive: bytes) -> bytes:
+    """An archive in which a photo's name is said to be UTF-8, and is not."""
+    data = bytearray(archive)
+    name = data.index(b"/trainA/n0") - len("monet2photo")
+    data[name - 30 + 7] |= 8  # of the header before it, the upper byte of the flags
+    data[name] = 0x80
+    return bytes(data)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         (b"no archive", "damaged or cut short"),
         (unpaired_zip("monet2photo")[:-40], "damaged or cut short"),
+        (misnamed(unpaired_zip("monet2photo")), "damaged or cut short"),
         (unpaired_zip("monet2photo", without="testB"), "holds no monet2photo/testB"),
         (unpaired_zip("apple2orange"), "holds no monet2photo/trainA"),
         (
@@ -532,7 +542,7 @@ def test_unpaired_photos_unpacked_by_hand(tmp_path):
             "holds more than such photos",
         ),
     ],
-    ids=["text", "cut", "part", "other", "large"],
+    ids=["text", "cut", "name", "part", "other", "large"],
 )
 def test_a_damaged_archive_of_photos(tmp_path, content, message):
     (tmp_path / "monet2photo.zip").write_bytes(content)

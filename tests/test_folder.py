@@ -263,7 +263,14 @@ def test_a_picture_that_is_too_large_is_left_out(tmp_path, capsys):
     write(tmp_path / "a.png")
     Image.new("1", (13_000, 13_000)).save(tmp_path / "large.png")
     assert len(load(tmp_path).train) == 1
-    assert "large.png (169 megapixels, at most 150)" in capsys.readouterr().err
+    assert "large.png (169 megapixels, at most 100)" in capsys.readouterr().err
+
+
+def test_a_picture_that_is_too_long_is_left_out(tmp_path, capsys):
+    Image.new("1", (70_000, 2)).save(tmp_path / "long.png")
+    Image.new("L", (4, 4)).save(tmp_path / "right.png")
+    assert len(folder.load(str(tmp_path), 4).train) == 1
+    assert "long.png (a side of 70000 pixels, at most 65535)" in capsys.readouterr().err
 
 
 def test_other_programs_are_not_run(tmp_path, capsys):

@@ -219,7 +219,9 @@ def test_a_missing_gpu_is_said(training: Answers, port: str) -> None:
 def test_what_does_not_fit_into_memory_is_said(training: Answers, port: str) -> None:
     """A terabyte for the first layer."""
     answer = training[port]["gigantic"]
-    assert "not enough memory; smaller images, batches or networks need less" in one_line(answer)
+    message = one_line(answer)
+    assert message.startswith("error: not enough memory (")
+    assert message.endswith(" left); smaller images, batches or networks need less")
     assert not (answer.folder / "gigantic").exists()
 
 

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from common.errors import UserError
-from common.run import checkpoint
+from common.run import Run, Settings, checkpoint
 
-from little_run import make_run, train
+from little_run import SCRIPT, make_run, train
 
 GOOD = Path("good/checkpoint.safetensors")
 Header = dict[str, Any]
@@ -124,7 +124,7 @@ def test_a_damaged_checkpoint(damage: str) -> None:
         ({"colour": 3}, "a setting that is not known here: colour 3"),
         ({"batch_size": "many"}, "a setting that is not known here: batch_size many"),
         ({"seed": True}, "a setting that is not known here: seed True"),
-        ({"dataset": None}, "a setting that is not known here: dataset None"),
+        ({"dataset": None}, "its entry config is damaged"),
         ({"log_every": 0}, "--log-every 0: must be at least 1"),
         ({"dataset": "newtz"}, "unknown data set 'newtz'"),
         ({"device": "tpu"}, "a setting that is not known here: device tpu"),
@@ -165,6 +165,23 @@ def test_sixteen_bits_are_welcome() -> None:
         _, net = make_run("--init-from bad.safetensors")
         assert net["w"].dtype == np.float32
         assert (net["w"] == numbers).all()
+
+
+@pytest.mark.parametrize("dataset", ["x/../../../../evil", "/evil", "a\0b", "é" * 300])
+def test_the_name_of_a_data_set_leads_nowhere(dataset: str) -> None:
+    """Without --out the folder is named after it, and stays below runs/."""
+    Path("home").mkdir()
+    header, data = read(GOOD)
+    configure(dataset=dataset)(header)
+    write(header, data)
+    before = set(Path().rglob("*"))
+    with contextlib.chdir("home"):
+        arguments = ["--generate", "1", "--from", "../bad.safetensors"]
+        run = Run(Settings, SCRIPT, "A model.", arguments)
+        run.folder.make(run.folder.path)
+    made = {str(path) for path in set(Path().rglob("*")) - before}
+    assert len(made) == 2
+    assert all(path.startswith("home/runs") for path in made)
 
 
 def test_a_needless_tensor_is_not_read() -> None:

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 Picture = TypeVar("Picture")
 
-MOST = 150  # megapixels of a picture: unpacked it takes four bytes each, twice
+MOST = 100  # megapixels of a picture: unpacked it takes four bytes each, twice
+LONGEST = 65_535  # pixels of a side, as in JPEG
 TEST_EVERY = 10  # every tenth picture is in the test split
 EXIF_ORIENTATION = 0x0112  # the tag; values of 5 and more swap rows and columns
 # Only formats that a file's first bytes identify and that Pillow decodes by itself.
@@ -170,7 +171,7 @@ def read(path: Path, size: int) -> np.ndarray:
     with _opened(path) as picture:
         # Only for JPEG: decoding at a reduced size is several times faster for large photos.
         picture.draft(None, (4 * size, 4 * size))
-        square = central_square(_to_rgb(ImageOps.exif_transpose(picture)))
+        square = _to_rgb(central_square(ImageOps.exif_transpose(picture)))
         return np.asarray(square.resize((size, size), Image.Resampling.LANCZOS))
 
 
@@ -227,6 +228,8 @@ def _opened(path: Path) -> Iterator[Image]:
             pixels = math.prod(picture.size) / 1e6
             if pixels > MOST:
                 raise ValueError(f"{pixels:.0f} megapixels, at most {MOST}")
+            if max(picture.size) > LONGEST:
+                raise ValueError(f"a side of {max(picture.size)} pixels, at most {LONGEST}")
             yield picture
 
 

@@ -115,7 +115,10 @@ def unpack(archive: Path, target: Path) -> None:
                         shutil.copyfileobj(source, photo)
             aside.chmod(0o755)
             os.replace(aside, target)
-        except (zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, RuntimeError) as e:
+        except (
+            *(zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, RuntimeError),
+            UnicodeDecodeError,
+        ) as e:
             raise UserError(f"{archive}: damaged or cut short ({e}); {_AGAIN}") from e
         finally:
             shutil.rmtree(aside, ignore_errors=True)

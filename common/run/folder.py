@@ -62,7 +62,9 @@ class RunFolder:
             return cls(Path(out))
         if dataset.startswith("folder:"):
             dataset = "folder-" + Path(dataset.removeprefix("folder:")).resolve().name
-        return cls(Path("runs") / f"{model}-{framework}-{dataset}")
+        # A stranger's checkpoint may call its data set anything: this stays one name, below runs/.
+        name = f"{model}-{framework}-{dataset}".replace("/", "-").replace("\0", "-")
+        return cls(Path("runs") / name.encode(errors="ignore")[:200].decode(errors="ignore"))
 
     def read_config(self) -> dict[str, Any]:
         """What `config.json` says: `model`, `framework`, `settings`, `dataset` and more.

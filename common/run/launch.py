@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 
 from common.errors import UserError
+from common.run import memory
 
 # How PyTorch, TensorFlow, JAX, NumPy and CuPy say it, each by an error of its own.
 NO_MEMORY = re.compile(
@@ -20,11 +21,12 @@ NO_MEMORY = re.compile(
 def launch(main: Callable[[], None]) -> None:
     """Run a script's `main`: a UserError becomes one line and exit status 2, Ctrl-C status 130.
 
-    So does an error of a framework that says that memory does not suffice. A reader that goes
+    So does want of memory, whether a framework says it or `memory` sees it. A reader that goes
     away, as `| head` does, ends it without a word, with status 141 as the shell has it.
     """
     try:
-        main()
+        with memory.watched():
+            main()
         sys.stdout.flush()
     except UserError as error:
         _end(str(error))
@@ -38,7 +40,10 @@ def launch(main: Callable[[], None]) -> None:
         if not isinstance(error, MemoryError) and not NO_MEMORY.search(str(error)):
             raise
         said = " ".join(str(error).split())
-        _end(f"not enough memory; smaller images, batches or networks need less ({said[:200]})")
+        here = f"; this machine has {memory.describe()}" if memory.describe() else ""
+        _end(
+            f"not enough memory ({said[:200]}{here}); smaller images, batches or networks need less"
+        )
 
 
 def _end(message: str) -> None:
