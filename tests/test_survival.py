@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import gc
+import multiprocessing
 import os
+import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -171,6 +174,36 @@ def test_the_later_of_two_runs_does_not_overwrite_the_earlier() -> None:
     with pytest.raises(UserError, match="already holds a run"):
         second.begin(Grey())
     check_whole()
+
+
+def test_of_two_runs_that_start_at_one_moment_one_wins() -> None:
+    """Whatever the moment: twenty times, up to 40 milliseconds apart."""
+    context = multiprocessing.get_context("fork")
+    for number in range(20):
+        starters = [
+            context.Process(target=start_later, args=(wait, f"said-{index}"))
+            for index, wait in enumerate((0, 0.002 * number))
+        ]
+        for process in starters:
+            process.start()
+        for process in starters:
+            process.join(60)
+        said = [Path(f"said-{index}").read_text() for index in range(2)]
+        assert sorted(map(bool, said)) == [False, True], said
+        assert "already holds a run" in max(said) or "another run is at work" in max(said)
+        check_whole()
+        shutil.rmtree("run")
+
+
+def start_later(wait: float, said: str) -> None:
+    """Be a run in a process of its own; note the error that it ends with, if one does."""
+    time.sleep(wait)
+    try:
+        train(*make_run(FLAGS))
+        message = ""
+    except UserError as error:
+        message = str(error)
+    Path(said).write_text(message)
 
 
 def test_a_folder_is_free_when_its_run_has_ended_or_died() -> None:

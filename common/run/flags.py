@@ -260,7 +260,7 @@ def fill(config: type[ConfigType], given: dict[str, Any], earlier: dict[str, Any
         if name not in known or not known[name].accepts(value):
             raise UserError(f"the checkpoint has a setting that is not known here: {name} {value}")
     for name, value in given.items():
-        if name in fixed and not _same(name, earlier.get(name, value), value):
+        if name in fixed and name in earlier and not _same(name, earlier[name], value):
             option = "--" + name.replace("_", "-")
             raise UserError(
                 f"{option} {value}: the checkpoint was made with {earlier[name]}; leave {option} "
