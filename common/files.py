@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,6 +56,8 @@ def disk_errors(path: Path, option: str = "--out") -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if isinstance(error, shutil.Error):  # of many files; what is said of the first will do
+            error = OSError(None, str(error.args[0][0][-1]))
         reason = error.strerror or str(error)
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         what = "free some space or use another" if full else "use another"

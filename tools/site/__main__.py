@@ -10,6 +10,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from common.errors import UserError
+from common.files import disk_errors
 from common.run import launch
 from common.run.flags import Parser
 from tools.scripts import ROOT
@@ -23,7 +24,8 @@ def build(out: Path) -> None:
     """Build both languages into `out`, Japanese in `out/ja`; what was there goes once all is made.
 
     Raises:
-        UserError: a package is not installed, or Sphinx finds fault with a page.
+        UserError: a package is not installed, Sphinx finds fault with a page, or the disk is full;
+            the earlier site is as it was.
     """
     try:
         from sphinx.application import Sphinx
@@ -37,35 +39,36 @@ def build(out: Path) -> None:
         raise UserError(
             f"{error.name} is missing: pip install -r requirements/site.txt, or make site"
         ) from error
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as scratch:
-        sources, made = Path(scratch) / "sources", Path(scratch) / "site"
-        write_sources(sources)
-        pages = len(list(sources.rglob("*.md")))
-        with tqdm(total=2 * pages, unit="page", desc="site", disable=None) as bar:
-            for language in LANGUAGES:
-                folder = made / language if language != "en" else made
-                with patch_docutils(HERE), docutils_namespace():
-                    app = Sphinx(
-                        sources / language,
-                        HERE,
-                        folder,
-                        sources / f".{language}",
-                        "html",
-                        {"language": language},
-                        status=None,
-                        warningiserror=True,
-                    )
-                    for event in ("source-read", "html-page-context"):
-                        app.connect(event, lambda *_: bar.update() and None)
-                    app.build()
-                if app.statuscode:
-                    raise UserError("Sphinx found fault with a page, see above")
-                write_font(folder / "_static" / "math.woff")
-                write_script(folder / "_static" / "decoder.js")
-                finish_all(folder, language)
-        shutil.rmtree(out, ignore_errors=True)
-        made.rename(out)
+    with disk_errors(out, "disk"):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as scratch:
+            sources, made = Path(scratch) / "sources", Path(scratch) / "site"
+            write_sources(sources)
+            pages = len(list(sources.rglob("*.md")))
+            with tqdm(total=2 * pages, unit="page", desc="site", disable=None) as bar:
+                for language in LANGUAGES:
+                    folder = made / language if language != "en" else made
+                    with patch_docutils(HERE), docutils_namespace():
+                        app = Sphinx(
+                            sources / language,
+                            HERE,
+                            folder,
+                            sources / f".{language}",
+                            "html",
+                            {"language": language},
+                            status=None,
+                            warningiserror=True,
+                        )
+                        for event in ("source-read", "html-page-context"):
+                            app.connect(event, lambda *_: bar.update() and None)
+                        app.build()
+                    if app.statuscode:
+                        raise UserError("Sphinx found fault with a page, see above")
+                    write_font(folder / "_static" / "math.woff")
+                    write_script(folder / "_static" / "decoder.js")
+                    finish_all(folder, language)
+            shutil.rmtree(out, ignore_errors=True)
+            made.rename(out)
 
 
 def main() -> None:
