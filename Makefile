@@ -2,6 +2,7 @@
 # make test       lint and all tests, with all four frameworks
 # make quick      the tests that catch a fault in a script, within five minutes
 # make elsewhere  the tests of numbers as an older processor would run them
+# make hostile    kill runs and fuzz readers for an hour or more: docs/reliability.md
 # make site       build the site into site/
 # make test-gpu   the tests of numbers and of command lines on a GPU; QUARTET_PORTS names frameworks
 #
@@ -22,7 +23,7 @@ QUARTET_PORTS ?= pytorch,tensorflow,keras,chainer  # of quick, elsewhere and tes
 GPU := tests/test_gpu.py tests/test_parity.py tests/test_dropout.py tests/test_frozen.py \
 	tests/test_models.py tests/test_scripts.py
 
-.PHONY: demo test quick elsewhere site test-gpu lint clean
+.PHONY: demo test quick elsewhere hostile site test-gpu lint clean
 .DEFAULT_GOAL := demo
 
 demo: .venv/.ready-pytorch
@@ -38,6 +39,9 @@ quick: .venv/.ready-test
 elsewhere: .venv/.ready-test
 	$(OLDER) QUARTET_PORTS=$(strip $(QUARTET_PORTS)) QUARTET_STEPS=20 \
 		$(BIN)/python -m pytest $(NUMBERS)
+
+hostile: .venv/.ready-test
+	QUARTET_KILLS=6 QUARTET_FUZZ=500000 $(BIN)/python -m pytest -s tests/test_kills.py tests/test_fuzz.py
 
 site: .venv/.ready-site
 	$(BIN)/python -m tools.site
