@@ -279,24 +279,19 @@ def tar() -> list[bytes]:
     return found
 
 
-def read_archive(path: Path) -> None:
-    folder = path.parent / "unpacked"
-    try:
-        cifar10.unpack(path, folder)
-    finally:
-        left = {p.name for p in path.parent.iterdir()} - {path.name, folder.name}
-        assert not left, left
-        shutil.rmtree(folder, ignore_errors=True)
+def into(name: str, unpack: Callable[[Path, Path], None]) -> Callable[[Path], None]:
+    """Unpack an archive into a folder; nothing else may be there afterwards."""
 
+    def read(path: Path) -> None:
+        folder = path.parent / name
+        try:
+            unpack(path, folder)
+        finally:
+            left = {p.name for p in path.parent.iterdir()} - {path.name, name}
+            assert not left, left
+            shutil.rmtree(folder, ignore_errors=True)
 
-def read_zip(path: Path) -> None:
-    folder = path.parent / "horse2zebra"
-    try:
-        unpaired.unpack(path, folder)
-    finally:
-        left = {p.name for p in path.parent.iterdir()} - {path.name, folder.name}
-        assert not left, left
-        shutil.rmtree(folder, ignore_errors=True)
+    return read
 
 
 def zipped() -> list[bytes]:
@@ -421,11 +416,11 @@ READERS = {
     "idx in gzip": Reader(lambda: [gzip.compress(b) for b in idx()],
                           lambda path: mnist.read_idx(path, 3)),
     "batch": Reader(batches, read_batch),
-    "tar": Reader(tar, read_archive,
+    "tar": Reader(tar, into("unpacked", cifar10.unpack),
                   lambda data: gzip.compress(data, 1)),
     "tar in gzip": Reader(lambda: [gzip.compress(b) for b in tar()],
-                          read_archive),
-    "zip": Reader(zipped, read_zip),
+                          into("unpacked", cifar10.unpack)),
+    "zip": Reader(zipped, into("horse2zebra", unpaired.unpack)),
     "checkpoint": Reader(of_run("ch*.safetensors"), checkpoint.load),
     "header": Reader(of_run("ch*.safetensors"), checkpoint.load, with_header),
     "entries": Reader(entries, read_entries, with_entries, change=exchanged),

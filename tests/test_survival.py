@@ -152,6 +152,27 @@ def test_a_folder_of_pictures_may_move() -> None:
         make_run("--dataset digits --resume --steps 4")
 
 
+@pytest.mark.parametrize(
+    ("flag", "value", "earlier"),
+    [
+        ("dataset", "digits", "newts"),
+        ("image-size", "16", "8"),
+        ("batch-size", "4", "2"),
+        ("learning-rate", "0.001", "0.0002"),
+        ("seed", "1", "0"),
+        ("precision", "float64", "float32"),
+    ],
+)
+def test_what_would_change_the_result_is_refused(flag: str, value: str, earlier: str) -> None:
+    """With the difference named; the value that it has may be said again."""
+    train(*make_run("--steps 1"))
+    message = f"--{flag} {value}: the checkpoint was made with {earlier}"
+    with pytest.raises(UserError, match=message):
+        make_run(f"--resume --steps 2 --{flag} {value}")
+    gc.collect()
+    train(*make_run(f"--resume --steps 2 --{flag} {earlier}"))
+
+
 # Two runs in one folder.
 
 

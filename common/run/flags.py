@@ -86,7 +86,7 @@ METAVARS = {
 FASTEST = 1e30  # the largest learning rate; single precision ends at 3e38
 LARGEST = 1 << 31  # what a whole number must be below, where nothing else is said
 # What a run is, besides its architecture: fixed when it goes on.
-IDENTITY = ("dataset", "image_size", "batch_size", "seed", "precision")
+IDENTITY = ("dataset", "image_size", "batch_size", "learning_rate", "seed", "precision")
 # What belongs to one command alone, not to the run or its checkpoint.
 ALONE = ("resume", "out", "init_from", "generate", "from_", "class_", "input", "direction")
 
