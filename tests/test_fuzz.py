@@ -67,7 +67,7 @@ class Watch:
             path = arguments[0]
             if isinstance(path, str | bytes | os.PathLike):
                 place = os.path.realpath(os.fsdecode(path))
-                if not place.startswith((self.home, os.devnull)):
+                if place != os.devnull and not place.startswith(self.home + os.sep):
                     self.seen.append(f"opened {place} to write")
 
     @contextmanager
@@ -85,30 +85,7 @@ sys.addaudithook(WATCH)  # it stays, and looks on only while an input is read
 
 # Inputs.
 
-INTERESTING = [
-    0,
-    1,
-    2,
-    7,
-    8,
-    9,
-    10,
-    13,
-    31,
-    32,
-    34,
-    45,
-    46,
-    47,
-    48,
-    58,
-    92,
-    123,
-    127,
-    128,
-    254,
-    255,
-]
+INTERESTING = b'\0\1\2\7\x08\t\n\r\x1f "-./0:\\{\x7f\x80\xfe\xff'
 WHOLES = [0, 1, 2, 255, 256, 65535, 65536, 1 << 24, (1 << 31) - 1, 1 << 31, (1 << 32) - 1]
 WORDS = [
     *(b"NaN", b"Infinity", b"null", b"true", b'""', b"[]", b"{}", b"-1", b"1e999", b"9" * 400),
@@ -373,12 +350,9 @@ def flags() -> list[bytes]:
 def read_flags(path: Path) -> None:
     """As a command line, in an empty folder."""
     words = path.read_bytes().decode("utf-8", "surrogateescape").split()
-    if not any(
-        "download" in w or w in ("cifar10", "mnist", "fashion_mnist", "imori") for w in words
-    ):
-        words = ["--dataset", "digits", "--image-size", "8", *words]
-        with suppress(SystemExit):  # --help
-            Run(Settings, SCRIPT, "A model.", words)
+    words = ["--dataset", "digits", "--image-size", "8", *words]
+    with suppress(SystemExit):  # --help
+        Run(Settings, SCRIPT, "A model.", words)
 
 
 def with_header(data: bytes) -> bytes:
@@ -506,4 +480,4 @@ def test_anything_is_read_or_refused(name: str, tmp_path: Path) -> None:
             read(reader, random.bytes(int(random.integers(200))), tally)
     print(f"{name}: {tally}")
     assert tally.accepted
-    assert tally.refused or name in ("picture", "notes")  # of which nothing is refused
+    assert tally.refused or name == "notes"  # damaged ones are as none

@@ -185,9 +185,8 @@ def check_alike(whole: Path, run: Path) -> None:
         assert metadata(run / path.name) == metadata(path)
     about = [json.loads((folder / "config.json").read_text()) for folder in (run, whole)]
     assert about[0] | {"settings": about[0]["settings"] | {"resume": False}} == about[1]
-    for name in ("evaluation.json", "confusion.png"):
-        if (whole / name).exists():
-            assert (run / name).read_bytes() == (whole / name).read_bytes(), name
+    for path in (*whole.glob("*.png"), *whole.glob("evaluation.json")):
+        assert (run / path.name).read_bytes() == path.read_bytes(), path.name
     assert rows(run / "metrics.csv") == rows(whole / "metrics.csv")
     pictures = {p.name for p in (run / "samples").iterdir()}
     assert all(PICTURE.fullmatch(name) for name in pictures)
@@ -198,9 +197,8 @@ def check_alike(whole: Path, run: Path) -> None:
     for name in pictures:
         same = (run / "samples" / name).read_bytes() == (whole / "samples" / name).read_bytes()
         assert same, name
-    for name in ("losses.png", "samples.webp"):
-        with Image.open(run / name) as picture:
-            picture.load()
+    with Image.open(run / "samples.webp") as film:
+        film.load()
 
 
 def metadata(path: Path) -> dict[str, object]:
