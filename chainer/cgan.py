@@ -15,6 +15,11 @@ from typing import Annotated
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from common.start import check_flags
+
+if __name__ == "__main__":
+    check_flags(__file__)  # before the framework, whose import takes seconds
+
 from common.bridges import chainer as bridge  # isort: skip  (it mends Chainer for NumPy 2)
 import chainer
 import chainer.functions as F

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
+import os
 
-# By the folder of their scripts: the packages, of which one must be there.
+# By the folder of their scripts: the packages, of which one must be there. The first has the name
+# that is imported.
 PACKAGES = {
     "pytorch": ("torch",),
     "tensorflow": ("tensorflow", "tensorflow-cpu"),
@@ -20,4 +23,17 @@ def find_version(framework: str) -> str | None:
             return importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
+    return None
+
+
+def find_missing(framework: str) -> str | None:
+    """The module that a framework's scripts import and that is not there, or None."""
+    needed = [PACKAGES[framework][0]]
+    if framework == "keras":
+        needed.append(os.environ.get("KERAS_BACKEND", "tensorflow"))
+    for module in needed:
+        found = importlib.util.find_spec(module)
+        # A folder of scripts of that name is found where nothing else is: it has no origin.
+        if found is None or found.origin is None:
+            return module
     return None

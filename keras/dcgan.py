@@ -14,6 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from common.start import check_flags
+
+if __name__ == "__main__":
+    check_flags(__file__)  # before the framework, whose import takes seconds
+
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")  # torch and jax do as well
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -21,8 +28,6 @@ import numpy as np
 
 import keras
 from keras import layers, ops
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from common.bridges import keras as bridge
 from common.pictures import Samples

@@ -15,11 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from common.start import check_flags
+
+if __name__ == "__main__":
+    check_flags(__file__)  # before the framework, whose import takes seconds
+
 import torch
 from torch import nn
 from torch.nn import functional as F
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from common.bridges import pytorch as bridge
 from common.data.pool import ImagePool

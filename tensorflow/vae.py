@@ -12,11 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from common.start import check_flags
+
+if __name__ == "__main__":
+    check_flags(__file__)  # before the framework, whose import takes seconds
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before the import: only errors
 
 import tensorflow as tf
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from common.bridges import tensorflow as bridge
 from common.pictures import LatentSpace

@@ -1,17 +1,20 @@
 """Gives every numeric flag of a framework's scripts numbers beyond all sense: `FRAMEWORK`.
 
 Prints how many flags were tried; each number is refused in a line that names the flag, or is one
-that the flag can have.
+that the flag can have. What is read of a script before its framework is imported has the same
+flags.
 """
 
 from __future__ import annotations
 
+import inspect
 import math
 import sys
 from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
 
+from common import start  # noqa: E402
 from common.errors import UserError  # noqa: E402
 from common.run import flags  # noqa: E402
 from tools.scripts import MODELS, load_script  # noqa: E402
@@ -22,7 +25,11 @@ NUMBERS = ("0", "-1", "nan", "inf", "-inf", "1e99", "1e-400", "", "many", str(10
 def main() -> None:
     tried = 0
     for model in MODELS:
-        config = load_script(sys.argv[1], model).Config
+        script = load_script(sys.argv[1], model)
+        config = script.Config
+        early, description = start.read(Path(script.__file__ or ""), flags.Settings)
+        assert flags._flags(early) == flags._flags(config)
+        assert description == inspect.cleandoc(script.__doc__ or "")
         for flag in flags._flags(config):
             if flag.type in (int, float):
                 tried += 1

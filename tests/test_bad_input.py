@@ -34,6 +34,8 @@ class Config(Settings):
     size_multiple = 16
 
     class_: Annotated[str | None, "class to draw"] = None
+    mode: Annotated[str, "what learns", ("finetune", "scratch")] = "finetune"
+    weights: Annotated[str, "where a backbone begins"] = "newts"
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -102,6 +104,7 @@ def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., st
         ("--dataset folder:nowhere", "nowhere"),
         ("--class 3", "--class needs --generate and --from FILE"),
         ("--generate --class 3", "--generate N and --from FILE go together"),
+        ("--mode scratch --weights imagenet", "--weights imagenet and --mode scratch contradict"),
     ],
 )
 def test_flags(refused: Callable[..., str], arguments: str, message: str) -> None:

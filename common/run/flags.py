@@ -245,7 +245,11 @@ def given_flags(
         close = difflib.get_close_matches(unknown[0].split("=")[0], known, n=1)
         hint = f"did you mean {close[0]}?" if close else "see --help"
         raise UserError(f"unknown argument {unknown[0]}: {hint}")
-    return vars(given)
+    found = vars(given)
+    if found.get("mode") == "scratch" and "weights" in found:
+        weights = found["weights"]
+        raise UserError(f"--weights {weights} and --mode scratch contradict each other: give one")
+    return found
 
 
 def fill(config: type[ConfigType], given: dict[str, Any], earlier: dict[str, Any]) -> ConfigType:

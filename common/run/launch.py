@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from common.errors import UserError
 from common.run import memory
+from common.run.signals import interrupts
 
 # How PyTorch, TensorFlow, JAX, NumPy and CuPy say it, each by an error of its own.
 NO_MEMORY = re.compile(
@@ -24,19 +25,24 @@ def launch(main: Callable[[], None]) -> None:
     So does want of memory, whether a framework says it or `memory` sees it. A reader that goes
     away, as `| head` does, ends it without a word, with status 141 as the shell has it.
     """
+    with interrupts() as interrupted:
+        _launch(main, interrupted)
+
+
+def _launch(main: Callable[[], None], interrupted: list[int]) -> None:
     try:
         with memory.watched():
             main()
         sys.stdout.flush()
     except UserError as error:
         _end(str(error))
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it at exit
         sys.exit(141)
-    except Exception as error:
+    except (Exception, KeyboardInterrupt) as error:
+        if interrupted or isinstance(error, KeyboardInterrupt):
+            print("interrupted", file=sys.stderr)
+            sys.exit(130)
         if not isinstance(error, MemoryError) and not NO_MEMORY.search(str(error)):
             raise
         said = " ".join(str(error).split())

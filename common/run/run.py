@@ -391,7 +391,7 @@ class Run:
     def _undone_by_errors(self, *names: str) -> Iterator[None]:
         try:
             yield
-        except (UserError, KeyboardInterrupt):
+        except BaseException:
             self.folder.undo(*names)
             self.folder.unlock()
             raise

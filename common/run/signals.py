@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, noted instead of obeyed at once."""
+"""Ctrl-C and SIGTERM, noted before they are obeyed."""
 
 from __future__ import annotations
 
@@ -7,11 +7,36 @@ import signal
 from collections.abc import Iterator
 from typing import Any
 
+_raised: list[int] = []
+
+
+@contextlib.contextmanager
+def interrupts() -> Iterator[list[int]]:
+    """Yield a list that Ctrl-C makes non-empty before it raises KeyboardInterrupt.
+
+    What is raised in the midst of a framework's native code may come out as another error, or not
+    at all.
+    """
+
+    def note(number: int, _: Any) -> None:
+        _raised.append(number)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield _raised
+    finally:
+        signal.signal(signal.SIGINT, before)
+        _raised.clear()
+
 
 @contextlib.contextmanager
 def stop_signals() -> Iterator[list[int]]:
-    """Yield a list that Ctrl-C or SIGTERM makes non-empty; a second one acts at once."""
-    received: list[int] = []
+    """Yield a list that Ctrl-C or SIGTERM makes non-empty; a second one acts at once.
+
+    A Ctrl-C that was raised before, and by which nothing has ended, is in it already.
+    """
+    received = _raised.copy()
 
     def note(number: int, _: Any) -> None:
         received.append(number)

@@ -1,0 +1,66 @@
+"""What a script sees to before it imports its framework, which takes seconds."""
+
+from __future__ import annotations
+
+import ast
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def check_flags(script: str) -> None:
+    """Answer `--help`, a wrong flag and Ctrl-C at once; say so if the framework is not there.
+
+    Only the script's docstring and `Config` are read for it. `Run` sees the command line again,
+    with the checkpoint that it may name.
+
+    Args:
+        script: its `__file__`.
+    """
+    signal.signal(signal.SIGINT, _leave)
+    # Only now: NumPy, which comes with them, takes a while too.
+    from common.errors import UserError
+    from common.frameworks import PACKAGES, find_missing
+    from common.run import flags, launch
+
+    path = Path(script).resolve()
+    framework = path.parent.name
+
+    def check() -> None:
+        config, description = read(path, flags.Settings)
+        flags.fill(config, flags.given_flags(config, path, description, None), {})
+        if framework in PACKAGES and (missing := find_missing(framework)):
+            raise UserError(f"{missing} is not installed; docs/installation.md says how")
+
+    launch(check)
+
+
+def read(path: Path, base: type) -> tuple[Any, str]:
+    """A script's `Config` and docstring; of the rest only the standard library's imports run."""
+    tree = ast.parse(path.read_bytes(), path)
+    names = {"Settings": base, "__name__": "__main__"}
+    kept = [node for node in tree.body if _is_standard(node) or _name(node) == "Config"]
+    exec(compile(ast.Module(kept, []), path, "exec", dont_inherit=True), names)
+    return names["Config"], ast.get_docstring(tree) or ""
+
+
+def _name(node: ast.stmt) -> str:
+    return node.name if isinstance(node, ast.ClassDef) else ""
+
+
+def _is_standard(node: ast.stmt) -> bool:
+    if isinstance(node, ast.ImportFrom):
+        modules = [node.module or ""]
+    elif isinstance(node, ast.Import):
+        modules = [alias.name for alias in node.names]
+    else:
+        return False
+    return all(module.partition(".")[0] in sys.stdlib_module_names for module in modules)
+
+
+def _leave(*_: object) -> None:
+    """End the process: an exception in the midst of an import would come out as any other."""
+    os.write(2, b"interrupted\n")
+    os._exit(130)
