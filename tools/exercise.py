@@ -11,6 +11,7 @@ python -m tools.exercise --all          how far you are in the whole book
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 import time
 from collections.abc import Callable
@@ -112,17 +113,24 @@ def start(exercise: Exercise, language: str, folder: Path) -> Path:
         UserError: it is there already, or cannot be written.
     """
     path = exercise.path(folder)
-    with disk_errors(folder):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as aside:
-        aside.write_text(make(exercise, language), encoding="utf-8")
-        try:
-            path.touch(exist_ok=False)  # ours, or no one's
-        except FileExistsError as error:
-            raise UserError(
-                f"{path} is there already and is left as it is; "
-                f"go on with python -m tools.exercise check {path}, or give another --out"
-            ) from error
+    missing = [each for each in path.parents if not each.exists()]
+    try:
+        with disk_errors(folder):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as aside:
+            aside.write_text(make(exercise, language), encoding="utf-8")
+            try:
+                path.touch(exist_ok=False)  # ours, or no one's
+            except FileExistsError as error:
+                raise UserError(
+                    f"{path} is there already and is left as it is; "
+                    f"go on with python -m tools.exercise check {path}, or give another --out"
+                ) from error
+    except UserError:
+        for each in missing:
+            with contextlib.suppress(OSError):
+                each.rmdir()
+        raise
     return path
 
 

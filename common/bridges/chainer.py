@@ -13,9 +13,10 @@ from common.bridges import chainer_compat  # noqa: F401  # isort: skip  (before 
 import chainer
 import chainer.links as L
 
-from common.bridges import DTYPES, check_precision
+from common.bridges import DTYPES, chainer_cpu, check_precision
 from common.errors import UserError
 
+chainer_cpu.install()
 warnings.filterwarnings("ignore", "cuDNN is not enabled")  # CuPy 14 has no cuDNN for Chainer
 np.seterr(over="ignore", invalid="ignore")  # a loss that is not finite is reported by the run
 # From the names of each kind of layer to the checkpoint's. Chainer has the checkpoint's layouts.

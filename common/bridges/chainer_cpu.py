@@ -1,0 +1,228 @@
+"""Chainer's convolutions, max pooling and leaky ReLU on a CPU, in less time.
+
+The numbers are the same, to a rounding. Chainer copies every window of an image channel by channel,
+and all of it once more for the matrix product. Here the channels come last, so that a window is a
+few long rows; what is worked on at a time stays in the processor's cache; and the channels of the
+result come last in memory too, as the next layer needs them.
+
+`install` puts these in the place of Chainer's own. GPUs, grouped convolutions and pooling in other
+dimensions than two are left as they were.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from chainer.functions.activation.leaky_relu import LeakyReLU, _LeakyReLUGrad
+from chainer.functions.connection.convolution_2d import Convolution2DFunction, Convolution2DGradW
+from chainer.functions.connection.deconvolution_2d import Deconvolution2DFunction
+from chainer.functions.pooling.max_pooling_nd import MaxPoolingND, MaxPoolingNDGrad
+
+CACHE = 1 << 22  # bytes that are worked on at a time
+FEW = 8  # with fewer channels than this, rows of pixels are longer than rows of channels
+
+Arrays = tuple[np.ndarray]
+
+OWN_DECONVOLUTION = Deconvolution2DFunction._forward_cpu_core
+OWN_POOLING = MaxPoolingND.forward_cpu
+OWN_POOLING_GRADIENT = MaxPoolingNDGrad.forward_cpu
+OWN_LEAKY_RELU = LeakyReLU.forward_cpu
+OWN_LEAKY_RELU_GRADIENT = _LeakyReLUGrad.forward_cpu
+
+
+def install() -> None:
+    """Put the functions below in the place of Chainer's own."""
+    Convolution2DFunction._forward_cpu_core = convolve
+    Convolution2DGradW._forward_cpu_core = convolve_for_weights
+    Deconvolution2DFunction._forward_cpu_core = deconvolve
+    MaxPoolingND.forward_cpu = max_pool
+    MaxPoolingNDGrad.forward_cpu = max_pool_gradient
+    LeakyReLU.forward_cpu = leaky_relu
+    _LeakyReLUGrad.forward_cpu = leaky_relu_gradient
+
+
+def _channels_last(x: np.ndarray) -> np.ndarray:
+    return x.transpose(0, 2, 3, 1)
+
+
+def _windows(
+    function: Any, x: np.ndarray, kernel: tuple[int, ...], size: tuple[int, ...]
+) -> Iterator[tuple[slice, np.ndarray]]:
+    """Which images, and their windows as rows: (pixels of the output, kernel's height x width x C).
+
+    Args:
+        function: of Chainer; it knows stride, padding and dilation.
+        x: images (N, C, H, W).
+        kernel: its height and width.
+        size: of the output, height and width.
+    """
+    count, channels, height, width = x.shape
+    (tall, wide), (rows, columns) = kernel, size
+    tall, wide = (tall - 1) * function.dy + 1, (wide - 1) * function.dx + 1
+    full_height = max(height + function.ph, (rows - 1) * function.sy + tall)
+    full_width = max(width + function.pw, (columns - 1) * function.sx + wide)
+    padded = np.zeros((count, full_height, full_width, channels), x.dtype)
+    inside = padded[:, function.ph : function.ph + height, function.pw : function.pw + width]
+    inside[:] = _channels_last(x)
+    windows = sliding_window_view(padded, (tall, wide), (1, 2))
+    windows = windows[:, : rows * function.sy : function.sy, : columns * function.sx : function.sx]
+    windows = windows[..., :: function.dy, :: function.dx].transpose(0, 1, 2, 4, 5, 3)
+    images = max(1, CACHE // (math.prod(windows.shape[1:]) * x.itemsize))
+    for first in range(0, count, images):
+        some = slice(first, first + images)
+        yield some, windows[some].reshape(-1, math.prod(kernel) * channels)
+
+
+def convolve(self: Any, x: np.ndarray, W: np.ndarray, b: np.ndarray | None) -> Arrays:
+    """In place of `Convolution2DFunction._forward_cpu_core`."""
+    outputs, kernel = len(W), W.shape[2:]
+    size = self._get_out_size(x.shape, W.shape)
+    factors = W.transpose(2, 3, 1, 0).reshape(-1, outputs)
+    y = np.empty((len(x), *size, outputs), x.dtype)
+    for some, windows in _windows(self, x, kernel, size):
+        np.matmul(windows, factors, out=y[some].reshape(-1, outputs))
+    if b is not None:
+        y += b
+    return (y.transpose(0, 3, 1, 2),)
+
+
+def convolve_for_weights(self: Any, x: np.ndarray, gy: np.ndarray) -> Arrays:
+    """In place of `Convolution2DGradW._forward_cpu_core`: the gradient of a convolution's W."""
+    kernel = self.kh, self.kw
+    outputs = gy.shape[1]
+    gy = _channels_last(gy)
+    gradient = np.zeros((outputs, math.prod(kernel) * x.shape[1]), self.W_dtype)
+    for some, windows in _windows(self, x, kernel, gy.shape[1:3]):
+        gradient += gy[some].reshape(-1, outputs).T @ windows
+    gradient = gradient.reshape(outputs, *kernel, -1).transpose(0, 3, 1, 2)
+    return (np.ascontiguousarray(gradient),)
+
+
+def deconvolve(self: Any, x: np.ndarray, W: np.ndarray, b: np.ndarray | None) -> Arrays:
+    """In place of `Deconvolution2DFunction._forward_cpu_core`.
+
+    With a stride of 2, every other row and column of the output meets the same places of the
+    kernel. Each such phase adds up on its own, in long rows; then they are interleaved.
+    """
+    inputs, outputs, kernel = *W.shape[:2], W.shape[2:]
+    if outputs < FEW:
+        return OWN_DECONVOLUTION(self, x, W, b)
+    count, _, height, width = x.shape
+    # Of a phase: all that the kernel reaches, or that is asked for.
+    rows = max(
+        height + (kernel[0] - 1) * self.dy // self.sy, math.ceil((self.outh + self.ph) / self.sy)
+    )
+    columns = max(
+        width + (kernel[1] - 1) * self.dx // self.sx, math.ceil((self.outw + self.pw) / self.sx)
+    )
+    pixels = np.ascontiguousarray(_channels_last(x))
+    factors = np.ascontiguousarray(W.transpose(2, 3, 0, 1))
+    y = np.empty((count, rows, self.sy, columns, self.sx, outputs), x.dtype)
+    images = max(1, CACHE // (math.prod(y.shape[1:]) * x.itemsize))
+    product = np.empty((images, height, width, outputs), x.dtype)
+    phases = np.empty((self.sy, self.sx, images, rows, columns, outputs), x.dtype)
+    for first in range(0, count, images):
+        some = pixels[first : first + images]
+        product, phases = product[: len(some)], phases[:, :, : len(some)]
+        phases.fill(0)
+        for row, column in np.ndindex(*kernel):
+            flat = product.reshape(-1, outputs)
+            np.matmul(some.reshape(-1, inputs), factors[row, column], out=flat)
+            (top, vertical), (left, horizontal) = (
+                divmod(row * self.dy, self.sy),
+                divmod(column * self.dx, self.sx),
+            )
+            phase = phases[vertical, horizontal]
+            phase[:, top : top + height, left : left + width] += product
+        y[first : first + images] = phases.transpose(2, 3, 0, 4, 1, 5)
+    y = y.reshape(count, rows * self.sy, columns * self.sx, outputs)
+    y = y[:, self.ph : self.ph + self.outh, self.pw : self.pw + self.outw]
+    if b is not None:
+        y += b
+    return (y.transpose(0, 3, 1, 2),)
+
+
+def _places(function: Any, x: np.ndarray, size: tuple[int, ...]) -> Iterator[np.ndarray]:
+    """What each place of a pooling's kernel meets, as (N, C, *size), in images already padded."""
+    (sy, sx), (rows, columns) = function.stride, size
+    for row, column in np.ndindex(*function.ksize):
+        yield x[:, :, row : row + rows * sy : sy, column : column + columns * sx : sx]
+
+
+def _padded(function: Any, shape: tuple[int, ...], size: tuple[int, ...]) -> list[int]:
+    """Height and width with all that the kernel meets."""
+    return [
+        max(length + pad, (outputs - 1) * stride + kernel)
+        for length, pad, outputs, stride, kernel in zip(
+            shape[2:], function.pad, size, function.stride, function.ksize, strict=True
+        )
+    ]
+
+
+def max_pool(self: Any, x: Any) -> Arrays:
+    """In place of `MaxPoolingND.forward_cpu`."""
+    if self.ndim != 2 or self.return_indices or math.prod(self.ksize) > 255:
+        return OWN_POOLING(self, x)
+    (x,) = x
+    self._in_shape, self._in_dtype = x.shape, x.dtype
+    size = tuple(
+        (length + 2 * pad - kernel + (stride - 1 if self.cover_all else 0)) // stride + 1
+        for length, pad, kernel, stride in zip(
+            x.shape[2:], self.pad, self.ksize, self.stride, strict=True
+        )
+    )
+    full = _padded(self, x.shape, size)
+    if list(x.shape[2:]) != full:
+        top, left = self.pad
+        height, width = x.shape[2:]
+        padded = np.full((len(x), *full, x.shape[1]), -np.inf, x.dtype)
+        padded[:, top : top + height, left : left + width] = _channels_last(x)
+        x = padded.transpose(0, 3, 1, 2)
+    first, *others = _places(self, x, size)
+    y = first.copy(order="K")
+    self.indexes = np.zeros_like(y, np.uint8)  # the first of equals
+    for place, seen in enumerate(others, 1):
+        np.maximum(self.indexes, (seen > y).view(np.uint8) * np.uint8(place), out=self.indexes)
+        np.maximum(y, seen, out=y)
+    return (y,)
+
+
+def max_pool_gradient(self: Any, gy: Any) -> Arrays:
+    """In place of `MaxPoolingNDGrad.forward_cpu`."""
+    pooling = self.func
+    if pooling.indexes.dtype != np.uint8:
+        return OWN_POOLING_GRADIENT(self, gy)
+    (gy,) = gy
+    count, channels, height, width = pooling._in_shape
+    size = gy.shape[2:]
+    full = _padded(pooling, pooling._in_shape, size)
+    padded = np.zeros((count, *full, channels), pooling._in_dtype).transpose(0, 3, 1, 2)
+    for place, met in enumerate(_places(pooling, padded, size)):
+        met += gy * (pooling.indexes == place)
+    top, left = pooling.pad
+    return (padded[:, :, top : top + height, left : left + width],)
+
+
+def leaky_relu(self: Any, inputs: Arrays) -> Arrays:
+    """In place of `LeakyReLU.forward_cpu`."""
+    if not 0 < self.slope <= 1:
+        return OWN_LEAKY_RELU(self, inputs)
+    (x,) = inputs
+    self.retain_outputs((0,))
+    y = x * self.slope
+    return (np.maximum(x, y, out=y),)
+
+
+def leaky_relu_gradient(self: Any, inputs: Arrays) -> Arrays:
+    """In place of `_LeakyReLUGrad.forward_cpu`."""
+    if not 0 < self.slope <= 1:
+        return OWN_LEAKY_RELU_GRADIENT(self, inputs)
+    (gy,) = inputs
+    slopes = (self.cond > 0).astype(gy.dtype)
+    np.maximum(slopes, self.slope, out=slopes)
+    return (np.multiply(slopes, gy, out=slopes),)

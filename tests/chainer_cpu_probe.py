@@ -1,0 +1,131 @@
+"""Compares the quicker functions of Chainer on a CPU with Chainer's own; prints how many cases."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
+
+from common.bridges import chainer_compat  # noqa: F401, E402  # isort: skip
+from chainer.functions.activation.leaky_relu import LeakyReLU, _LeakyReLUGrad  # noqa: E402
+from chainer.functions.connection.convolution_2d import (  # noqa: E402
+    Convolution2DFunction,
+    Convolution2DGradW,
+)
+from chainer.functions.connection.deconvolution_2d import Deconvolution2DFunction  # noqa: E402
+from chainer.functions.pooling.max_pooling_nd import MaxPoolingND, MaxPoolingNDGrad  # noqa: E402
+
+OWN = SimpleNamespace(
+    convolve=Convolution2DFunction._forward_cpu_core,
+    convolve_for_weights=Convolution2DGradW._forward_cpu_core,
+    deconvolve=Deconvolution2DFunction._forward_cpu_core,
+    max_pool=MaxPoolingND.forward_cpu,
+    max_pool_gradient=MaxPoolingNDGrad.forward_cpu,
+    leaky_relu=LeakyReLU.forward_cpu,
+    leaky_relu_gradient=_LeakyReLUGrad.forward_cpu,
+)
+
+from common.bridges import chainer_cpu  # noqa: E402
+
+random = np.random.default_rng(0)
+normal = random.standard_normal
+
+
+def main() -> None:
+    tried = 0
+    # One image at a time, some, and all at once.
+    for cache in (1, 20_000, 1 << 22):
+        chainer_cpu.CACHE = cache
+        tried += check_convolutions() + check_pooling()
+    print(tried + check_leaky_relu())
+
+
+def alike(ours: np.ndarray, theirs: np.ndarray) -> None:
+    assert ours.dtype == theirs.dtype
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4 if ours.itemsize == 4 else 1e-11)
+
+
+def make(function: Any, *arguments: Any, **named: Any) -> Any:
+    """One of Chainer's functions, whose annotations are narrower than what they take."""
+    return function(*arguments, **named)
+
+
+def images(count: int, channels: int, size: tuple[int, int], dtype: str) -> np.ndarray:
+    """In Chainer's own order in memory, or with the channels last, by turns."""
+    x = normal((count, channels, *size)).astype(dtype)
+    return x if random.integers(2) else x.transpose(0, 2, 3, 1).copy().transpose(0, 3, 1, 2)
+
+
+def check_convolutions() -> int:
+    tried = 0
+    for kernel, stride, pad, dilate, size, cover_all in itertools.product(
+        ((1, 1), (2, 3), (3, 2), (4, 4), (5, 5)),
+        ((1, 1), (2, 1), (2, 2), (3, 3)),
+        ((0, 0), (1, 2), (2, 2)),
+        (1, 2),
+        ((5, 8), (8, 7)),
+        (False, True),
+    ):
+        reach = [(each - 1) * dilate + 1 for each in kernel]
+        if any(r > s + 2 * p or p >= r for r, s, p in zip(reach, size, pad, strict=True)):
+            continue
+        tried += 1
+        inputs, outputs = ((3, 9), (9, 2))[tried % 2]
+        dtype = ("float32", "float64")[tried // 2 % 2]
+        x = images(3, inputs, size, dtype)
+        W = normal((outputs, inputs, *kernel)).astype(dtype)
+        b = normal(outputs).astype(dtype) if tried % 3 else None
+        function = make(Convolution2DFunction, stride, pad, cover_all, dilate=dilate)
+        theirs = OWN.convolve(function, x, W, b)[0]
+        alike(chainer_cpu.convolve(function, x, W, b)[0], theirs)
+
+        gy = images(3, outputs, theirs.shape[2:], dtype)
+        gradient = Convolution2DGradW(function, W.shape, W.dtype, None)
+        theirs = OWN.convolve_for_weights(gradient, x, gy)[0]
+        alike(chainer_cpu.convolve_for_weights(gradient, x, gy)[0], theirs)
+
+        b = normal(inputs).astype(dtype) if tried % 3 else None
+        function = make(Deconvolution2DFunction, stride, pad, size, dilate=dilate)
+        theirs = OWN.deconvolve(function, gy, W, b)[0]
+        alike(chainer_cpu.deconvolve(function, gy, W, b)[0], theirs)
+    return tried
+
+
+def check_pooling() -> int:
+    tried = 0
+    for kernel, stride, pad, size, cover_all in itertools.product(
+        ((2, 2), (3, 3), (2, 3)), ((1, 1), (2, 2), (3, 2)), (0, 1), ((6, 8), (7, 5)), (False, True)
+    ):
+        tried += 1
+        x = images(2, 3, size, "float32").round()  # many are equal: the first is meant
+        pooling, like = (MaxPoolingND(2, kernel, stride, pad, cover_all) for _ in range(2))
+        ours, theirs = chainer_cpu.max_pool(pooling, (x,))[0], OWN.max_pool(like, (x,))[0]
+        alike(ours, theirs)
+        np.testing.assert_array_equal(pooling.indexes, like.indexes)
+        gy = images(2, 3, theirs.shape[2:], "float32")
+        ours = chainer_cpu.max_pool_gradient(MaxPoolingNDGrad(pooling), (gy,))[0]
+        alike(ours, OWN.max_pool_gradient(MaxPoolingNDGrad(like), (gy,))[0])
+    return tried
+
+
+def check_leaky_relu() -> int:
+    slopes = (0, 0.2, 1, 2, -0.5)
+    for slope in slopes:
+        x = np.append(normal(100), [0.0, -0.0, np.inf]).astype(np.float32)
+        function = LeakyReLU(slope)
+        ours, theirs = chainer_cpu.leaky_relu(function, (x,))[0], OWN.leaky_relu(function, (x,))[0]
+        np.testing.assert_array_equal(ours, theirs)
+        gradient = _LeakyReLUGrad(theirs if slope >= 0 else x, slope)
+        ours = chainer_cpu.leaky_relu_gradient(gradient, (x[::-1],))[0]
+        np.testing.assert_array_equal(ours, OWN.leaky_relu_gradient(gradient, (x[::-1],))[0])
+    return len(slopes)
+
+
+if __name__ == "__main__":
+    main()
