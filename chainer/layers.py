@@ -29,15 +29,34 @@ def instance_norm(x, eps):
     return F.reshape(F.batch_normalization(planes, ones, zeros, eps=eps), x.shape)
 
 
+class ReflectionPad(chainer.Function):
+    """Images mirrored at their edges, which are not repeated."""
+
+    def __init__(self, padding):
+        self.padding = padding
+
+    def forward(self, inputs):
+        (x,) = inputs
+        xp, p = chainer.backend.get_array_module(x), self.padding
+        return (xp.pad(x, ((0, 0), (0, 0), (p, p), (p, p)), "reflect"),)
+
+    def backward(self, inputs, grad_outputs):
+        """What the mirrored pixels get is added to those that they mirror."""
+        (gy,) = grad_outputs
+        p = self.padding
+        for axis in (2, 3):
+            gy = gy.swapaxes(axis, 0)
+            gx = gy[p:-p].copy(order="K")
+            gx[1 : p + 1] += gy[p - 1 :: -1]
+            gx[-p - 1 : -1] += gy[: -p - 1 : -1]
+            gy = gx.swapaxes(axis, 0)
+        return (gy,)
+
+
 def reflection_pad(x, padding):
     """Mirror images at their edges, which are not repeated: (N, C, H, W).
 
     `F.pad(x, ..., "reflect")` gives the same images, but a wrong gradient: it takes the mirrored
     pixels for constants.
     """
-    for axis in (2, 3):
-        size = x.shape[axis]
-        _, first, _ = F.split_axis(x, (1, padding + 1), axis)
-        _, last, _ = F.split_axis(x, (size - padding - 1, size - 1), axis)
-        x = F.concat((F.flip(first, axis), x, F.flip(last, axis)), axis)
-    return x
+    return ReflectionPad(padding)(x)

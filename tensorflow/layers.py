@@ -56,12 +56,33 @@ class Linear(tf.Module):
         return x if self.bias is None else tf.nn.bias_add(x, self.bias)
 
 
+def find_padding(sides, kernel_size, stride, padding):
+    """How a convolution of images with these sides is padded alike on each of them, and quickly.
+
+    "SAME" pads an even image by 1 before and 2 after, at a stride of 2 and a kernel of 5. Where 2
+    before and 1 after are meant, that is "SAME" of the mirrored image with the mirrored kernel:
+    "MIRRORED". All else is "VALID", after the zeros that are meant. TensorFlow takes explicit
+    padding too, but is then many times slower on a CPU.
+    """
+    ways = set()
+    for size in sides:
+        outputs = (size + 2 * padding - kernel_size) // stride + 1
+        zeros = max((outputs - 1) * stride + kernel_size - size, 0)  # that are met, on both sides
+        if outputs != math.ceil(size / stride) or padding not in (zeros // 2, zeros - zeros // 2):
+            return "VALID"
+        ways.add("SAME" if padding == zeros // 2 else "MIRRORED")
+    return ways.pop() if len(ways) == 1 else "VALID"
+
+
+def mirror(x):
+    """Images upside down and left to right: (N, H, W, C)."""
+    return tf.reverse(x, (1, 2))
+
+
 class Conv2d(tf.Module):
     """Convolution with the same padding on every side: (N, H, W, in) -> (N, h, w, out).
 
     The padding is zeros, or with a `padding_mode` of "reflect" the image mirrored at its edge.
-    "SAME" would pad an even image by 1 before and 2 after, at a stride of 2 and a kernel of 5.
-    `tf.nn.conv2d` takes explicit padding too, but is then many times slower on a CPU.
     """
 
     LAYOUTS: ClassVar = {"weight": (3, 2, 0, 1), "bias": (0,)}  # from H W I O to O I H W
@@ -80,12 +101,21 @@ class Conv2d(tf.Module):
         self.weight = zeros(kernel_size, kernel_size, in_channels, out_channels)
         self.bias = zeros(out_channels) if bias else None
         self.stride = stride
-        self.padding = [(0, 0), (padding, padding), (padding, padding), (0, 0)]
+        self.padding = padding
         self.padding_mode = {"zeros": "CONSTANT", "reflect": "REFLECT"}[padding_mode]
 
     def __call__(self, x):
-        x = tf.pad(x, self.padding, self.padding_mode)
-        x = tf.nn.conv2d(x, self.weight, self.stride, "VALID")
+        way = "VALID"
+        if self.padding_mode == "CONSTANT":
+            way = find_padding(x.shape[1:3], self.weight.shape[0], self.stride, self.padding)
+        if way == "MIRRORED":
+            kernel = tf.reverse(self.weight, (0, 1))
+            x = mirror(tf.nn.conv2d(mirror(x), kernel, self.stride, "SAME"))
+        else:
+            if way == "VALID":
+                both = (self.padding, self.padding)
+                x = tf.pad(x, ((0, 0), both, both, (0, 0)), self.padding_mode)
+            x = tf.nn.conv2d(x, self.weight, self.stride, way)
         return x if self.bias is None else tf.nn.bias_add(x, self.bias)
 
 
@@ -112,17 +142,27 @@ class ConvTranspose2d(tf.Module):
         self.weight = zeros(kernel_size, kernel_size, out_channels, in_channels)
         self.bias = zeros(out_channels) if bias else None
         self.stride = stride
-        self.before = padding
-        self.after = padding - output_padding
+        self.padding = padding
+        self.output_padding = output_padding
 
     def __call__(self, x):
-        count, height, width = tf.unstack(tf.shape(x)[:3])
         size, _, channels, _ = self.weight.shape
-        height = (height - 1) * self.stride + size
-        width = (width - 1) * self.stride + size
-        shape = (count, height, width, channels)
-        x = tf.nn.conv2d_transpose(x, self.weight, shape, self.stride, "VALID")
-        x = x[:, self.before : height - self.after, self.before : width - self.after]
+        full = [(side - 1) * self.stride + size for side in x.shape[1:3]]
+        height, width = (side - 2 * self.padding + self.output_padding for side in full)
+        way = find_padding((height, width), size, self.stride, self.padding)
+        if way == "VALID":
+            shape = (tf.shape(x)[0], *full, channels)
+            x = tf.nn.conv2d_transpose(x, self.weight, shape, self.stride, "VALID")
+            first = self.padding
+            x = x[:, first : first + height, first : first + width]
+        else:
+            shape = (tf.shape(x)[0], height, width, channels)
+            if way == "MIRRORED":
+                kernel = tf.reverse(self.weight, (0, 1))
+                x = mirror(x)
+                x = mirror(tf.nn.conv2d_transpose(x, kernel, shape, self.stride, "SAME"))
+            else:
+                x = tf.nn.conv2d_transpose(x, self.weight, shape, self.stride, "SAME")
         return x if self.bias is None else tf.nn.bias_add(x, self.bias)
 
 

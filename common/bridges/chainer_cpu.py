@@ -12,7 +12,7 @@ dimensions than two are left as they were.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -51,7 +51,7 @@ def _channels_last(x: np.ndarray) -> np.ndarray:
 
 
 def _windows(
-    function: Any, x: np.ndarray, kernel: tuple[int, ...], size: tuple[int, ...]
+    function: Any, x: np.ndarray, kernel: tuple[int, ...], size: tuple[int, ...], as_weights: bool
 ) -> Iterator[tuple[slice, np.ndarray]]:
     """Which images, and their windows as rows: (pixels of the output, kernel's height x width x C).
 
@@ -60,6 +60,7 @@ def _windows(
         x: images (N, C, H, W).
         kernel: its height and width.
         size: of the output, height and width.
+        as_weights: with the numbers of a row in the order C x kernel's height x width.
     """
     count, channels, height, width = x.shape
     (tall, wide), (rows, columns) = kernel, size
@@ -71,7 +72,9 @@ def _windows(
     inside[:] = _channels_last(x)
     windows = sliding_window_view(padded, (tall, wide), (1, 2))
     windows = windows[:, : rows * function.sy : function.sy, : columns * function.sx : function.sx]
-    windows = windows[..., :: function.dy, :: function.dx].transpose(0, 1, 2, 4, 5, 3)
+    windows = windows[..., :: function.dy, :: function.dx]
+    if not as_weights:
+        windows = windows.transpose(0, 1, 2, 4, 5, 3)
     images = max(1, CACHE // (math.prod(windows.shape[1:]) * x.itemsize))
     for first in range(0, count, images):
         some = slice(first, first + images)
@@ -82,9 +85,11 @@ def convolve(self: Any, x: np.ndarray, W: np.ndarray, b: np.ndarray | None) -> A
     """In place of `Convolution2DFunction._forward_cpu_core`."""
     outputs, kernel = len(W), W.shape[2:]
     size = self._get_out_size(x.shape, W.shape)
-    factors = W.transpose(2, 3, 1, 0).reshape(-1, outputs)
+    as_weights = len(x) * math.prod(size) < outputs
+    factors = W.transpose(1, 2, 3, 0) if as_weights else W.transpose(2, 3, 1, 0)
+    factors = factors.reshape(-1, outputs)
     y = np.empty((len(x), *size, outputs), x.dtype)
-    for some, windows in _windows(self, x, kernel, size):
+    for some, windows in _windows(self, x, kernel, size, as_weights):
         np.matmul(windows, factors, out=y[some].reshape(-1, outputs))
     if b is not None:
         y += b
@@ -94,12 +99,15 @@ def convolve(self: Any, x: np.ndarray, W: np.ndarray, b: np.ndarray | None) -> A
 def convolve_for_weights(self: Any, x: np.ndarray, gy: np.ndarray) -> Arrays:
     """In place of `Convolution2DGradW._forward_cpu_core`: the gradient of a convolution's W."""
     kernel = self.kh, self.kw
-    outputs = gy.shape[1]
+    inputs, outputs = x.shape[1], gy.shape[1]
     gy = _channels_last(gy)
-    gradient = np.zeros((outputs, math.prod(kernel) * x.shape[1]), self.W_dtype)
-    for some, windows in _windows(self, x, kernel, gy.shape[1:3]):
+    as_weights = math.prod(gy.shape[:3]) < outputs
+    gradient = np.zeros((outputs, math.prod(kernel) * inputs), self.W_dtype)
+    for some, windows in _windows(self, x, kernel, gy.shape[1:3], as_weights):
         gradient += gy[some].reshape(-1, outputs).T @ windows
-    gradient = gradient.reshape(outputs, *kernel, -1).transpose(0, 3, 1, 2)
+    if as_weights:
+        return (gradient.reshape(outputs, inputs, *kernel),)
+    gradient = gradient.reshape(outputs, *kernel, inputs).transpose(0, 3, 1, 2)
     return (np.ascontiguousarray(gradient),)
 
 
@@ -120,31 +128,58 @@ def deconvolve(self: Any, x: np.ndarray, W: np.ndarray, b: np.ndarray | None) ->
     columns = max(
         width + (kernel[1] - 1) * self.dx // self.sx, math.ceil((self.outw + self.pw) / self.sx)
     )
-    pixels = np.ascontiguousarray(_channels_last(x))
-    factors = np.ascontiguousarray(W.transpose(2, 3, 0, 1))
+    pixels = np.ascontiguousarray(_channels_last(x)).reshape(count, -1, inputs)
     y = np.empty((count, rows, self.sy, columns, self.sx, outputs), x.dtype)
-    images = max(1, CACHE // (math.prod(y.shape[1:]) * x.itemsize))
-    product = np.empty((images, height, width, outputs), x.dtype)
+    images = max(1, min(count, CACHE // (math.prod(y.shape[1:]) * x.itemsize)))
     phases = np.empty((self.sy, self.sx, images, rows, columns, outputs), x.dtype)
+    multiply = _multiply_few if count * height * width < inputs else _multiply_many
+    product = multiply(pixels, W, images)
     for first in range(0, count, images):
-        some = pixels[first : first + images]
-        product, phases = product[: len(some)], phases[:, :, : len(some)]
+        some = slice(first, first + images)
+        phases = phases[:, :, : len(pixels[some])]
         phases.fill(0)
         for row, column in np.ndindex(*kernel):
-            flat = product.reshape(-1, outputs)
-            np.matmul(some.reshape(-1, inputs), factors[row, column], out=flat)
-            (top, vertical), (left, horizontal) = (
-                divmod(row * self.dy, self.sy),
-                divmod(column * self.dx, self.sx),
-            )
-            phase = phases[vertical, horizontal]
-            phase[:, top : top + height, left : left + width] += product
-        y[first : first + images] = phases.transpose(2, 3, 0, 4, 1, 5)
+            top, vertical = divmod(row * self.dy, self.sy)
+            left, horizontal = divmod(column * self.dx, self.sx)
+            place = phases[vertical, horizontal, :, top : top + height, left : left + width]
+            place += product(some, row, column).reshape(-1, height, width, outputs)
+        y[some] = phases.transpose(2, 3, 0, 4, 1, 5)
     y = y.reshape(count, rows * self.sy, columns * self.sx, outputs)
     y = y[:, self.ph : self.ph + self.outh, self.pw : self.pw + self.outw]
     if b is not None:
         y += b
     return (y.transpose(0, 3, 1, 2),)
+
+
+Product = Callable[[slice, int, int], np.ndarray]
+
+
+def _multiply_many(pixels: np.ndarray, W: np.ndarray, images: int) -> Product:
+    """The product of some images with one place of the kernel, made when it is asked for.
+
+    Args:
+        pixels: (N, pixels, C).
+        W: (C, outputs, kernel's height, kernel's width).
+        images: how many are asked for at a time, at most.
+    """
+    inputs, outputs = W.shape[:2]
+    factors = np.ascontiguousarray(W.transpose(2, 3, 0, 1))
+    room = np.empty((images * pixels.shape[1], outputs), pixels.dtype)
+
+    def product(some: slice, row: int, column: int) -> np.ndarray:
+        flat = pixels[some].reshape(-1, inputs)
+        return np.matmul(flat, factors[row, column], out=room[: len(flat)])
+
+    return product
+
+
+def _multiply_few(pixels: np.ndarray, W: np.ndarray, _: int) -> Product:
+    """The same, where W is larger than all products, and best left as it is."""
+    inputs, outputs = W.shape[:2]
+    products = pixels.reshape(-1, inputs) @ W.reshape(inputs, -1)
+    products = products.astype(pixels.dtype, copy=False)
+    products = products.reshape(*pixels.shape[:2], outputs, *W.shape[2:])
+    return lambda some, row, column: products[some, ..., row, column]
 
 
 def _places(function: Any, x: np.ndarray, size: tuple[int, ...]) -> Iterator[np.ndarray]:
