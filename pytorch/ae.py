@@ -120,7 +120,7 @@ def build(config, image_shape, device):
         "decoder": Decoder(image_shape, config.latent_dim).to(device),
     }
     parameters = [*networks["encoder"].parameters(), *networks["decoder"].parameters()]
-    adam = {"lr": config.learning_rate, "betas": (0.9, 0.999), "eps": 1e-8}
+    adam = {"lr": config.learning_rate, "betas": (0.9, 0.999), "eps": 1e-8, "fused": True}
     optimizers = {"autoencoder": torch.optim.Adam(parameters, **adam)}
     return networks, optimizers
 

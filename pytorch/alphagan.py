@@ -266,7 +266,7 @@ def build(config, image_shape, device):
         "discriminator": Discriminator(image_shape, config.filters).to(device),
         "code_discriminator": CodeDiscriminator(config.latent_dim).to(device),
     }
-    adam = {"lr": config.learning_rate, "betas": (0.5, 0.999), "eps": 1e-8}
+    adam = {"lr": config.learning_rate, "betas": (0.5, 0.999), "eps": 1e-8, "fused": True}
     trained = {
         "encoder": ["encoder"],
         "generator": ["generator"],

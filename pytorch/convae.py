@@ -43,7 +43,7 @@ class Config(Settings):
 
 def preprocess(images, device):
     """Images of 0 to 255 as the networks see them: (N, H, W, C) -> (N, C, H, W) in [-1, 1]."""
-    x = torch.from_numpy(images).to(device).movedim(-1, -3).contiguous()
+    x = torch.from_numpy(images).to(device).movedim(-1, -3)  # channels last in memory: quicker here
     return x / 127.5 - 1
 
 
@@ -123,7 +123,7 @@ def build(config, image_shape, device):
         "decoder": Decoder(image_shape).to(device),
     }
     parameters = [*networks["encoder"].parameters(), *networks["decoder"].parameters()]
-    adam = {"lr": config.learning_rate, "betas": (0.9, 0.999), "eps": 1e-8}
+    adam = {"lr": config.learning_rate, "betas": (0.9, 0.999), "eps": 1e-8, "fused": True}
     optimizers = {"autoencoder": torch.optim.Adam(parameters, **adam)}
     return networks, optimizers
 

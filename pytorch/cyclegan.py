@@ -239,7 +239,7 @@ def build(config, image_shape, device):
         "discriminator_a": Discriminator(image_shape, config.width).to(device),
         "discriminator_b": Discriminator(image_shape, config.width).to(device),
     }
-    adam = {"lr": config.learning_rate, "betas": (0.5, 0.999), "eps": 1e-8}
+    adam = {"lr": config.learning_rate, "betas": (0.5, 0.999), "eps": 1e-8, "fused": True}
     optimizers = {
         f"{kind}s": torch.optim.Adam(
             [p for name, network in networks.items() if kind in name for p in network.parameters()],

@@ -193,7 +193,7 @@ def build(config, image_shape, device):
         "generator": config.generator_rate or config.learning_rate,
         "discriminator": config.learning_rate,
     }
-    adam = {"betas": (0.5, 0.999), "eps": 1e-8}
+    adam = {"betas": (0.5, 0.999), "eps": 1e-8, "fused": True}
     optimizers = {
         name: torch.optim.Adam(network.parameters(), rates[name], **adam)
         for name, network in networks.items()

@@ -216,7 +216,7 @@ def build(config, image_shape, device):
         "generator": Generator(image_shape, config.dropout, config.filters).to(device),
         "discriminator": Discriminator(image_shape, config.filters).to(device),
     }
-    adam = {"lr": config.learning_rate, "betas": (0.5, 0.999), "eps": 1e-8}
+    adam = {"lr": config.learning_rate, "betas": (0.5, 0.999), "eps": 1e-8, "fused": True}
     optimizers = {
         name: torch.optim.Adam(network.parameters(), **adam) for name, network in networks.items()
     }

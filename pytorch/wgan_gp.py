@@ -214,7 +214,7 @@ def build(config, image_shape, device):
         "generator": Generator(image_shape, config.latent_dim, config.filters).to(device),
         "critic": Critic(image_shape, config.filters).to(device),
     }
-    adam = {"lr": config.learning_rate, "betas": (0.0, 0.9), "eps": 1e-8}
+    adam = {"lr": config.learning_rate, "betas": (0.0, 0.9), "eps": 1e-8, "fused": True}
     optimizers = {
         name: torch.optim.Adam(network.parameters(), **adam) for name, network in networks.items()
     }
