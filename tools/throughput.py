@@ -13,6 +13,7 @@ import argparse
 import contextlib
 import csv
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -29,6 +30,9 @@ from common.run import launch
 from tools.scripts import ROOT, check_model, choose_frameworks, load_script
 
 GAUGE = {"cpu": 2048, "gpu": 8192}  # side of the matrices
+ROUND = 0.5  # seconds that a round of steps takes, at least
+LEAST = 3  # steps in a round
+REST = 0.2  # seconds after a product: NumPy's threads still look for work, and hinder others
 
 Step = Callable[[], dict[str, Any]]
 
@@ -62,11 +66,23 @@ def first_step(script: Any, arguments: list[str]) -> tuple[Step, int]:
 
 def count_arithmetic(step: Step) -> int:
     """Floating-point operations of PyTorch's step: its matrix products and convolutions."""
-    from torch.utils.flop_counter import FlopCounterMode
+    from torch.utils._python_dispatch import TorchDispatchMode
+    from torch.utils.flop_counter import flop_registry
 
-    with FlopCounterMode(display=False) as counter:
+    class Counter(TorchDispatchMode):
+        """`FlopCounterMode` fails where a gradient is taken within a step."""
+
+        total = 0
+
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None):
+            out = func(*args, **(kwargs or {}))
+            if count := flop_registry.get(func.overloadpacket):
+                self.total += count(*args, **(kwargs or {}), out_val=out)
+            return out
+
+    with Counter() as counter:
         step()
-    return counter.get_total_flops()
+    return counter.total
 
 
 def backend_of(framework: str) -> str:
@@ -142,6 +158,12 @@ def peak_memory(backend: str, device: str) -> float:
     return held / 2**20
 
 
+def wait_for(losses: dict[str, Any]) -> None:
+    """Come back when a step's work is done."""
+    for value in losses.values():
+        float(value)
+
+
 def measure_here(options: argparse.Namespace) -> dict[str, Any]:
     """Measure one framework in this process."""
     script = load_script(options.child, options.model)
@@ -151,18 +173,23 @@ def measure_here(options: argparse.Namespace) -> dict[str, Any]:
         step, images = first_step(script, flags)
     arithmetic = count_arithmetic(step) if options.child == "pytorch" else None
     for _ in range(3):  # compile, and settle
-        step()
+        wait_for(step())
+    start = time.perf_counter()
+    wait_for(step())
+    steps = options.steps or max(LEAST, math.ceil(ROUND / (time.perf_counter() - start)))
     backend = backend_of(options.child)
     memory = peak_memory(backend, options.device)  # before the gauge takes its own
     product = product_of(backend, options.device)
-    rounds = []
+    rounds, losses = [], {}
     gauge(product, options.device)
     for _ in range(options.rounds):
         before = gauge(product, options.device)
+        time.sleep(REST)
         start = time.perf_counter()
-        losses = [step() for _ in range(options.steps)]
-        sum(float(value) for value in losses[-1].values())  # all work is done
-        seconds = (time.perf_counter() - start) / options.steps
+        for _ in range(steps):
+            losses = step()
+        wait_for(losses)
+        seconds = (time.perf_counter() - start) / steps
         rounds.append({"seconds": seconds, "gauge": (before + gauge(product, options.device)) / 2})
     return {"rounds": rounds, "memory": memory, "images": images, "arithmetic": arithmetic}
 
@@ -180,7 +207,7 @@ def measure(framework: str, options: argparse.Namespace, **more: int) -> dict[st
     command = [sys.executable, "-m", "tools.throughput", options.model, "--child", framework]
     command += ["--device", options.device]
     for name, value in settings.items():
-        command += [f"--{name}", str(value)]
+        command += [] if value is None else [f"--{name}", str(value)]
     environment = {"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ}
     done = subprocess.run(
         [*command, *options.others],
@@ -227,7 +254,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--frameworks", default=",".join(PACKAGES), metavar="A,B", help="default: all installed"
     )
-    parser.add_argument("--steps", type=int, default=6, help="steps in a round (default: 6)")
+    parser.add_argument(
+        "--steps", type=int, help=f"steps in a round (default: what takes {ROUND} seconds)"
+    )
     parser.add_argument("--rounds", type=int, default=5, help="rounds (default: 5)")
     parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu", help="default: cpu")
     parser.add_argument("--whole", action="store_true", help="measure the whole script as well")
