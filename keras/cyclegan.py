@@ -36,7 +36,7 @@ from common.data.pool import ImagePool
 from common.pictures import DomainTranslations
 from common.run import Run, Settings, launch
 
-from layers import LeakyReLU, ReflectionPadding2D
+from layers import Conv2D, Conv2DTranspose, LeakyReLU, ReflectionPadding2D
 from optimizers import Adam
 from trainers import Trainer
 
@@ -108,27 +108,24 @@ class Generator(keras.Model):
         channels = image_shape[-1]
         normal, norm = initial_settings()
         same = {"kernel_size": 7, "padding": "valid", **normal}
-        half = {"kernel_size": 3, "strides": 2, "padding": "valid", "use_bias": False, **normal}
-        pad = ((1, 0), (1, 0))  # as padding by 1; "same" would pad after the image only
-        crop = ((1, 0), (1, 0))  # as padding=1, output_padding=1 in PyTorch
+        # "same" of these layers pads before the image only; that of Keras' own after it only.
+        half = {"kernel_size": 3, "strides": 2, "padding": "same", "use_bias": False, **normal}
         image = keras.Input(image_shape)
         x = ReflectionPadding2D(3)(image)
         x = layers.Conv2D(width, **same, use_bias=False, name="conv1")(x)
         x = layers.ReLU()(layers.GroupNormalization(**norm)(x))  # (N, H, W, f)
-        x = layers.Conv2D(2 * width, **half, name="conv2")(layers.ZeroPadding2D(pad)(x))
+        x = Conv2D(2 * width, **half, name="conv2")(x)
         x = layers.ReLU()(layers.GroupNormalization(**norm)(x))  # (N, H / 2, W / 2, 2f)
-        x = layers.Conv2D(4 * width, **half, name="conv3")(layers.ZeroPadding2D(pad)(x))
+        x = Conv2D(4 * width, **half, name="conv3")(x)
         x = layers.ReLU()(layers.GroupNormalization(**norm)(x))  # (N, H / 4, W / 4, 4f)
         inner = y = keras.Input(x.shape[1:])
         for index in range(blocks):
             y = ResidualBlock(4 * width, name=str(index))(y)
         x = keras.Model(inner, y, name="blocks")(x)  # (N, H / 4, W / 4, 4f)
-        x = layers.Conv2DTranspose(2 * width, **half, name="deconv1")(x)
-        x = layers.GroupNormalization(**norm)(layers.Cropping2D(crop)(x))
-        x = layers.ReLU()(x)  # (N, H / 2, W / 2, 2f)
-        x = layers.Conv2DTranspose(width, **half, name="deconv2")(x)
-        x = layers.GroupNormalization(**norm)(layers.Cropping2D(crop)(x))
-        x = layers.ReLU()(x)  # (N, H, W, f)
+        x = Conv2DTranspose(2 * width, **half, name="deconv1")(x)
+        x = layers.ReLU()(layers.GroupNormalization(**norm)(x))  # (N, H / 2, W / 2, 2f)
+        x = Conv2DTranspose(width, **half, name="deconv2")(x)
+        x = layers.ReLU()(layers.GroupNormalization(**norm)(x))  # (N, H, W, f)
         x = layers.Conv2D(channels, **same, name="conv4")(ReflectionPadding2D(3)(x))
         super().__init__(image, layers.Activation("tanh")(x))  # (N, H, W, C)
 

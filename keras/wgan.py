@@ -32,7 +32,7 @@ from common.bridges import keras as bridge
 from common.pictures import Samples
 from common.run import Run, Settings, launch
 
-from layers import BatchNormalization, LeakyReLU
+from layers import BatchNormalization, Conv2D, Conv2DTranspose, LeakyReLU
 from optimizers import RMSProp
 from trainers import Trainer
 
@@ -78,23 +78,18 @@ class Generator(keras.Model):
         height, width, channels = image_shape
         base = (8 * filters, height // 16, width // 16)
         normal, norm = initial_settings()
-        upsample = {"kernel_size": 5, "strides": 2, "padding": "valid", **normal}
-        crop = ((2, 1), (2, 1))  # "valid" makes three rows and columns more than twice the size
+        upsample = {"kernel_size": 5, "strides": 2, "padding": "same", **normal}
         z = keras.Input((latent_dim,))
         x = layers.Dense(8 * filters * base[1] * base[2], **normal, name="dense")(z)
         x = layers.Permute((2, 3, 1))(layers.Reshape(base)(x))  # (N, h, w, 8f)
         x = layers.ReLU()(BatchNormalization(**norm, name="norm1")(x))
-        x = layers.Conv2DTranspose(16 * filters, **upsample, use_bias=False, name="deconv1")(x)
-        x = layers.Cropping2D(crop)(x)  # (N, 2h, 2w, 16f)
-        x = layers.ReLU()(BatchNormalization(**norm, name="norm2")(x))
-        x = layers.Conv2DTranspose(8 * filters, **upsample, use_bias=False, name="deconv2")(x)
-        x = layers.Cropping2D(crop)(x)  # (N, 4h, 4w, 8f)
-        x = layers.ReLU()(BatchNormalization(**norm, name="norm3")(x))
-        x = layers.Conv2DTranspose(4 * filters, **upsample, use_bias=False, name="deconv3")(x)
-        x = layers.Cropping2D(crop)(x)  # (N, 8h, 8w, 4f)
-        x = layers.ReLU()(BatchNormalization(**norm, name="norm4")(x))
-        x = layers.Conv2DTranspose(channels, **upsample, name="deconv4")(x)
-        x = layers.Cropping2D(crop)(x)  # (N, H, W, C)
+        x = Conv2DTranspose(16 * filters, **upsample, use_bias=False, name="deconv1")(x)
+        x = layers.ReLU()(BatchNormalization(**norm, name="norm2")(x))  # (N, 2h, 2w, 16f)
+        x = Conv2DTranspose(8 * filters, **upsample, use_bias=False, name="deconv2")(x)
+        x = layers.ReLU()(BatchNormalization(**norm, name="norm3")(x))  # (N, 4h, 4w, 8f)
+        x = Conv2DTranspose(4 * filters, **upsample, use_bias=False, name="deconv3")(x)
+        x = layers.ReLU()(BatchNormalization(**norm, name="norm4")(x))  # (N, 8h, 8w, 4f)
+        x = Conv2DTranspose(channels, **upsample, name="deconv4")(x)  # (N, H, W, C)
         super().__init__(z, layers.Activation("tanh")(x))
 
 
@@ -107,19 +102,18 @@ class Critic(keras.Model):
         clip = Clip(CLIP)
         normal |= {"kernel_constraint": clip, "bias_constraint": clip}
         norm |= {"gamma_constraint": clip, "beta_constraint": clip}
-        downsample = {"kernel_size": 5, "strides": 2, "padding": "valid", **normal}
-        pad = ((2, 1), (2, 1))  # as padding by 2; "same" would pad by 1 before and 2 after
+        # "same" of this layer pads by 2 before and 1 after; that of Keras' own by 1 and 2.
+        downsample = {"kernel_size": 5, "strides": 2, "padding": "same", **normal}
         image = keras.Input(image_shape)
-        x = layers.ZeroPadding2D(pad)(image)
-        x = layers.Conv2D(filters, **downsample, name="conv1")(x)  # (N, 8h, 8w, f)
-        x = layers.ZeroPadding2D(pad)(LeakyReLU(negative_slope=0.2)(x))
-        x = layers.Conv2D(2 * filters, **downsample, use_bias=False, name="conv2")(x)
+        x = Conv2D(filters, **downsample, name="conv1")(image)  # (N, 8h, 8w, f)
+        x = LeakyReLU(negative_slope=0.2)(x)
+        x = Conv2D(2 * filters, **downsample, use_bias=False, name="conv2")(x)
         x = BatchNormalization(**norm, name="norm2")(x)  # (N, 4h, 4w, 2f)
-        x = layers.ZeroPadding2D(pad)(LeakyReLU(negative_slope=0.2)(x))
-        x = layers.Conv2D(4 * filters, **downsample, use_bias=False, name="conv3")(x)
+        x = LeakyReLU(negative_slope=0.2)(x)
+        x = Conv2D(4 * filters, **downsample, use_bias=False, name="conv3")(x)
         x = BatchNormalization(**norm, name="norm3")(x)  # (N, 2h, 2w, 4f)
-        x = layers.ZeroPadding2D(pad)(LeakyReLU(negative_slope=0.2)(x))
-        x = layers.Conv2D(8 * filters, **downsample, use_bias=False, name="conv4")(x)
+        x = LeakyReLU(negative_slope=0.2)(x)
+        x = Conv2D(8 * filters, **downsample, use_bias=False, name="conv4")(x)
         x = BatchNormalization(**norm, name="norm4")(x)  # (N, h, w, 8f)
         x = LeakyReLU(negative_slope=0.2)(x)
         # (N, 8f, h, w): the order that others flatten in
