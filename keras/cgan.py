@@ -77,6 +77,7 @@ class Generator(keras.Model):
         height, width, channels = image_shape
         base = (8 * filters, height // 16, width // 16)
         normal, norm = initial_settings()
+        # "same" of this layer cuts off 2 before and 1 after; that of Keras' own 1 and 2.
         upsample = {"kernel_size": 5, "strides": 2, "padding": "same", **normal}
         z, label = keras.Input((latent_dim,)), keras.Input((), dtype="int32")
         x = layers.Concatenate()(

@@ -22,7 +22,10 @@ class Conv2D(keras.layers.Conv2D):
 
 
 class Conv2DTranspose(keras.layers.Conv2DTranspose):
-    """Keras' own, cropped as the gradient of our `Conv2D` is: of an odd number, more in front."""
+    """Keras' own, where "same" cuts off the row more in front: the gradient of the `Conv2D` above.
+
+    It takes no activation.
+    """
 
     def call(self, inputs):
         kernel = ops.flip(self.kernel, (0, 1))

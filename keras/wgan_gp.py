@@ -85,6 +85,7 @@ class Generator(keras.Model):
         height, width, channels = image_shape
         base = (8 * filters, height // 16, width // 16)
         normal, norm = initial_settings()
+        # "same" of this layer cuts off 2 before and 1 after; that of Keras' own 1 and 2.
         upsample = {"kernel_size": 5, "strides": 2, "padding": "same", **normal}
         z = keras.Input((latent_dim,))
         x = layers.Dense(8 * filters * base[1] * base[2], **normal, name="dense")(z)
