@@ -10,6 +10,7 @@ import torch
 
 from common.bridges import DTYPES, check_precision
 from common.errors import UserError
+from common.processes import find_processes
 
 # What batch norm counts and nobody reads: the running averages have a fixed momentum.
 NOT_KEPT = "num_batches_tracked"
@@ -37,8 +38,13 @@ def prepare(seed: int, device: str, precision: str) -> torch.device:
             "install a build for your GPU, or use --device cpu"
         )
     check_precision(precision, found)
+    if find_processes("pytorch").count > 1:
+        from common.bridges import pytorch_parallel
+
+        pytorch_parallel.start(found)
     if found:
-        return torch.accelerator.current_accelerator()  # type: ignore[return-value]
+        name = torch.accelerator.current_accelerator()
+        return torch.device(f"{name}:{torch.accelerator.current_device_index()}")
     return torch.device("cpu")
 
 
@@ -120,6 +126,22 @@ def apply(network: torch.nn.Module, array: np.ndarray) -> list[np.ndarray]:
     tensors = made if isinstance(made, tuple) else (made,)
     arrays = [tensor.cpu().numpy() for tensor in tensors]
     return [np.moveaxis(a, 1, -1) if a.ndim == 4 else a for a in arrays]
+
+
+def join(networks: dict[str, Any], optimizers: dict[str, Any], seed: int | None) -> None:
+    """Train as one with the other processes; a seed is what dropout draws from henceforth."""
+    from common.bridges import pytorch_parallel
+
+    pytorch_parallel.join(networks, optimizers)
+    if seed is not None:
+        torch.manual_seed(seed)
+
+
+def average(values: np.ndarray) -> np.ndarray:
+    """The mean of an array over the processes."""
+    from common.bridges import pytorch_parallel
+
+    return pytorch_parallel.average(values)
 
 
 def _on_gpu(networks: dict[str, torch.nn.Module]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -35,6 +36,11 @@ class Batch:
     images: np.ndarray
     labels: np.ndarray
     sources: np.ndarray | None = None
+
+    def map(self, function: Callable[[np.ndarray], np.ndarray]) -> Batch:
+        """The batch of what a function makes of its arrays."""
+        arrays = (self.images, self.labels, self.sources)
+        return Batch(*(array if array is None else function(array) for array in arrays))
 
 
 def stack(batches: list[Batch]) -> Batch:

@@ -198,7 +198,7 @@ class RunFolder:
         """Take away the states of other steps."""
         for other in self.path.glob("optimizer-*.safetensors"):
             if other != state:
-                other.unlink()
+                other.unlink(missing_ok=True)
 
     def state_path(self, step: int) -> Path:
         """The file of the optimisers' and batches' state after a step."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,8 @@ class Recorder:
         images_per_step: for the speed in images a second.
         figures: names of those that come with pictures.
         digits: of a loss in the table; enough to tell any two numbers of the run's precision apart.
+        average: of several processes, what makes the mean of their losses (a row for each step).
+        quiet: show nothing, as all processes but the first do.
     """
 
     def __init__(
@@ -39,10 +41,14 @@ class Recorder:
         images_per_step: int,
         figures: tuple[str, ...],
         digits: int,
+        average: Callable[[np.ndarray], np.ndarray] | None = None,
+        quiet: bool = False,
     ) -> None:
         self._folder = folder
         self._images_per_step = images_per_step
         self._names = figures
+        self._average = average
+        self._quiet = quiet
         self._board = Board(folder.tensorboard, step)
         self.table = Table(folder.metrics, digits)
         self.table.cut(step)
@@ -64,6 +70,7 @@ class Recorder:
             unit="step",
             mininterval=0.5 if sys.stderr.isatty() else 15,
             dynamic_ncols=True,
+            disable=self._quiet,
         )
         self._clock = time.perf_counter()
         with self._bar:
@@ -84,9 +91,14 @@ class Recorder:
             UserError: one of them is not finite.
         """
         pending, self._pending = self._pending, []
-        for step, losses in pending:
-            # In the order of their names, for Keras gives them so.
-            self._losses = {name: float(losses[name]) for name in sorted(losses)}
+        if not pending:
+            return
+        names = sorted(pending[0][1])  # for Keras gives them so
+        values = np.array([[float(losses[name]) for name in names] for _, losses in pending])
+        if self._average:
+            values = self._average(values)
+        for (step, _), row in zip(pending, values.tolist(), strict=True):
+            self._losses = dict(zip(names, row, strict=True))
             for name, value in self._losses.items():
                 if not np.isfinite(value):
                     raise UserError(
@@ -125,10 +137,11 @@ class Recorder:
         """Announce a `uint8` picture (H, W, C) in a file; its figures go into the step's row."""
         self._board.add_picture("samples", picture, step)
         shown = "".join(f", {name} {value:.2f}" for name, value in figures.items())
-        tqdm.write(f"step {step}: {path}{shown}", file=sys.stderr)
+        if not self._quiet:
+            tqdm.write(f"step {step}: {path}{shown}", file=sys.stderr)
         if step:  # there is no row of step 0
             self._figures = figures
-        if "diversity" in figures:
+        if "diversity" in figures and not self._quiet:
             self._watch(step, figures["diversity"])
 
     @contextlib.contextmanager

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import os
 import shlex
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from common.files import write_text
 from common.measures import pca
 from common.pictures import images, plots
 from common.pictures.base import Pictures, portions
+from common.processes import find_processes
 from common.run import checkpoint, flags
 from common.run.about import describe
 from common.run.checkpoint import Checkpoint, Header
@@ -53,6 +56,7 @@ class Run:
         step: the last one that was trained.
         images_per_step: that a step learns from, once the run has begun.
         title: names the run above plots.
+        processes: which one this is, of those that train together.
 
     Raises:
         UserError: a flag, the data, a checkpoint or the run folder cannot be used.
@@ -68,6 +72,7 @@ class Run:
         path = Path(script).resolve()
         self.model = path.stem
         self.framework = path.parent.name
+        self.processes = find_processes(self.framework)
         given = flags.given_flags(config_class, path, description or "", arguments)
         self._weights: Header | None = None  # of the checkpoint to start from
         self._state: Checkpoint | None = None  # of all else, to go on from
@@ -94,6 +99,8 @@ class Run:
                 self.folder.check_free()
         if config.init_from:
             self._take(checkpoint.read_header(Path(config.init_from)))
+        if self.processes.index:
+            self._keep_nothing()
         self._task = config.task
         self.data = Data(
             config.dataset,
@@ -109,6 +116,11 @@ class Run:
         self.random = np.random.default_rng(config.seed)
         self.step = self.images_per_step = 0
         if not config.generate:
+            if config.batch_size % self.processes.count:
+                raise UserError(
+                    f"--batch-size {config.batch_size}: must be a multiple of the number of "
+                    f"processes, {self.processes.count}"
+                )
             self._batches = make_batches(
                 self.data.dataset, config.batch_size, self.random, self._task
             )
@@ -119,6 +131,15 @@ class Run:
             self.folder.check_writable()
             self.folder.lock()
         return self.folder.load(self.framework)
+
+    def _keep_nothing(self) -> None:
+        """Be one of the other processes, which do all that the first one does, but leave no files.
+
+        What they write goes to a folder that is deleted at the end, and nothing is shown of it.
+        """
+        self._scratch = tempfile.TemporaryDirectory(prefix="run-")
+        self.folder = RunFolder(Path(self._scratch.name))
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
 
     def _find_folder(self, settings: dict[str, Any], config: type[flags.Settings]) -> RunFolder:
         dataset = settings.get("dataset", config.dataset)
@@ -154,6 +175,11 @@ class Run:
             self._check_state(self._state)
             path = self.folder.state_path(self._state.metadata["step"])
             self.step = self._store.restore(path, self._state, self._batches)
+        if self.processes.count > 1:
+            # The others draw dropout of their own; the first one's is the checkpoint's.
+            own = np.random.SeedSequence((self.config.seed, self.step, self.processes.index))
+            seed = int(own.generate_state(1)[0]) if self.processes.index else None
+            bridge.join(networks, optimizers, seed)
 
     def adopt(self, network: str, weights: str) -> None:
         """Begin with what a network has learned elsewhere, unless a checkpoint was loaded.
@@ -212,6 +238,8 @@ class Run:
                 self.images_per_step,
                 pictures.figures,
                 DIGITS[config.dtype],
+                self._store.average if self.processes.count > 1 else None,
+                quiet=self.processes.index > 0,
             )
             self._best = self._recorder.highest(pictures.best_by)
             text = describe(self.model, self.framework, config, self.data)
@@ -238,8 +266,8 @@ class Run:
         config, recorder = self.config, self._recorder
         try:
             with recorder.progress(self.step, config.steps), stop_signals() as stopped:
-                while self.step < config.steps and not stopped:
-                    drawn = [self._batches.next() for _ in range(self._batches_per_step)]
+                while self.step < config.steps and not self._agree(stopped):
+                    drawn = [self._next_batch() for _ in range(self._batches_per_step)]
                     yield self.step + 1, drawn[0] if len(drawn) == 1 else stack(drawn)
                     self.step += 1
                     if recorder.logged_step != self.step:
@@ -252,9 +280,33 @@ class Run:
         finally:
             self.folder.unlock()
         if unfinished:
-            again = " ".join(map(shlex.quote, [*_command(), "--resume"]))
-            print(f"stopped after step {self.step}; go on with: {again}", file=sys.stderr)
+            if not self.processes.index:
+                again = " ".join(map(shlex.quote, [*_command(), "--resume"]))
+                print(f"stopped after step {self.step}; go on with: {again}", file=sys.stderr)
             sys.exit(130)
+
+    def _next_batch(self) -> Batch:
+        batch = self._batches.next()
+        return batch if self.processes.count == 1 else batch.map(self.share)
+
+    def share(self, array: np.ndarray, axis: int = 0) -> np.ndarray:
+        """Of what belongs to a whole batch, the part that this process learns from.
+
+        That is all of it where no other process takes part. The batches of `steps` are shares
+        already.
+
+        Args:
+            array: what was drawn from `random`, in all processes alike.
+            axis: the one along which its images lie.
+        """
+        return self.processes.share(array, axis) if self.processes.count > 1 else array
+
+    def _agree(self, stopped: list[int]) -> bool:
+        """Whether to stop: all processes after the same step, the first whose row is due."""
+        if self.processes.count == 1:
+            return bool(stopped)
+        due = self._row_due(self.step)
+        return due and self._store.average(np.array([float(bool(stopped))]))[0] > 0
 
     def log(self, step: int, losses: dict[str, Any]) -> None:
         """Take a step's losses, still on the device; they are read when a row is due."""
@@ -317,8 +369,11 @@ class Run:
 
     def _write_row(self, step: int) -> None:
         """Write a step's row of `metrics.csv` if it is due and not there yet."""
-        if step % self.config.log_every == 0 or self.samples_due(step):
+        if self._row_due(step):
             self._recorder.write_row(step)
+
+    def _row_due(self, step: int) -> bool:
+        return step % self.config.log_every == 0 or self.samples_due(step)
 
     def _finish(self) -> None:
         """Draw the curves and the animation, and say where everything is."""

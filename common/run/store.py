@@ -87,6 +87,10 @@ class Store:
         arrays = {name: learned.arrays[name] for name in expected}
         self._bridge.set_arrays(self._networks[network], arrays)
 
+    def average(self, values: np.ndarray) -> np.ndarray:
+        """The mean of an array over the processes that train together."""
+        return self._bridge.average(values)
+
     def gather(self, folder: RunFolder, step: int, about: dict[str, Any]) -> Checkpoint:
         """All weights after a step, and what a checkpoint of a run in `folder` says of them.
 

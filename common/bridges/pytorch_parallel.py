@@ -1,0 +1,100 @@
+"""PyTorch with several processes, which `torchrun` starts: batch norm and gradients of all.
+
+Not with `DistributedDataParallel`: it expects each backward pass to reach all parameters of the
+network that it wraps, which the two networks of a GAN do not do, and a gradient penalty, whose
+backward pass is within a forward one, even less.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+from typing import Any
+
+import numpy as np
+
+import torch
+import torch.distributed as dist
+from torch import nn
+
+
+def start(on_gpu: bool) -> None:
+    """Meet the other processes; on GPUs, each takes the one of its number on its machine."""
+    if on_gpu:
+        torch.accelerator.set_device_index(int(os.environ["LOCAL_RANK"]))
+    dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo")
+    atexit.register(dist.destroy_process_group)
+
+
+def join(networks: dict[str, nn.Module], optimizers: dict[str, torch.optim.Optimizer]) -> None:
+    """From now on train as one: batch norm and every update are those of the whole batch."""
+    for network in networks.values():
+        for layer in network.modules():
+            if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+                layer.__class__ = WholeBatchNorm  # its parameters stay those of the optimiser
+    for optimizer in optimizers.values():
+        optimizer.register_step_pre_hook(average_gradients)
+
+
+def average(values: np.ndarray) -> np.ndarray:
+    """The mean of an array over the processes."""
+    tensor = torch.from_numpy(values.copy())
+    dist.all_reduce(tensor)
+    return tensor.numpy() / dist.get_world_size()
+
+
+@torch.no_grad()
+def average_gradients(optimizer: torch.optim.Optimizer, *_: Any) -> None:
+    """Before an update: the mean of the gradients over the processes, in one message."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    joined = torch.cat([gradient.flatten() for gradient in gradients])
+    dist.all_reduce(joined)
+    joined /= dist.get_world_size()
+    parts = joined.split([gradient.numel() for gradient in gradients])
+    for gradient, part in zip(gradients, parts, strict=True):
+        gradient.copy_(part.view_as(gradient))
+
+
+class Mean(torch.autograd.Function):
+    """The mean of a tensor over the processes, which can be differentiated, more than once.
+
+    Of losses that are averaged over the processes too, as their gradients are: then what comes
+    back to each process is the mean of what came in.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, tensor: torch.Tensor) -> torch.Tensor:  # noqa: ARG004
+        tensor = tensor.clone()
+        dist.all_reduce(tensor)
+        return tensor / dist.get_world_size()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:  # noqa: ARG004
+        return Mean.apply(gradient)
+
+
+class WholeBatchNorm(nn.modules.batchnorm._BatchNorm):
+    """Batch norm with the statistics of the whole batch, of which each process has a share.
+
+    PyTorch's own, `SyncBatchNorm`, refuses a CPU, and cannot be differentiated twice.
+    """
+
+    def _check_input_dim(self, input: torch.Tensor) -> None:  # noqa: A002
+        """Any number of axes behind the channels will do."""
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002
+        """(N, C, ...) -> (N, C, ...)."""
+        if not self.training:
+            return super().forward(input)
+        axes = [0, *range(2, input.ndim)]
+        shape = [1, -1] + [1] * (input.ndim - 2)
+        mean = Mean.apply(input.mean(axes))
+        centred = input - mean.view(shape)
+        variance = Mean.apply(centred.square().mean(axes))
+        with torch.no_grad():
+            n = dist.get_world_size() * input.numel() // input.shape[1]
+            self.running_mean.lerp_(mean, self.momentum)  # type: ignore[union-attr, arg-type]
+            self.running_var.lerp_(variance * (n / (n - 1)), self.momentum)  # type: ignore[union-attr, arg-type]
+        x = centred * torch.rsqrt(variance + self.eps).view(shape)
+        return x * self.weight.view(shape) + self.bias.view(shape)

@@ -1,0 +1,90 @@
+"""Several processes that train one model together: which of them this is, and its part of a batch.
+
+Each framework has a launcher or a convention of its own, which leaves its mark in the environment;
+docs/processes.md says how they are called.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+
+import numpy as np
+
+from common.errors import UserError
+
+
+@dataclass(frozen=True)
+class Processes:
+    """Which process this is.
+
+    Attributes:
+        index: from 0; the first one writes the run folder.
+        count: how many there are; 1 is a run as usual.
+    """
+
+    index: int = 0
+    count: int = 1
+
+    def share(self, array: np.ndarray, axis: int = 0) -> np.ndarray:
+        """This process's part of a whole batch, cut along an axis whose length `count` divides."""
+        size = array.shape[axis] // self.count
+        return array.take(range(self.index * size, (self.index + 1) * size), axis)
+
+
+# By what computes: the variables that hold index and count, of each launcher that may have set them.
+LAUNCHERS = {
+    "pytorch": (("RANK", "WORLD_SIZE"),),  # torchrun
+    "jax": (("KERAS_DISTRIBUTION_PROCESS_ID", "KERAS_DISTRIBUTION_NUM_PROCESSES"),),
+    "chainer": (
+        ("PMI_RANK", "PMI_SIZE"),  # mpiexec of MPICH
+        ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),  # and of Open MPI
+    ),
+}
+BACKENDS = {"tensorflow": "tensorflow", "torch": "pytorch", "jax": "jax"}  # of Keras
+
+
+def find_processes(framework: str) -> Processes:
+    """Which process this is, and of how many.
+
+    Raises:
+        UserError: what the environment says of it does not make sense.
+    """
+    if framework == "keras":
+        framework = BACKENDS.get(os.environ.get("KERAS_BACKEND", "tensorflow"), "")
+    if framework == "tensorflow":
+        return _read_cluster(os.environ.get("TF_CONFIG", "{}"))
+    for index, count in LAUNCHERS.get(framework, ()):
+        if index in os.environ and count in os.environ:
+            try:
+                return _checked(int(os.environ[index]), int(os.environ[count]))
+            except ValueError as error:
+                raise UserError(
+                    f"{index}={os.environ[index]} and {count}={os.environ[count]} in the "
+                    "environment: must be a number from 0, and how many processes there are"
+                ) from error
+    return Processes()
+
+
+def _read_cluster(text: str) -> Processes:
+    """What TensorFlow's variable says: a cluster of workers, and which of them this is."""
+    try:
+        found = json.loads(text)
+        workers = found.get("cluster", {}).get("worker", [])
+        if not workers:
+            return Processes()
+        if set(found["cluster"]) != {"worker"} or found["task"]["type"] != "worker":
+            raise ValueError("only workers can take part")
+        return _checked(int(found["task"]["index"]), len(workers))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"TF_CONFIG={text[:200]} in the environment: must name a cluster of workers and a "
+            f"task ({error}); docs/processes.md has an example"
+        ) from error
+
+
+def _checked(index: int, count: int) -> Processes:
+    if not 0 <= index < count:
+        raise ValueError(f"there is no process {index} of {count}")
+    return Processes(index, count)
