@@ -208,7 +208,7 @@ def main():
     """Train, or draw from a checkpoint, as the command line says."""
     run = Run(Config, __file__, __doc__)
     config = run.config
-    bridge.prepare(config.seed, config.device, config.precision)
+    strategy = bridge.prepare(config.seed, config.device, config.precision)
     networks, optimizers = build(config, run.image_shape)
     run.connect(bridge, networks, optimizers)
     drawing = networks["average" if config.average else "generator"]
@@ -227,7 +227,7 @@ def main():
     for step, batch in run.steps():
         images = preprocess(batch.images)
         noise = run.share(draw_noise(run.random, config, 2, config.batch_size), axis=1)
-        losses = train_step(networks, optimizers, images, tf.constant(noise))
+        losses = strategy.run(train_step, (networks, optimizers, images, tf.constant(noise)))
         if config.average:
             update_average(networks["average"], networks["generator"], config.average)
         run.log(step, losses)

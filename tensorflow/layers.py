@@ -166,6 +166,22 @@ class ConvTranspose2d(tf.Module):
         return x if self.bias is None else tf.nn.bias_add(x, self.bias)
 
 
+def replicas():
+    """How many processes train together, each on its share of a batch: 1 as a rule."""
+    return tf.distribute.get_strategy().num_replicas_in_sync
+
+
+def whole_moments(x, axes):
+    """Mean and variance of the whole batch, as `tf.nn.moments` has them of a process's share."""
+    mean, variance = tf.nn.moments(x, axes)
+    if replicas() > 1:
+        all_reduce = tf.distribute.get_replica_context().all_reduce
+        whole = all_reduce("MEAN", mean)
+        variance = all_reduce("MEAN", variance + tf.square(mean - whole))
+        mean = whole
+    return mean, variance
+
+
 class BatchNorm2d(tf.Module):
     """Batch normalisation per channel: (N, H, W, C) -> (N, H, W, C).
 
@@ -191,8 +207,8 @@ class BatchNorm2d(tf.Module):
         mean, variance = self.running_mean, self.running_var
         if training:
             # Not the fused kernel, which has no float64.
-            mean, variance = tf.nn.moments(x, list(range(x.shape.rank - 1)))
-            n = tf.cast(tf.size(x[..., 0]), x.dtype)
+            mean, variance = whole_moments(x, list(range(x.shape.rank - 1)))
+            n = tf.cast(replicas() * tf.size(x[..., 0]), x.dtype)
             unbiased = variance * (n / (n - 1))
             for average, new in ((self.running_mean, mean), (self.running_var, unbiased)):
                 average.assign((1 - self.momentum) * average + self.momentum * new)

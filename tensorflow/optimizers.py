@@ -11,6 +11,13 @@ def zeros_like(variables):
     return [tf.Variable(tf.zeros_like(variable), trainable=False) for variable in variables]
 
 
+def average(gradients):
+    """The means over the processes that train together, each on its share of a batch."""
+    if tf.distribute.get_strategy().num_replicas_in_sync == 1:
+        return gradients
+    return tf.distribute.get_replica_context().all_reduce("MEAN", gradients)
+
+
 class Adam(tf.Module):
     """Adam as in its paper (Kingma, Ba 2014, https://arxiv.org/abs/1412.6980, algorithm 1).
 
@@ -30,6 +37,7 @@ class Adam(tf.Module):
 
     def apply(self, gradients):
         """Update every variable by its gradient, given in the same order."""
+        gradients = average(gradients)
         step = tf.cast(self.step.assign_add(1), self.targets[0].dtype)
         beta1, beta2 = self.betas
         correction = 1 - beta2**step
@@ -65,6 +73,7 @@ class RMSprop(tf.Module):
 
     def apply(self, gradients):
         """Update every variable by its gradient, given in the same order."""
+        gradients = average(gradients)
         for variable, square, gradient in zip(self.targets, self.squares, gradients, strict=True):
             square.assign(self.alpha * square + (1 - self.alpha) * tf.square(gradient))
             variable.assign_sub(self.lr * gradient / (tf.sqrt(square) + self.eps))
@@ -82,6 +91,7 @@ class SGD(tf.Module):
 
     def apply(self, gradients):
         """Update every variable by its gradient, given in the same order."""
+        gradients = average(gradients)
         for variable, v, gradient in zip(self.targets, self.velocities, gradients, strict=True):
             tf.raw_ops.ResourceApplyMomentum(
                 var=variable.handle,

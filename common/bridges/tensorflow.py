@@ -11,8 +11,10 @@ import tensorflow as tf
 
 from common.bridges import DTYPES, check_precision
 from common.errors import UserError
+from common.processes import find_processes
 
 _PRECISION = {"dtype": tf.float32}
+_STRATEGY = {"strategy": tf.distribute.get_strategy()}  # the default one: a process by itself
 
 
 def default_dtype() -> tf.DType:
@@ -20,13 +22,16 @@ def default_dtype() -> tf.DType:
     return _PRECISION["dtype"]
 
 
-def prepare(seed: int, device: str, precision: str) -> None:
+def prepare(seed: int, device: str, precision: str) -> tf.distribute.Strategy:
     """Seed the initial weights and dropout, set the precision, choose the device. Call it first.
 
     Args:
         seed: what `--seed` gives.
         device: `auto`, `cpu` or `gpu`.
         precision: `float32`, `tf32` or `float64`.
+
+    Returns:
+        What runs a training step, in this process alone or in several at once.
 
     Raises:
         UserError: a GPU is asked for and TensorFlow finds none, or tf32 without a GPU.
@@ -41,10 +46,16 @@ def prepare(seed: int, device: str, precision: str) -> None:
     check_precision(precision, bool(found) and device != "cpu")
     if device == "cpu":
         tf.config.set_visible_devices([], "GPU")
+    processes = find_processes("tensorflow")
+    if processes.count > 1:  # before anything is computed
+        from common.bridges import tensorflow_parallel
+
+        _STRATEGY["strategy"] = tensorflow_parallel.start(processes.index)
     prepare_gpus(precision)
     tf.random.set_seed(seed)
     tf.random.get_global_generator().reset_from_seed(seed)
     _PRECISION["dtype"] = tf.as_dtype(DTYPES[precision])
+    return _STRATEGY["strategy"]
 
 
 def prepare_gpus(precision: str) -> None:
@@ -137,6 +148,19 @@ def get_chance(networks: dict[str, tf.Module]) -> dict[str, np.ndarray]:
 def set_chance(networks: dict[str, tf.Module], arrays: dict[str, np.ndarray]) -> None:
     """The inverse of `get_chance`."""
     tf.random.get_global_generator().state.assign(arrays["state"])
+
+
+def join(networks: dict[str, Any], optimizers: dict[str, Any], seed: int | None) -> None:
+    """Train as one with the other processes; a seed is what dropout draws from henceforth."""
+    if seed is not None:
+        tf.random.get_global_generator().reset_from_seed(seed)
+
+
+def average(values: np.ndarray) -> np.ndarray:
+    """The mean of an array over the processes."""
+    from common.bridges import tensorflow_parallel
+
+    return tensorflow_parallel.average(_STRATEGY["strategy"], values)
 
 
 def apply(network: Any, array: np.ndarray) -> list[np.ndarray]:
