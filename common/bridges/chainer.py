@@ -15,6 +15,7 @@ import chainer.links as L
 
 from common.bridges import DTYPES, chainer_cpu, check_precision
 from common.errors import UserError
+from common.processes import find_processes
 
 chainer_cpu.install()
 warnings.filterwarnings("ignore", "cuDNN is not enabled")  # CuPy 14 has no cuDNN for Chainer
@@ -57,7 +58,12 @@ def prepare(seed: int, device: str, precision: str) -> Any:
         )
     on_gpu = bool(count) and device != "cpu"
     check_precision(precision, on_gpu)
-    found = chainer.get_device("@cupy:0" if on_gpu else "@numpy")
+    number = 0
+    if find_processes("chainer").count > 1:
+        from common.bridges import chainer_parallel
+
+        number = chainer_parallel.start(on_gpu)
+    found = chainer.get_device(f"@cupy:{number}" if on_gpu else "@numpy")
     found.use()
     if on_gpu:
         found.xp.random.seed(seed)
@@ -158,6 +164,24 @@ def set_chance(networks: dict[str, chainer.Chain], arrays: dict[str, np.ndarray]
     np.random.set_state({"bit_generator": "MT19937", "state": state})  # noqa: NPY002
     if "gpu" in arrays and _on_gpu(networks):
         _seed_cupy(arrays["gpu"])
+
+
+def join(networks: dict[str, Any], optimizers: dict[str, Any], seed: int | None) -> None:
+    """Train as one with the other processes; a seed is what dropout draws from henceforth."""
+    from common.bridges import chainer_parallel
+
+    NAMES[chainer_parallel.join(optimizers)] = NAMES[L.BatchNormalization]
+    if seed is not None:
+        np.random.seed(seed)  # noqa: NPY002
+        if _on_gpu(networks):
+            _seed_cupy(np.array(seed))
+
+
+def average(values: np.ndarray) -> np.ndarray:
+    """The mean of an array over the processes."""
+    from common.bridges import chainer_parallel
+
+    return chainer_parallel.average(values)
 
 
 def _on_gpu(networks: dict[str, chainer.Chain]) -> bool:

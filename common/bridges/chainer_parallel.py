@@ -1,0 +1,106 @@
+"""Chainer with several processes, which `mpiexec` starts: ChainerMN.
+
+Not with its multi-node optimiser, whose first update is none (it sends the first process's weights
+to the others): a hook of Chainer's own optimisers takes the mean of the gradients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+import chainer
+import chainer.links as L
+
+from common.errors import UserError
+
+_COMMUNICATOR: dict[str, Any] = {}
+
+
+def start(on_gpu: bool) -> int:
+    """Meet the other processes; return the number of this one on its machine, and of its GPU.
+
+    Raises:
+        UserError: mpi4py is not installed, or was built for another MPI than mpiexec's.
+    """
+    try:
+        import mpi4py.MPI
+    except ImportError as error:
+        raise UserError(
+            f"mpiexec: ChainerMN needs mpi4py ({error}); docs/processes.md says how to install it"
+        ) from error
+    if mpi4py.MPI.COMM_WORLD.size == 1:
+        raise UserError(
+            f"mpiexec: mpi4py finds no other process; it was built for "
+            f"{mpi4py.MPI.get_vendor()[0]}, and this mpiexec is another's"
+        )
+    import chainermn
+
+    _COMMUNICATOR["used"] = chainermn.create_communicator("pure_nccl" if on_gpu else "naive")
+    return _COMMUNICATOR["used"].intra_rank
+
+
+def join(optimizers: dict[str, chainer.Optimizer]) -> type[chainer.Link]:
+    """From now on train as one: batch norm and every update are those of the whole batch.
+
+    Returns:
+        The kind of layer that batch norms are now; it does not descend from Chainer's.
+    """
+    import chainermn.links
+
+    communicator = _COMMUNICATOR["used"]
+
+    def average_gradients(optimizer: Any) -> None:
+        communicator.multi_node_mean_grad(optimizer.target)
+
+    for optimizer in optimizers.values():
+        for parent, name, layer in list(_norms(optimizer.target)):
+            delattr(parent, name)
+            with parent.init_scope():
+                setattr(parent, name, make_whole(layer, communicator))
+        optimizer.add_hook(average_gradients, "average_gradients", timing="pre")
+    return chainermn.links.MultiNodeBatchNormalization
+
+
+def average(values: np.ndarray) -> np.ndarray:
+    """The mean of an array over the processes."""
+    communicator = _COMMUNICATOR["used"]
+    return communicator.mpi_comm.allreduce(values) / communicator.size
+
+
+def _norms(chain: Any) -> Iterator[tuple[Any, str, Any]]:
+    """Each batch norm of a chain and of the chains in it, with its parent and its name there."""
+    for child in chain.children():
+        if isinstance(child, L.BatchNormalization):
+            yield chain, child.name, child
+        elif isinstance(child, chainer.Chain | chainer.ChainList):
+            yield from _norms(child)
+
+
+def make_whole(layer: Any, communicator: Any) -> Any:
+    """A layer's batch norm with the statistics of the whole batch, on the same parameters."""
+    import chainermn.links
+
+    class WholeBatchNorm(chainermn.links.MultiNodeBatchNormalization):
+        """ChainerMN's own, but the running variance is unbiased by the whole batch's number."""
+
+        def __call__(self, x: Any) -> Any:
+            kept = self.decay * self.avg_var
+            y = super().__call__(x)
+            if chainer.config.train:
+                share = x.size // self.avg_var.size
+                whole = share * self.comm.size
+                unbiased = max(share - 1, 1) / share * whole / (whole - 1)
+                self.avg_var[...] = kept + (self.avg_var - kept) * unbiased
+            return y
+
+    made = WholeBatchNorm(
+        layer.avg_mean.shape, communicator, layer.decay, layer.eps, layer.avg_mean.dtype
+    )
+    made.to_device(layer.device)
+    with made.init_scope():
+        made.gamma, made.beta = layer.gamma, layer.beta
+    made.avg_mean, made.avg_var, made.N = layer.avg_mean, layer.avg_var, layer.N
+    return made
