@@ -40,11 +40,13 @@ class BatchNormalization(keras.layers.BatchNormalization):
     stays biased, as it is everywhere.
     """
 
+    processes = 1  # that train together, each on its share of a batch
+
     def call(self, inputs, training=None, mask=None):
         kept = self.momentum * ops.convert_to_tensor(self.moving_variance)
         outputs = super().call(inputs, training=training, mask=mask)
         if training and self.trainable:
-            n = ops.cast(ops.size(inputs[..., 0]), self.moving_variance.dtype)
+            n = ops.cast(self.processes * ops.size(inputs[..., 0]), self.moving_variance.dtype)
             added = self.moving_variance - kept
             self.moving_variance.assign(kept + added * (n / (n - 1)))
         return outputs

@@ -15,6 +15,7 @@ from keras import layers
 
 from common.bridges import DTYPES, check_precision
 from common.errors import UserError
+from common.processes import find_processes
 
 # Keras looks for TensorFlow, whatever its backend, and where there is none it would take the folder
 # of that name for it. A folder without __init__.py has no origin.
@@ -56,6 +57,11 @@ def prepare(seed: int, device: str, precision: str) -> None:
     keras.config.set_dtype_policy(DTYPES[precision])
     if precision == "float64":
         _allow_float64(backend)
+    processes = find_processes("keras")
+    if processes.count > 1:  # before anything is computed
+        from common.bridges import keras_parallel
+
+        keras_parallel.start(backend, processes.index, device)
     keras.utils.set_random_seed(seed)
     found = device != "cpu" and _has_gpu(backend)
     if device == "gpu" and not found:
@@ -212,6 +218,29 @@ def set_chance(networks: dict[str, keras.Model], arrays: dict[str, np.ndarray]) 
         torch.set_rng_state(torch.from_numpy(cpu.copy()))
         if gpu is not None and torch.accelerator.is_available():
             torch.get_device_module().set_rng_state(torch.from_numpy(gpu.copy()))
+
+
+def join(networks: dict[str, Any], optimizers: dict[str, Any], seed: int | None) -> None:
+    """Train as one with the other processes; a seed is what dropout draws from henceforth."""
+    from common.bridges import keras_parallel
+
+    found = [layer for network in networks.values() for _, layer in _layers(network)]
+    norms = [layer for layer in found if isinstance(layer, layers.BatchNormalization)]
+    keras_parallel.join(norms, optimizers.values(), find_processes("keras").count)
+    if seed is not None and keras.backend.backend() != "jax":  # whose processes compute as one
+        for index, (_, variable) in enumerate(_seeds(networks)):
+            variable.assign(np.array([seed, index], variable.dtype))
+        if keras.backend.backend() == "torch":
+            import torch
+
+            torch.manual_seed(seed)
+
+
+def average(values: np.ndarray) -> np.ndarray:
+    """The mean of an array over the processes."""
+    from common.bridges import keras_parallel
+
+    return keras_parallel.average(values)
 
 
 def apply(network: Any, array: np.ndarray) -> list[np.ndarray]:

@@ -47,13 +47,17 @@ def average(values: np.ndarray) -> np.ndarray:
 def average_gradients(optimizer: torch.optim.Optimizer, *_: Any) -> None:
     """Before an update: the mean of the gradients over the processes, in one message."""
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    gradients = [p.grad for p in parameters if p.grad is not None]
-    joined = torch.cat([gradient.flatten() for gradient in gradients])
+    average_tensors([p.grad for p in parameters if p.grad is not None])
+
+
+def average_tensors(tensors: list[torch.Tensor]) -> None:
+    """Give each tensor the mean of it over the processes, all in one message."""
+    joined = torch.cat([tensor.flatten() for tensor in tensors])
     dist.all_reduce(joined)
     joined /= dist.get_world_size()
-    parts = joined.split([gradient.numel() for gradient in gradients])
-    for gradient, part in zip(gradients, parts, strict=True):
-        gradient.copy_(part.view_as(gradient))
+    parts = joined.split([tensor.numel() for tensor in tensors])
+    for tensor, part in zip(tensors, parts, strict=True):
+        tensor.copy_(part.view_as(tensor))
 
 
 class Mean(torch.autograd.Function):
@@ -74,6 +78,13 @@ class Mean(torch.autograd.Function):
         return Mean.apply(gradient)
 
 
+def whole_moments(x: torch.Tensor, axes: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and variance over these axes and all processes: of shape (C,)."""
+    mean = Mean.apply(x.mean(axes))
+    around = [1 if axis in axes else -1 for axis in range(x.ndim)]
+    return mean, Mean.apply((x - mean.view(around)).square().mean(axes))
+
+
 class WholeBatchNorm(nn.modules.batchnorm._BatchNorm):
     """Batch norm with the statistics of the whole batch, of which each process has a share.
 
@@ -87,14 +98,11 @@ class WholeBatchNorm(nn.modules.batchnorm._BatchNorm):
         """(N, C, ...) -> (N, C, ...)."""
         if not self.training:
             return super().forward(input)
-        axes = [0, *range(2, input.ndim)]
-        shape = [1, -1] + [1] * (input.ndim - 2)
-        mean = Mean.apply(input.mean(axes))
-        centred = input - mean.view(shape)
-        variance = Mean.apply(centred.square().mean(axes))
+        mean, variance = whole_moments(input, [0, *range(2, input.ndim)])
         with torch.no_grad():
             n = dist.get_world_size() * input.numel() // input.shape[1]
             self.running_mean.lerp_(mean, self.momentum)  # type: ignore[union-attr, arg-type]
             self.running_var.lerp_(variance * (n / (n - 1)), self.momentum)  # type: ignore[union-attr, arg-type]
-        x = centred * torch.rsqrt(variance + self.eps).view(shape)
+        shape = [1, -1] + [1] * (input.ndim - 2)
+        x = (input - mean.view(shape)) * torch.rsqrt(variance + self.eps).view(shape)
         return x * self.weight.view(shape) + self.bias.view(shape)
