@@ -314,7 +314,7 @@ def main():
     run.begin(samples)
     for step, batch in run.steps():
         images = preprocess(batch.images, device)
-        noise = draw_noise(run.random, config, config.batch_size)
+        noise = run.share(draw_noise(run.random, config, config.batch_size))
         losses = train_step(networks, optimizers, images, device.send(noise))
         run.log(step, losses)
         if run.samples_due(step):

@@ -226,7 +226,8 @@ def main():
     for step, batch in run.steps():
         images = preprocess(batch.images, device)
         labels = device.send(batch.labels)
-        noise = device.send(draw_noise(run.random, config, 2, config.batch_size))
+        noise = run.share(draw_noise(run.random, config, 2, config.batch_size), axis=1)
+        noise = device.send(noise)
         losses = train_step(networks, optimizers, images, labels, noise)
         run.log(step, losses)
         if run.samples_due(step):

@@ -222,6 +222,7 @@ def main():
     for step, batch in run.steps():
         images = preprocess(batch.images, device)
         noise = draw_noise(run.random, config, CRITIC_UPDATES + 1, config.batch_size)
+        noise = run.share(noise, axis=1)
         losses = train_step(networks, optimizers, images, device.send(noise))
         run.log(step, losses)
         if run.samples_due(step):

@@ -249,7 +249,8 @@ def main():
     for step, batch in run.steps():
         images = preprocess(batch.images, device)
         noise = draw_noise(run.random, config, CRITIC_UPDATES + 1, config.batch_size)
-        shares = draw_shares(run.random, config, CRITIC_UPDATES)
+        noise = run.share(noise, axis=1)
+        shares = run.share(draw_shares(run.random, config, CRITIC_UPDATES), axis=1)
         noise, shares = device.send(noise), device.send(shares)
         losses = train_step(networks, optimizers, images, noise, shares)
         run.log(step, losses)

@@ -33,7 +33,7 @@ class Processes:
         return array.take(range(self.index * size, (self.index + 1) * size), axis)
 
 
-# By what computes: the variables that hold index and count, of each launcher that may have set them.
+# By what computes: the variables with index and count, of each launcher that may have set them.
 LAUNCHERS = {
     "pytorch": (("RANK", "WORLD_SIZE"),),  # torchrun
     "jax": (("KERAS_DISTRIBUTION_PROCESS_ID", "KERAS_DISTRIBUTION_NUM_PROCESSES"),),

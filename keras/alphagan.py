@@ -301,7 +301,7 @@ def main():
     run.begin(samples)
     for step, batch in run.steps():
         images = preprocess(batch.images)
-        noise = draw_noise(run.random, config, config.batch_size)
+        noise = run.share(draw_noise(run.random, config, config.batch_size))
         losses = train_step(trainers, images, noise)
         run.log(step, losses)
         if run.samples_due(step):

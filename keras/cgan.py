@@ -224,7 +224,7 @@ def main():
     run.begin(samples)
     for step, batch in run.steps():
         images = preprocess(batch.images)
-        noise = draw_noise(run.random, config, 2, config.batch_size)
+        noise = run.share(draw_noise(run.random, config, 2, config.batch_size), axis=1)
         losses = train_step(trainers, images, batch.labels, noise)
         run.log(step, losses)
         if run.samples_due(step):

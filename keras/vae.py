@@ -193,7 +193,7 @@ def main():
     run.begin(samples)
     for step, batch in run.steps():
         images = preprocess(batch.images)
-        noise = draw_noise(run.random, config, config.batch_size)
+        noise = run.share(draw_noise(run.random, config, config.batch_size))
         run.log(step, train_step(trainers, images, noise))
         if run.samples_due(step):
             run.save_samples(step, samples)

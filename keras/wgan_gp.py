@@ -237,7 +237,8 @@ def main():
     for step, batch in run.steps():
         images = preprocess(batch.images)
         noise = draw_noise(run.random, config, CRITIC_UPDATES + 1, config.batch_size)
-        shares = draw_shares(run.random, config, CRITIC_UPDATES)
+        noise = run.share(noise, axis=1)
+        shares = run.share(draw_shares(run.random, config, CRITIC_UPDATES), axis=1)
         losses = train_step(trainers, images, noise, shares)
         run.log(step, losses)
         if run.samples_due(step):

@@ -213,7 +213,8 @@ def main():
     for step, batch in run.steps():
         images = preprocess(batch.images, device)
         labels = torch.from_numpy(batch.labels).to(device)
-        noise = torch.from_numpy(draw_noise(run.random, config, 2, config.batch_size)).to(device)
+        noise = run.share(draw_noise(run.random, config, 2, config.batch_size), axis=1)
+        noise = torch.from_numpy(noise).to(device)
         losses = train_step(networks, optimizers, images, labels, noise)
         run.log(step, losses)
         if run.samples_due(step):

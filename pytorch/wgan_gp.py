@@ -243,7 +243,8 @@ def main():
     for step, batch in run.steps():
         images = preprocess(batch.images, device)
         noise = draw_noise(run.random, config, CRITIC_UPDATES + 1, config.batch_size)
-        shares = draw_shares(run.random, config, CRITIC_UPDATES)
+        noise = run.share(noise, axis=1)
+        shares = run.share(draw_shares(run.random, config, CRITIC_UPDATES), axis=1)
         noise, shares = (torch.from_numpy(array).to(device) for array in (noise, shares))
         losses = train_step(networks, optimizers, images, noise, shares)
         run.log(step, losses)

@@ -139,7 +139,7 @@ def main():
     """Train, or restore test images from a checkpoint, as the command line says."""
     run = Run(Config, __file__, __doc__)
     config = run.config
-    bridge.prepare(config.seed, config.device, config.precision)
+    strategy = bridge.prepare(config.seed, config.device, config.precision)
     networks, optimizers = build(config, run.image_shape)
     run.connect(bridge, networks, optimizers)
 
@@ -155,7 +155,7 @@ def main():
         return
     run.begin(samples)
     for step, batch in run.steps():
-        losses = train_step(networks, optimizers, preprocess(batch.images))
+        losses = strategy.run(train_step, (networks, optimizers, preprocess(batch.images)))
         run.log(step, losses)
         if run.samples_due(step):
             run.save_samples(step, samples)

@@ -197,7 +197,7 @@ def main():
     """Train, or draw from a checkpoint, as the command line says."""
     run = Run(Config, __file__, __doc__)
     config = run.config
-    bridge.prepare(config.seed, config.device, config.precision)
+    strategy = bridge.prepare(config.seed, config.device, config.precision)
     networks, optimizers = build(config, run.image_shape, len(run.class_names))
     run.connect(bridge, networks, optimizers)
 
@@ -216,8 +216,9 @@ def main():
     for step, batch in run.steps():
         images = preprocess(batch.images)
         labels = tf.constant(batch.labels)
-        noise = tf.constant(draw_noise(run.random, config, 2, config.batch_size))
-        losses = train_step(networks, optimizers, images, labels, noise)
+        noise = run.share(draw_noise(run.random, config, 2, config.batch_size), axis=1)
+        noise = tf.constant(noise)
+        losses = strategy.run(train_step, (networks, optimizers, images, labels, noise))
         run.log(step, losses)
         if run.samples_due(step):
             run.save_samples(step, samples)

@@ -260,7 +260,7 @@ def main():
     """Train, or translate with a checkpoint, as the command line says."""
     run = Run(Config, __file__, __doc__)
     config = run.config
-    bridge.prepare(config.seed, config.device, config.precision)
+    strategy = bridge.prepare(config.seed, config.device, config.precision)
     networks, optimizers = build(config, run.image_shape)
     pools = {domain: ImagePool(config.pool_size, run.random) for domain in ("a", "b")}
     run.connect(bridge, networks, optimizers, pools)
@@ -278,7 +278,9 @@ def main():
         a = preprocess(batch.sources)
         b = preprocess(batch.images)
         rate = decay(config, step)
-        losses = train_step(networks, optimizers, pools, a, b, rate, config.identity)
+        losses = strategy.run(
+            train_step, (networks, optimizers, pools, a, b, rate, config.identity)
+        )
         run.log(step, losses)
         if run.samples_due(step):
             run.save_samples(step, samples)

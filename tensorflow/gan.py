@@ -166,7 +166,7 @@ def main():
     """Train, or draw from a checkpoint, as the command line says."""
     run = Run(Config, __file__, __doc__)
     config = run.config
-    bridge.prepare(config.seed, config.device, config.precision)
+    strategy = bridge.prepare(config.seed, config.device, config.precision)
     networks, optimizers = build(config, run.image_shape)
     run.connect(bridge, networks, optimizers)
 
@@ -183,8 +183,8 @@ def main():
     run.begin(samples)
     for step, batch in run.steps():
         images = preprocess(batch.images)
-        noise = draw_noise(run.random, config, 2, config.batch_size)
-        losses = train_step(networks, optimizers, images, tf.constant(noise))
+        noise = run.share(draw_noise(run.random, config, 2, config.batch_size), axis=1)
+        losses = strategy.run(train_step, (networks, optimizers, images, tf.constant(noise)))
         run.log(step, losses)
         if run.samples_due(step):
             run.save_samples(step, samples)

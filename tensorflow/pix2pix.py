@@ -230,7 +230,7 @@ def main():
     """Train, or translate with a checkpoint, as the command line says."""
     run = Run(Config, __file__, __doc__)
     config = run.config
-    bridge.prepare(config.seed, config.device, config.precision)
+    strategy = bridge.prepare(config.seed, config.device, config.precision)
     networks, optimizers = build(config, run.image_shape)
     run.connect(bridge, networks, optimizers)
 
@@ -245,7 +245,7 @@ def main():
     for step, batch in run.steps():
         sources = preprocess(batch.sources)
         images = preprocess(batch.images)
-        losses = train_step(networks, optimizers, sources, images)
+        losses = strategy.run(train_step, (networks, optimizers, sources, images))
         run.log(step, losses)
         if run.samples_due(step):
             run.save_samples(step, samples)

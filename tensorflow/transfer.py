@@ -192,7 +192,7 @@ def main():
     """Train, or classify with a checkpoint, as the command line says."""
     run = Run(Config, __file__, __doc__)
     config = run.config
-    bridge.prepare(config.seed, config.device, config.precision)
+    strategy = bridge.prepare(config.seed, config.device, config.precision)
     networks, optimizers = build(config, run.image_shape, len(run.class_names))
     run.connect(bridge, networks, optimizers)
     if config.mode != "scratch":
@@ -211,7 +211,7 @@ def main():
         labels = tf.constant(batch.labels)
         rate = tf.constant(decay(config, step), bridge.default_dtype())
         frozen = config.mode == "frozen"
-        losses = train_step(networks, optimizers, images, labels, rate, frozen)
+        losses = strategy.run(train_step, (networks, optimizers, images, labels, rate, frozen))
         run.log(step, losses)
         if run.samples_due(step):
             run.save_samples(step, samples)

@@ -225,7 +225,7 @@ def main():
     """Train, or draw from a checkpoint, as the command line says."""
     run = Run(Config, __file__, __doc__)
     config = run.config
-    bridge.prepare(config.seed, config.device, config.precision)
+    strategy = bridge.prepare(config.seed, config.device, config.precision)
     networks, optimizers = build(config, run.image_shape)
     run.connect(bridge, networks, optimizers)
 
@@ -243,9 +243,10 @@ def main():
     for step, batch in run.steps():
         images = preprocess(batch.images)
         noise = draw_noise(run.random, config, CRITIC_UPDATES + 1, config.batch_size)
-        shares = draw_shares(run.random, config, CRITIC_UPDATES)
+        noise = run.share(noise, axis=1)
+        shares = run.share(draw_shares(run.random, config, CRITIC_UPDATES), axis=1)
         noise, shares = tf.constant(noise), tf.constant(shares)
-        losses = train_step(networks, optimizers, images, noise, shares)
+        losses = strategy.run(train_step, (networks, optimizers, images, noise, shares))
         run.log(step, losses)
         if run.samples_due(step):
             run.save_samples(step, samples)

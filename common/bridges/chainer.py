@@ -170,7 +170,7 @@ def join(networks: dict[str, Any], optimizers: dict[str, Any], seed: int | None)
     """Train as one with the other processes; a seed is what dropout draws from henceforth."""
     from common.bridges import chainer_parallel
 
-    NAMES[chainer_parallel.join(optimizers)] = NAMES[L.BatchNormalization]
+    chainer_parallel.join(optimizers)
     if seed is not None:
         np.random.seed(seed)  # noqa: NPY002
         if _on_gpu(networks):

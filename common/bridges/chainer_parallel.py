@@ -6,7 +6,6 @@ to the others): a hook of Chainer's own optimisers takes the mean of the gradien
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -42,26 +41,19 @@ def start(on_gpu: bool) -> int:
     return _COMMUNICATOR["used"].intra_rank
 
 
-def join(optimizers: dict[str, chainer.Optimizer]) -> type[chainer.Link]:
-    """From now on train as one: batch norm and every update are those of the whole batch.
-
-    Returns:
-        The kind of layer that batch norms are now; it does not descend from Chainer's.
-    """
-    import chainermn.links
-
+def join(optimizers: dict[str, chainer.Optimizer]) -> None:
+    """From now on train as one: batch norm and every update are those of the whole batch."""
     communicator = _COMMUNICATOR["used"]
 
     def average_gradients(optimizer: Any) -> None:
         communicator.multi_node_mean_grad(optimizer.target)
 
     for optimizer in optimizers.values():
-        for parent, name, layer in list(_norms(optimizer.target)):
-            delattr(parent, name)
-            with parent.init_scope():
-                setattr(parent, name, make_whole(layer, communicator))
+        target: Any = optimizer.target
+        for layer in target.links():
+            if isinstance(layer, L.BatchNormalization):
+                layer.forward = make_whole(layer, communicator)
         optimizer.add_hook(average_gradients, "average_gradients", timing="pre")
-    return chainermn.links.MultiNodeBatchNormalization
 
 
 def average(values: np.ndarray) -> np.ndarray:
@@ -70,25 +62,18 @@ def average(values: np.ndarray) -> np.ndarray:
     return communicator.mpi_comm.allreduce(values) / communicator.size
 
 
-def _norms(chain: Any) -> Iterator[tuple[Any, str, Any]]:
-    """Each batch norm of a chain and of the chains in it, with its parent and its name there."""
-    for child in chain.children():
-        if isinstance(child, L.BatchNormalization):
-            yield chain, child.name, child
-        elif isinstance(child, chainer.Chain | chainer.ChainList):
-            yield from _norms(child)
-
-
 def make_whole(layer: Any, communicator: Any) -> Any:
-    """A layer's batch norm with the statistics of the whole batch, on the same parameters."""
+    """What a batch norm computes with the whole batch's statistics, on the layer's own arrays."""
     import chainermn.links
+
+    chainer.disable_experimental_feature_warning = True
 
     class WholeBatchNorm(chainermn.links.MultiNodeBatchNormalization):
         """ChainerMN's own, but the running variance is unbiased by the whole batch's number."""
 
-        def __call__(self, x: Any) -> Any:
+        def __call__(self, x: Any, finetune: bool = False) -> Any:
             kept = self.decay * self.avg_var
-            y = super().__call__(x)
+            y = super().__call__(x, finetune)
             if chainer.config.train:
                 share = x.size // self.avg_var.size
                 whole = share * self.comm.size
@@ -102,5 +87,5 @@ def make_whole(layer: Any, communicator: Any) -> Any:
     made.to_device(layer.device)
     with made.init_scope():
         made.gamma, made.beta = layer.gamma, layer.beta
-    made.avg_mean, made.avg_var, made.N = layer.avg_mean, layer.avg_var, layer.N
+    made.avg_mean, made.avg_var = layer.avg_mean, layer.avg_var
     return made

@@ -16,7 +16,6 @@ import numpy as np
 
 import keras
 
-
 _SCOPE = contextlib.ExitStack()  # which is open for the rest of the script
 
 
@@ -49,7 +48,7 @@ def _let_be() -> None:
     from keras.src.backend.tensorflow import trainer
     from keras.src.losses import loss
 
-    trainer.reduce_per_replica = lambda values, strategy, reduction: values  # noqa: ARG005
+    trainer.reduce_per_replica = lambda values, strategy, reduction: values
     loss.scale_loss_for_distribution = loss.unscale_loss_for_distribution = lambda value: value
 
 
@@ -83,7 +82,7 @@ def _with_mean(apply: Callable[..., Any], count: int) -> Callable[..., Any]:
     return apply_mean
 
 
-def _whole_moments(inputs: Any, mask: None) -> tuple[Any, Any]:  # noqa: ARG001
+def _whole_moments(inputs: Any, mask: None) -> tuple[Any, Any]:
     """Mean and variance of images (N, H, W, C) or vectors (N, C), of all processes."""
     from common.bridges import pytorch_parallel
 

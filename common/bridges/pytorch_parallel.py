@@ -63,19 +63,20 @@ def average_tensors(tensors: list[torch.Tensor]) -> None:
 class Mean(torch.autograd.Function):
     """The mean of a tensor over the processes, which can be differentiated, more than once.
 
-    Of losses that are averaged over the processes too, as their gradients are: then what comes
-    back to each process is the mean of what came in.
+    For losses that are averaged over the processes too, as the gradients of parameters are.
     """
 
     @staticmethod
-    def forward(ctx: Any, tensor: torch.Tensor) -> torch.Tensor:  # noqa: ARG004
+    def forward(ctx: Any, tensor: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+        """Of any shape, and the same in all processes."""
         tensor = tensor.clone()
         dist.all_reduce(tensor)
         return tensor / dist.get_world_size()
 
     @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:  # noqa: ARG004
-        return Mean.apply(gradient)
+    def backward(ctx: Any, *gradients: torch.Tensor) -> torch.Tensor:
+        """What comes back to each process is again the mean."""
+        return Mean.apply(*gradients)
 
 
 def whole_moments(x: torch.Tensor, axes: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -91,10 +92,10 @@ class WholeBatchNorm(nn.modules.batchnorm._BatchNorm):
     PyTorch's own, `SyncBatchNorm`, refuses a CPU, and cannot be differentiated twice.
     """
 
-    def _check_input_dim(self, input: torch.Tensor) -> None:  # noqa: A002
+    def _check_input_dim(self, input: torch.Tensor) -> None:
         """Any number of axes behind the channels will do."""
 
-    def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
         """(N, C, ...) -> (N, C, ...)."""
         if not self.training:
             return super().forward(input)

@@ -39,8 +39,8 @@ class Batch:
 
     def map(self, function: Callable[[np.ndarray], np.ndarray]) -> Batch:
         """The batch of what a function makes of its arrays."""
-        arrays = (self.images, self.labels, self.sources)
-        return Batch(*(array if array is None else function(array) for array in arrays))
+        sources = None if self.sources is None else function(self.sources)
+        return Batch(function(self.images), function(self.labels), sources)
 
 
 def stack(batches: list[Batch]) -> Batch:

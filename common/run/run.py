@@ -168,7 +168,13 @@ class Run:
         Raises:
             UserError: a tensor of the checkpoint does not fit, or the data set has changed.
         """
-        self._store = Store(bridge, networks, optimizers, pools or {})
+        pools = pools or {}
+        if self.processes.count > 1 and any(pool.size for pool in pools.values()):
+            raise UserError(
+                "a pool of earlier images belongs to one process, and this is one of "
+                f"{self.processes.count}; give --pool-size 0"
+            )
+        self._store = Store(bridge, networks, optimizers, pools)
         if self._weights:
             self._store.load_weights(self._weights)
         if self._state:
