@@ -222,9 +222,11 @@ def train_step(networks, optimizers, pools, a, b, learning_rate, identity):
     """Update the generators, then the discriminators on fakes from the pools."""
     for optimizer in optimizers.values():
         optimizer.lr.assign(learning_rate)
-    g_losses, fake_a, fake_b = generator_step(networks, optimizers, a, b, identity)
+    strategy = tf.distribute.get_strategy()
+    inputs = networks, optimizers, a, b
+    g_losses, fake_a, fake_b = strategy.run(generator_step, (*inputs, identity))
     fake_a, fake_b = swap(pools["a"], fake_a), swap(pools["b"], fake_b)
-    d_losses = discriminator_step(networks, optimizers, a, b, fake_a, fake_b)
+    d_losses = strategy.run(discriminator_step, (*inputs, fake_a, fake_b))
     return g_losses | d_losses
 
 
@@ -260,7 +262,7 @@ def main():
     """Train, or translate with a checkpoint, as the command line says."""
     run = Run(Config, __file__, __doc__)
     config = run.config
-    strategy = bridge.prepare(config.seed, config.device, config.precision)
+    bridge.prepare(config.seed, config.device, config.precision)
     networks, optimizers = build(config, run.image_shape)
     pools = {domain: ImagePool(config.pool_size, run.random) for domain in ("a", "b")}
     run.connect(bridge, networks, optimizers, pools)
@@ -278,9 +280,7 @@ def main():
         a = preprocess(batch.sources)
         b = preprocess(batch.images)
         rate = decay(config, step)
-        losses = strategy.run(
-            train_step, (networks, optimizers, pools, a, b, rate, config.identity)
-        )
+        losses = train_step(networks, optimizers, pools, a, b, rate, config.identity)
         run.log(step, losses)
         if run.samples_due(step):
             run.save_samples(step, samples)

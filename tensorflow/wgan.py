@@ -172,9 +172,10 @@ def generator_step(networks, optimizers, noise):
 
 def train_step(networks, optimizers, images, noise):
     """Update the critic on each batch, then the generator; noise is (batches + 1, N, Z)."""
+    strategy = tf.distribute.get_strategy()
     for batch, z in zip(images, noise[:-1], strict=True):
-        c_loss = critic_step(networks, optimizers, batch, z)
-    g_loss = generator_step(networks, optimizers, noise[-1])
+        c_loss = strategy.run(critic_step, (networks, optimizers, batch, z))
+    g_loss = strategy.run(generator_step, (networks, optimizers, noise[-1]))
     return {"critic_loss": c_loss, "generator_loss": g_loss, "wasserstein": -c_loss}
 
 
@@ -201,7 +202,7 @@ def main():
     """Train, or draw from a checkpoint, as the command line says."""
     run = Run(Config, __file__, __doc__)
     config = run.config
-    strategy = bridge.prepare(config.seed, config.device, config.precision)
+    bridge.prepare(config.seed, config.device, config.precision)
     networks, optimizers = build(config, run.image_shape)
     run.connect(bridge, networks, optimizers)
 
@@ -220,7 +221,7 @@ def main():
         images = preprocess(batch.images)
         noise = draw_noise(run.random, config, CRITIC_UPDATES + 1, config.batch_size)
         noise = run.share(noise, axis=1)
-        losses = strategy.run(train_step, (networks, optimizers, images, tf.constant(noise)))
+        losses = train_step(networks, optimizers, images, tf.constant(noise))
         run.log(step, losses)
         if run.samples_due(step):
             run.save_samples(step, samples)

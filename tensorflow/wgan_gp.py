@@ -196,9 +196,10 @@ def generator_step(networks, optimizers, noise):
 
 def train_step(networks, optimizers, images, noise, shares):
     """Update the critic on each batch, then the generator; noise is (batches + 1, N, Z)."""
+    strategy = tf.distribute.get_strategy()
     for batch, z, share in zip(images, noise[:-1], shares, strict=True):
-        losses = critic_step(networks, optimizers, batch, z, share)
-    g_loss = generator_step(networks, optimizers, noise[-1])
+        losses = strategy.run(critic_step, (networks, optimizers, batch, z, share))
+    g_loss = strategy.run(generator_step, (networks, optimizers, noise[-1]))
     return losses | {"generator_loss": g_loss}
 
 
@@ -225,7 +226,7 @@ def main():
     """Train, or draw from a checkpoint, as the command line says."""
     run = Run(Config, __file__, __doc__)
     config = run.config
-    strategy = bridge.prepare(config.seed, config.device, config.precision)
+    bridge.prepare(config.seed, config.device, config.precision)
     networks, optimizers = build(config, run.image_shape)
     run.connect(bridge, networks, optimizers)
 
@@ -246,7 +247,7 @@ def main():
         noise = run.share(noise, axis=1)
         shares = run.share(draw_shares(run.random, config, CRITIC_UPDATES), axis=1)
         noise, shares = tf.constant(noise), tf.constant(shares)
-        losses = strategy.run(train_step, (networks, optimizers, images, noise, shares))
+        losses = train_step(networks, optimizers, images, noise, shares)
         run.log(step, losses)
         if run.samples_due(step):
             run.save_samples(step, samples)

@@ -152,6 +152,9 @@ def set_chance(networks: dict[str, tf.Module], arrays: dict[str, np.ndarray]) ->
 
 def join(networks: dict[str, Any], optimizers: dict[str, Any], seed: int | None) -> None:
     """Train as one with the other processes; a seed is what dropout draws from henceforth."""
+    # Only now, when all variables are there: made under it, they would have to be told how to add
+    # up what the processes assign to them, which is the same in each.
+    tf.distribute.experimental_set_strategy(_STRATEGY["strategy"])
     if seed is not None:
         tf.random.get_global_generator().reset_from_seed(seed)
 
