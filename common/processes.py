@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import json
 import os
+import sys
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -43,14 +46,26 @@ LAUNCHERS = {
     ),
 }
 BACKENDS = {"tensorflow": "tensorflow", "torch": "pytorch", "jax": "jax"}  # of Keras
+_FOUND = [Processes()]  # at the last look
+_SCRATCH: list[tempfile.TemporaryDirectory] = []
 
 
 def find_processes(framework: str) -> Processes:
-    """Which process this is, and of how many.
+    """Look in the environment which process this is, and of how many.
 
     Raises:
-        UserError: what the environment says of it does not make sense.
+        UserError: what stands there does not make sense.
     """
+    _FOUND[:] = [_find(framework)]
+    return _FOUND[0]
+
+
+def this_process() -> Processes:
+    """What `find_processes` has found; before that, a process by itself."""
+    return _FOUND[0]
+
+
+def _find(framework: str) -> Processes:
     if framework == "keras":
         framework = BACKENDS.get(os.environ.get("KERAS_BACKEND", "tensorflow"), "")
     if framework == "tensorflow":
@@ -65,6 +80,25 @@ def find_processes(framework: str) -> Processes:
                     "environment: must be a number from 0, and how many processes there are"
                 ) from error
     return Processes()
+
+
+def make_scratch() -> Path:
+    """A folder that is deleted when this process ends, by `end_at_once` too."""
+    _SCRATCH.append(tempfile.TemporaryDirectory(prefix="run-"))
+    return Path(_SCRATCH[-1].name)
+
+
+def end_at_once(status: int) -> None:
+    """End this process as it stands, if it is one of several, so that the others end as well.
+
+    At its orderly exit a framework would wait for them, while they wait for the next message.
+    """
+    if this_process().count > 1:
+        for folder in _SCRATCH:
+            folder.cleanup()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
 
 
 def _read_cluster(text: str) -> Processes:

@@ -15,7 +15,7 @@ import chainer.links as L
 
 from common.bridges import DTYPES, chainer_cpu, check_precision
 from common.errors import UserError
-from common.processes import find_processes
+from common.processes import this_process
 
 chainer_cpu.install()
 warnings.filterwarnings("ignore", "cuDNN is not enabled")  # CuPy 14 has no cuDNN for Chainer
@@ -59,7 +59,7 @@ def prepare(seed: int, device: str, precision: str) -> Any:
     on_gpu = bool(count) and device != "cpu"
     check_precision(precision, on_gpu)
     number = 0
-    if find_processes("chainer").count > 1:
+    if this_process().count > 1:
         from common.bridges import chainer_parallel
 
         number = chainer_parallel.start(on_gpu)

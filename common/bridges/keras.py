@@ -15,7 +15,7 @@ from keras import layers
 
 from common.bridges import DTYPES, check_precision
 from common.errors import UserError
-from common.processes import find_processes
+from common.processes import this_process
 
 # Keras looks for TensorFlow, whatever its backend, and where there is none it would take the folder
 # of that name for it. A folder without __init__.py has no origin.
@@ -57,11 +57,10 @@ def prepare(seed: int, device: str, precision: str) -> None:
     keras.config.set_dtype_policy(DTYPES[precision])
     if precision == "float64":
         _allow_float64(backend)
-    processes = find_processes("keras")
-    if processes.count > 1:  # before anything is computed
+    if this_process().count > 1:  # before anything is computed
         from common.bridges import keras_parallel
 
-        keras_parallel.start(backend, processes.index, device)
+        keras_parallel.start(backend, this_process().index, device)
     keras.utils.set_random_seed(seed)
     found = device != "cpu" and _has_gpu(backend)
     if device == "gpu" and not found:
@@ -226,7 +225,7 @@ def join(networks: dict[str, Any], optimizers: dict[str, Any], seed: int | None)
 
     found = [layer for network in networks.values() for _, layer in _layers(network)]
     norms = [layer for layer in found if isinstance(layer, layers.BatchNormalization)]
-    keras_parallel.join(norms, optimizers.values(), find_processes("keras").count)
+    keras_parallel.join(norms, optimizers.values(), this_process().count)
     if seed is not None and keras.backend.backend() != "jax":  # whose processes compute as one
         for index, (_, variable) in enumerate(_seeds(networks)):
             variable.assign(np.array([seed, index], variable.dtype))

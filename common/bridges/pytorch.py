@@ -10,7 +10,7 @@ import torch
 
 from common.bridges import DTYPES, check_precision
 from common.errors import UserError
-from common.processes import find_processes
+from common.processes import this_process
 
 # What batch norm counts and nobody reads: the running averages have a fixed momentum.
 NOT_KEPT = "num_batches_tracked"
@@ -38,7 +38,7 @@ def prepare(seed: int, device: str, precision: str) -> torch.device:
             "install a build for your GPU, or use --device cpu"
         )
     check_precision(precision, found)
-    if find_processes("pytorch").count > 1:
+    if this_process().count > 1:
         from common.bridges import pytorch_parallel
 
         pytorch_parallel.start(found)

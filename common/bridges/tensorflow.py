@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from common.bridges import DTYPES, check_precision
 from common.errors import UserError
-from common.processes import find_processes
+from common.processes import this_process
 
 _PRECISION = {"dtype": tf.float32}
 _STRATEGY = {"strategy": tf.distribute.get_strategy()}  # the default one: a process by itself
@@ -46,11 +46,10 @@ def prepare(seed: int, device: str, precision: str) -> tf.distribute.Strategy:
     check_precision(precision, bool(found) and device != "cpu")
     if device == "cpu":
         tf.config.set_visible_devices([], "GPU")
-    processes = find_processes("tensorflow")
-    if processes.count > 1:  # before anything is computed
+    if this_process().count > 1:  # before anything is computed
         from common.bridges import tensorflow_parallel
 
-        _STRATEGY["strategy"] = tensorflow_parallel.start(processes.index)
+        _STRATEGY["strategy"] = tensorflow_parallel.start(this_process().index)
     prepare_gpus(precision)
     tf.random.set_seed(seed)
     tf.random.get_global_generator().reset_from_seed(seed)

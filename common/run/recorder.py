@@ -100,7 +100,7 @@ class Recorder:
         for (step, _), row in zip(pending, values.tolist(), strict=True):
             self._losses = dict(zip(names, row, strict=True))
             for name, value in self._losses.items():
-                if not np.isfinite(value):
+                if not np.isfinite(value) and not self._quiet:
                     raise UserError(
                         f"step {step}: {name} is {value}; stopped. The last good checkpoint is "
                         f"{self._folder.checkpoint}; a lower --learning-rate may help"

@@ -8,7 +8,6 @@ import json
 import os
 import shlex
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from common.files import write_text
 from common.measures import pca
 from common.pictures import images, plots
 from common.pictures.base import Pictures, portions
-from common.processes import find_processes
+from common.processes import find_processes, make_scratch
 from common.run import checkpoint, flags
 from common.run.about import describe
 from common.run.checkpoint import Checkpoint, Header
@@ -137,8 +136,7 @@ class Run:
 
         What they write goes to a folder that is deleted at the end, and nothing is shown of it.
         """
-        self._scratch = tempfile.TemporaryDirectory(prefix="run-")
-        self.folder = RunFolder(Path(self._scratch.name))
+        self.folder = RunFolder(make_scratch())
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
 
     def _find_folder(self, settings: dict[str, Any], config: type[flags.Settings]) -> RunFolder:
