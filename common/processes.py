@@ -6,6 +6,7 @@ docs/processes.md says how they are called.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -45,6 +46,7 @@ LAUNCHERS = {
         ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),  # and of Open MPI
     ),
 }
+LAUNCHED_BY_MPI = {index for index, _ in LAUNCHERS["chainer"]}
 BACKENDS = {"tensorflow": "tensorflow", "torch": "pytorch", "jax": "jax"}  # of Keras
 _FOUND = [Processes()]  # at the last look
 _SCRATCH: list[tempfile.TemporaryDirectory] = []
@@ -98,7 +100,17 @@ def end_at_once(status: int) -> None:
             folder.cleanup()
         sys.stdout.flush()
         sys.stderr.flush()
+        if status and LAUNCHED_BY_MPI & os.environ.keys():
+            _abort(status)
         os._exit(status)
+
+
+def _abort(status: int) -> None:
+    """Have mpiexec end the others, which may be waiting for this one to begin."""
+    with contextlib.suppress(ImportError):
+        import mpi4py.MPI
+
+        mpi4py.MPI.COMM_WORLD.Abort(status)
 
 
 def _read_cluster(text: str) -> Processes:

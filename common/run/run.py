@@ -126,7 +126,8 @@ class Run:
 
     def _find_earlier(self) -> tuple[Header, Checkpoint]:
         """What `--resume` goes on from; from here on the folder is this run's."""
-        if self.folder.checkpoint.is_file():  # else there is nothing to lock
+        first = not self.processes.index  # the others only read
+        if first and self.folder.checkpoint.is_file():  # else there is nothing to lock
             self.folder.check_writable()
             self.folder.lock()
         return self.folder.load(self.framework)
@@ -284,8 +285,10 @@ class Run:
         finally:
             self.folder.unlock()
         if unfinished:
+            again = " ".join(map(shlex.quote, [*_command(), "--resume"]))
+            if self.processes.count > 1:
+                again = "the same command and --resume"
             if not self.processes.index:
-                again = " ".join(map(shlex.quote, [*_command(), "--resume"]))
                 print(f"stopped after step {self.step}; go on with: {again}", file=sys.stderr)
             sys.exit(130)
 
