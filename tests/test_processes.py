@@ -25,7 +25,7 @@ from common.errors import UserError
 from common.processes import Processes, find_processes
 
 from models import MODELS
-from ports import chosen_ports, run_script, side_by_side
+from ports import chosen_ports, side_by_side
 
 PORTS = chosen_ports()
 CHOSEN_MODELS = list(MODELS) if os.environ.get("QUARTET_PROCESSES") == "all" else ["dcgan"]
@@ -44,23 +44,16 @@ def flags_of(model: str) -> list[str]:
 def train_alone_and_together(port: str, model: str, folder: Path) -> str:
     """What differs between one process and two; nothing, if all is well."""
     folder.mkdir()
-    flags = flags_of(model)
-    framework, _, backend = port.partition("-")
-    more = {"KERAS_BACKEND": backend} if backend else {}
-    alone = run_script(
-        framework, *flags, "--steps", STEPS, "--out", "alone", cwd=folder, model=model, **more
-    )
-    if alone.returncode:
-        return alone.stderr[-2000:]
     # Where it is quick, the two stop before the end and go on.
-    parts = ["2", str(STEPS)] if port in ("pytorch", "chainer") else [str(STEPS)]
-    for number, steps in enumerate(parts):
-        again = ["--resume"] if number else []
-        running = start(port, model, [*flags, "--steps", steps, "--out", "run", *again], folder)
-        for process in running:
+    parts = [2, STEPS] if port in ("pytorch", "chainer") else [STEPS]
+    runs = [(1, STEPS, "alone"), *((COUNT, steps, "together") for steps in parts)]
+    for count, steps, out in runs:
+        flags = [*flags_of(model), "--steps", str(steps), "--out", out]
+        flags += ["--resume"] if (folder / out).exists() else []
+        for process in start(port, model, flags, folder, count):
             if process.wait(PATIENCE):
                 return said(folder)[-3000:]
-    return compare(folder / "alone", folder / "run")
+    return compare(folder / "alone", folder / "together")
 
 
 def compare(alone: Path, together: Path) -> str:

@@ -41,58 +41,53 @@ def beside_python(program: str) -> str:
     return shutil.which(program, path=str(Path(sys.executable).parent)) or program
 
 
-def start(port: str, model: str, arguments: list[str], folder: Path) -> list[subprocess.Popen[str]]:
-    """Start a model's script; of launchers there is one process, else one for each that trains.
+def start(
+    port: str, model: str, arguments: list[str], folder: Path, count: int = COUNT
+) -> list[subprocess.Popen[str]]:
+    """Start a model's script, alone or in several processes that run in `folder`.
 
-    What they say goes to `said-0.txt`, `said-1.txt` in the folder they run in.
+    Of launchers there is one process, else one for each that trains. What they say goes to
+    `said-0.txt`, `said-1.txt` there.
     """
-    framework = port.partition("-")[0]
-    script = [str(ROOT / framework / f"{model}.py"), *arguments]
-    names = environment(port)
-    if port in TORCHRUN:
-        address = free_addresses(1)[0].rpartition(":")
-        launcher = [beside_python("torchrun"), "--nproc-per-node", str(COUNT)]
-        launcher += ["--master-addr", address[0], "--master-port", address[2]]
-        commands = [([*launcher, *script], {})]
+    script = [str(ROOT / port.partition("-")[0] / f"{model}.py"), *arguments]
+    plain = [sys.executable, *([__file__] if port == "keras-jax" else []), *script]
+    if count == 1:
+        commands = [plain]
+    elif port in TORCHRUN:
+        address, _, number = free_addresses(1)[0].partition(":")
+        launcher = [beside_python("torchrun"), "--nproc-per-node", str(count)]
+        commands = [[*launcher, "--master-addr", address, "--master-port", number, *script]]
     elif port == "chainer":
-        commands = [([beside_python("mpiexec"), "-n", str(COUNT), sys.executable, *script], {})]
-    elif port == "keras-jax":
-        named = {"NUM_PROCESSES": str(COUNT), "JOB_ADDRESSES": free_addresses(1)[0]}
-        commands = [
-            (
-                [sys.executable, __file__, *script],
-                {f"KERAS_DISTRIBUTION_{n}": v for n, v in (named | {"PROCESS_ID": str(i)}).items()},
-            )
-            for i in range(COUNT)
-        ]
+        commands = [[beside_python("mpiexec"), "-n", str(count), *plain]]
     else:
-        cluster = {"worker": free_addresses(COUNT)}
-        commands = [
-            (
-                [sys.executable, *script],
-                {
-                    "TF_CONFIG": json.dumps(
-                        {"cluster": cluster, "task": {"type": "worker", "index": i}}
-                    )
-                },
-            )
-            for i in range(COUNT)
-        ]
+        commands = [plain] * count
+    addresses = free_addresses(count)
     found = []
-    for index, (command, more) in enumerate(commands):
+    for index, command in enumerate(commands):
+        more = conventions(index, addresses) if len(commands) > 1 else {}
         with open(folder / f"said-{index}.txt", "w") as log:
-            found.append(
-                subprocess.Popen(
-                    command,
-                    cwd=folder,
-                    env=names | more,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    text=True,
-                    start_new_session=True,
-                )
+            process = subprocess.Popen(
+                command,
+                cwd=folder,
+                env=environment(port) | more,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                text=True,
+                start_new_session=True,
             )
+        found.append(process)
     return found
+
+
+def conventions(index: int, addresses: list[str]) -> dict[str, str]:
+    """What tells a process of TensorFlow or of Keras on JAX which one it is."""
+    task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
+    return {
+        "TF_CONFIG": json.dumps(task),
+        "KERAS_DISTRIBUTION_JOB_ADDRESSES": addresses[0],
+        "KERAS_DISTRIBUTION_NUM_PROCESSES": str(len(addresses)),
+        "KERAS_DISTRIBUTION_PROCESS_ID": str(index),
+    }
 
 
 def said(folder: Path) -> str:
