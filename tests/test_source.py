@@ -120,6 +120,8 @@ def test_main_goes_as_all_do(model: str, framework: str) -> None:
     main = "\n" + re.sub("^", "    ", main, flags=re.MULTILINE)
     taken = ", ".join(GIVEN[a.arg] for a in find(source, "build").args.args)
     place = "device = " if framework in PLACING else ""
+    # Where a step is several functions, each is run by the strategy, in `train_step`.
+    place = "strategy = " if "strategy.run(train_step" in main else place
     trained = "trainers" if framework == "keras" else "optimizers"
     pools = POOLS if "ImagePool(" in source else ""
     kept = f"{trained}, pools" if pools else trained
@@ -133,6 +135,11 @@ def test_main_goes_as_all_do(model: str, framework: str) -> None:
     assert main.startswith(beginning)
     assert MIDDLE in main
     assert re.search(re.escape(END) + r"(\n    \S|$)", main)
+    if framework == "tensorflow":
+        assert "strategy.run(" in source, "what several processes need"
+    drawn = re.findall(r"draw_\w+\(run\.random, config, (.*?)\)", main)
+    shares = re.findall(r"run\.share\(.*?(, axis=1)?\)(?:\)|\n)", main)
+    assert [bool(axis) for axis in shares] == [shape != "config.batch_size" for shape in drawn]
     noise = re.findall(r"def make_noise\(random, count\):\n *(.*)\n", main)
     assert noise == ["return draw_noise(random, config, count)"] * ("make_noise" in main)
 
