@@ -38,12 +38,26 @@ normal = random.standard_normal
 
 
 def main() -> None:
+    check_installation()
     tried = 0
     # One image at a time, some, and all at once.
     for cache in (1, 20_000, 1 << 22):
         chainer_cpu.CACHE = cache
         tried += check_convolutions() + check_pooling()
     print(tried + check_leaky_relu())
+
+
+def check_installation() -> None:
+    """The quicker functions come, go for a while, and come back."""
+    chainer_cpu.install()
+    assert Convolution2DFunction._forward_cpu_core is chainer_cpu.convolve
+    with chainer_cpu.without():
+        assert Convolution2DFunction._forward_cpu_core is OWN.convolve
+        assert Deconvolution2DFunction._forward_cpu_core is OWN.deconvolve
+        assert LeakyReLU.forward_cpu is OWN.leaky_relu
+    assert Convolution2DFunction._forward_cpu_core is chainer_cpu.convolve
+    for (kind, name), function in chainer_cpu.OWN.items():
+        setattr(kind, name, function)  # what follows compares with these
 
 
 def alike(ours: np.ndarray, theirs: np.ndarray) -> None:

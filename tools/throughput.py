@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import csv
+import functools
 import json
 import math
 import os
@@ -21,6 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +45,23 @@ class Reached(BaseException):
     """`main` has come to its first training step."""
 
 
-def first_step(script: Any, arguments: list[str]) -> tuple[Step, int]:
-    """The script's training step as `main` would take it, and the images that it learns from."""
+@dataclass(frozen=True)
+class First:
+    """A script's first training step, ready to be taken, again and again.
+
+    Attributes:
+        step: takes it, with the same images and noise each time.
+        inputs: what `main` gives `train_step`; the images and the noise come last.
+        run: of the script, with its config and the shape of the images.
+    """
+
+    step: Step
+    inputs: tuple[Any, ...]
+    run: Any
+
+
+def first_step(script: Any, arguments: list[str]) -> First:
+    """The script's training step as `main` would take it."""
     train_step, opened = script.train_step, []
     given: list[tuple[Any, ...]] = []
 
@@ -61,7 +78,7 @@ def first_step(script: Any, arguments: list[str]) -> tuple[Step, int]:
     sys.argv = [str(script.__file__), *arguments]
     with contextlib.suppress(Reached):
         script.main()
-    return lambda: train_step(*given[0]), opened[0].images_per_step
+    return First(lambda: train_step(*given[0]), given[0], opened[0])
 
 
 def count_arithmetic(step: Step) -> int:
@@ -164,37 +181,104 @@ def wait_for(losses: dict[str, Any]) -> None:
         float(value)
 
 
+def time_steps(step: Step, count: int) -> float:
+    """The seconds that so many steps take, until the last one's work is done."""
+    losses = {}
+    start = time.perf_counter()
+    for _ in range(count):
+        losses = step()
+    wait_for(losses)
+    return time.perf_counter() - start
+
+
+def choose_steps(run: Callable[[int], float]) -> int:
+    """So many steps that a round of them takes its time, once everything is compiled."""
+    run(3)  # compile, and settle
+    return max(LEAST, math.ceil(ROUND / run(1)))
+
+
+def take_turns(
+    runs: dict[str, tuple[Callable[[int], float], int]],
+    rounds: int,
+    product: Callable[[], object],
+    device: str,
+) -> dict[str, list[dict[str, float]]]:
+    """Time what runs so many steps, each in turn, and between all of them the matrix product.
+
+    Args:
+        runs: by name, a function that takes a number of steps and returns their seconds, and how
+            many steps a round of it has.
+        rounds: how often each has its turn.
+        product: see `product_of`.
+        device: of the product.
+
+    Returns:
+        By name and round: `seconds` a step, and `gauge`, the mean speed of the products around it.
+    """
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in runs}
+    if rounds:
+        gauge(product, device)
+    for _ in range(rounds):
+        before = gauge(product, device)
+        for name, (run, steps) in runs.items():
+            time.sleep(REST)
+            seconds = run(steps) / steps
+            after = gauge(product, device)
+            found[name].append({"seconds": seconds, "gauge": (before + after) / 2})
+            before = after
+    return found
+
+
 def measure_here(options: argparse.Namespace) -> dict[str, Any]:
     """Measure one framework in this process."""
     script = load_script(options.child, options.model)
     with tempfile.TemporaryDirectory() as folder:
         out = str(Path(folder) / "run")
         flags = [*options.others, "--device", options.device, "--out", out, "--steps", "1"]
-        step, images = first_step(script, flags)
-    arithmetic = count_arithmetic(step) if options.child == "pytorch" else None
-    for _ in range(3):  # compile, and settle
-        wait_for(step())
-    start = time.perf_counter()
-    wait_for(step())
-    steps = options.steps or max(LEAST, math.ceil(ROUND / (time.perf_counter() - start)))
+        first = first_step(script, flags)
+    arithmetic = count_arithmetic(first.step) if options.child == "pytorch" else None
+    run = functools.partial(time_steps, first.step)
+    steps = options.steps or choose_steps(run)
     backend = backend_of(options.child)
     memory = peak_memory(backend, options.device)  # before the gauge takes its own
     product = product_of(backend, options.device)
-    rounds, losses = [], {}
-    gauge(product, options.device)
-    for _ in range(options.rounds):
-        before = gauge(product, options.device)
-        time.sleep(REST)
-        start = time.perf_counter()
-        for _ in range(steps):
-            losses = step()
-        wait_for(losses)
-        seconds = (time.perf_counter() - start) / steps
-        rounds.append({"seconds": seconds, "gauge": (before + gauge(product, options.device)) / 2})
-    return {"rounds": rounds, "memory": memory, "images": images, "arithmetic": arithmetic}
+    found = take_turns({"bare": (run, steps)}, options.rounds, product, options.device)
+    images = first.run.images_per_step
+    return {"rounds": found["bare"], "memory": memory, "images": images, "arithmetic": arithmetic}
 
 
 # In the parent: all frameworks.
+
+
+def ask_child(
+    module: str, framework: str, arguments: list[str], variables: dict[str, str] | None = None
+) -> Any:
+    """What a child process prints: JSON in its last line.
+
+    Args:
+        module: what it runs.
+        framework: what it measures.
+        arguments: its command line.
+        variables: of its environment, besides those of this process.
+
+    Raises:
+        UserError: it failed; what it said is repeated.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", module, *arguments],
+        cwd=ROOT,
+        env={"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ, **(variables or {})},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    last = done.stderr.strip().rpartition("\n")[2]
+    if done.returncode == 2 and last.startswith("error: "):
+        raise UserError(f"{framework}: {last.removeprefix('error: ')}")
+    if done.returncode:
+        sys.stderr.write(done.stderr[-2000:])
+        raise UserError(f"{framework} failed with exit status {done.returncode}; see above")
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def measure(framework: str, options: argparse.Namespace, **more: int) -> dict[str, Any]:
@@ -204,23 +288,10 @@ def measure(framework: str, options: argparse.Namespace, **more: int) -> dict[st
         UserError: it failed.
     """
     settings = {"steps": options.steps, "rounds": options.rounds, **more}
-    command = [sys.executable, "-m", "tools.throughput", options.model, "--child", framework]
-    command += ["--device", options.device]
+    arguments = [options.model, "--child", framework, "--device", options.device]
     for name, value in settings.items():
-        command += [] if value is None else [f"--{name}", str(value)]
-    environment = {"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ}
-    done = subprocess.run(
-        [*command, *options.others],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        sys.stderr.write(done.stderr[-2000:])
-        raise UserError(f"{framework} failed with exit status {done.returncode}; see above")
-    return json.loads(done.stdout.splitlines()[-1])
+        arguments += [] if value is None else [f"--{name}", str(value)]
+    return ask_child("tools.throughput", framework, [*arguments, *options.others])
 
 
 def whole(framework: str, options: argparse.Namespace) -> float:

@@ -11,6 +11,7 @@ dimensions than two are left as they were.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -37,13 +38,21 @@ OWN_LEAKY_RELU_GRADIENT = _LeakyReLUGrad.forward_cpu
 
 def install() -> None:
     """Put the functions below in the place of Chainer's own."""
-    Convolution2DFunction._forward_cpu_core = convolve
-    Convolution2DGradW._forward_cpu_core = convolve_for_weights
-    Deconvolution2DFunction._forward_cpu_core = deconvolve
-    MaxPoolingND.forward_cpu = max_pool
-    MaxPoolingNDGrad.forward_cpu = max_pool_gradient
-    LeakyReLU.forward_cpu = leaky_relu
-    _LeakyReLUGrad.forward_cpu = leaky_relu_gradient
+    for (kind, name), function in replacements().items():
+        setattr(kind, name, function)
+
+
+@contextlib.contextmanager
+def without() -> Iterator[None]:
+    """Chainer's own functions for a while, to compare with."""
+    ours = {(kind, name): vars(kind)[name] for kind, name in OWN}
+    try:
+        for (kind, name), function in OWN.items():
+            setattr(kind, name, function)
+        yield
+    finally:
+        for (kind, name), function in ours.items():
+            setattr(kind, name, function)
 
 
 def _channels_last(x: np.ndarray) -> np.ndarray:
@@ -261,3 +270,19 @@ def leaky_relu_gradient(self: Any, inputs: Arrays) -> Arrays:
     slopes = (self.cond > 0).astype(gy.dtype)
     np.maximum(slopes, self.slope, out=slopes)
     return (np.multiply(slopes, gy, out=slopes),)
+
+
+def replacements() -> dict[tuple[type, str], Callable[..., Any]]:
+    """The functions above, by the class and the name that they take the place of."""
+    return {
+        (Convolution2DFunction, "_forward_cpu_core"): convolve,
+        (Convolution2DGradW, "_forward_cpu_core"): convolve_for_weights,
+        (Deconvolution2DFunction, "_forward_cpu_core"): deconvolve,
+        (MaxPoolingND, "forward_cpu"): max_pool,
+        (MaxPoolingNDGrad, "forward_cpu"): max_pool_gradient,
+        (LeakyReLU, "forward_cpu"): leaky_relu,
+        (_LeakyReLUGrad, "forward_cpu"): leaky_relu_gradient,
+    }
+
+
+OWN = {(kind, name): vars(kind)[name] for kind, name in replacements()}  # before `install`
