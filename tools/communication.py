@@ -99,7 +99,8 @@ def main() -> None:
         )
     with tempfile.TemporaryDirectory() as folder:
         flags = [*others, "--out", str(Path(folder) / "run"), "--steps", "1"]
-        step, images = first_step(load_script("pytorch", options.model), flags)
+        first = first_step(load_script("pytorch", options.model), flags)
+    step = first.step
     for _ in range(3):
         wait_for(step())
     sizes = messages_of(step)
@@ -110,7 +111,7 @@ def main() -> None:
     predicted = len(sizes) * latency + sum(sizes) / bandwidth
     rows = {
         "processes": f"{processes.count}",
-        "images a step, of all": f"{images}",
+        "images a step, of all": f"{first.run.images_per_step}",
         "messages a step": f"{len(sizes)}",
         "bytes a step": f"{sum(sizes):,}",
         "a small message": f"{1e3 * latency:.3f} ms",
