@@ -1,4 +1,4 @@
-"""The benchmark: what it counts, its table, and how it fails."""
+"""The benchmark: what it counts, its table, the whole script, and how it fails."""
 
 from __future__ import annotations
 
@@ -8,11 +8,27 @@ import sys
 
 import pytest
 
+from tools.throughput import speed_ratio
+
 from ports import ROOT, chosen_ports, environment
 
 IMAGES, SIDE, CODE = 8, 16, 64
 QUICK = ["--rounds", "1", "--steps", "2", "--image-size", str(SIDE), "--batch-size", str(IMAGES)]
 CHOSEN = [framework for framework in ("pytorch", "chainer") if framework in chosen_ports()]
+
+# The benchmark, where every picture takes a second to save.
+SLOW = """
+import time
+from common.pictures import images
+from tools import throughput
+
+def save(*arguments, save=images.save):
+    time.sleep(1)
+    save(*arguments)
+
+images.save = save
+throughput.main()
+"""
 
 pytestmark = pytest.mark.skipif(not CHOSEN, reason="neither PyTorch nor Chainer is chosen")
 needs_pytorch = pytest.mark.skipif("pytorch" not in CHOSEN, reason="PyTorch is not chosen")
@@ -43,7 +59,7 @@ def test_arithmetic_is_that_of_the_layers() -> None:
 
 
 def test_a_row_for_each_framework() -> None:
-    done = run("ae", "--frameworks", ",".join(CHOSEN), *QUICK)
+    done = run("ae", "--frameworks", ",".join(CHOSEN), "--whole", *QUICK)
     assert done.returncode == 0, done.stderr
     heads, _, *rows = (
         [cell.strip() for cell in line.strip("|").split("|")] for line in done.stdout.splitlines()
@@ -54,6 +70,37 @@ def test_a_row_for_each_framework() -> None:
         assert float(row[1]) * float(row[2]) == pytest.approx(1000 * IMAGES, rel=0.05)
         assert float(row[5]) > 50  # MiB: a framework takes more
         assert (row[4] == "1.00") == (row[0] == "pytorch")
+        assert float(row[6]) > 0
+        assert f"{row[0]}: a picture takes" in done.stderr
+
+
+def test_a_picture_counts_as_often_as_it_is_drawn() -> None:
+    intervals = ["--sample-every", "5", "--checkpoint-every", "2"]
+    arguments = ["ae", "--child", CHOSEN[0], "--whole", *QUICK, *intervals]
+    done = subprocess.run(
+        [sys.executable, "-c", SLOW, *arguments],
+        cwd=ROOT,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert len(found["bare"]) == len(found["whole"]) == 1
+    row = found["whole"][0]
+    assert row["picture"] > 1
+    assert 0 < row["loop"] < 0.5  # a round has two steps, and the second for its picture
+    both = row["picture"] / 5 + row["checkpoint"] / 2
+    assert row["seconds"] == pytest.approx(row["loop"] + both)
+
+
+def test_speeds_are_compared_beside_each_other() -> None:
+    ours = [{"seconds": 1.0, "gauge": gauge} for gauge in (1.0, 1.0, 3.0)]
+    theirs = [{"seconds": 2.0, "gauge": gauge} for gauge in (1.0, 1.0, 3.0)]
+    assert speed_ratio(ours, theirs) == 2
+    # Theirs took twice as long on a machine half as fast.
+    assert speed_ratio(ours, [row | {"gauge": row["gauge"] / 2} for row in theirs]) == 1
 
 
 @pytest.mark.parametrize(

@@ -3,16 +3,16 @@
 `python -m tools.throughput dcgan` runs each framework in a process of its own: the script's `main`
 up to its first training step, then rounds of that bare step on the same data, each between two
 single-precision matrix products, which gauge the machine: NumPy's on a CPU, with `--device gpu` the
-framework's own. `--whole` also runs the whole script,
-with data and logging, and compares it with its bare loop.
+framework's own. `--whole` also runs the whole script, with data, metrics, pictures and checkpoints,
+in turns with its bare step.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import csv
 import functools
+import itertools
 import json
 import math
 import os
@@ -247,7 +247,97 @@ def measure_here(options: argparse.Namespace) -> dict[str, Any]:
     return {"rounds": found["bare"], "memory": memory, "images": images, "arithmetic": arithmetic}
 
 
+def measure_whole(options: argparse.Namespace) -> dict[str, Any]:
+    """Measure a whole script in this process, in turns with its bare step.
+
+    The script's own `main` runs; between two rounds it is held up, and its bare step is timed. What
+    the loop does for every step (batch, noise, the step, `metrics.csv`) is timed as it goes. A
+    picture and a checkpoint come at the end of each round, are timed by themselves, and count as
+    often as the script's settings have them: a hundredth of a picture a step where one is drawn
+    every 100 steps. So some dozen steps say what takes hundreds to come about. What a script does
+    once, before its first step and after its last, is left out.
+    """
+    script: Any = load_script(options.child, options.model)
+    product = product_of(backend_of(options.child), options.device)
+    train_step, given, taken = script.train_step, [], {}
+    found: dict[str, Any] = {"bare": [], "whole": []}
+
+    def remember(*inputs: Any) -> dict[str, Any]:
+        given[:] = inputs
+        return train_step(*inputs)
+
+    bare = functools.partial(time_steps, lambda: train_step(*given))
+
+    class Watched(script.Run):
+        last = 0  # step of this round
+
+        def steps(self) -> Any:
+            loop, every = super().steps(), self.config.log_every
+            yield from self.take(loop, options.steps or every)  # compile, and settle
+            # So many that each round writes as many rows as its steps are due.
+            steps = options.steps or every * math.ceil(choose_steps(bare) / every)
+            after = gauge(product, options.device)
+            for _ in range(options.rounds):
+                before = after
+                time.sleep(REST)
+                taken.clear()
+                start = time.perf_counter()
+                yield from self.take(loop, steps)
+                loop_seconds = (time.perf_counter() - start - sum(taken.values())) / steps
+                between = gauge(product, options.device)
+                config = self.config
+                seconds = loop_seconds + taken["picture"] / config.sample_every
+                seconds += taken["checkpoint"] / config.checkpoint_every
+                row = {"seconds": seconds, "gauge": (before + between) / 2, "loop": loop_seconds}
+                found["whole"].append(row | taken)
+                time.sleep(REST)
+                seconds = bare(steps) / steps
+                after = gauge(product, options.device)
+                found["bare"].append({"seconds": seconds, "gauge": (between + after) / 2})
+            loop.close()
+            raise Reached
+
+        def take(self, loop: Any, steps: int) -> Any:
+            self.last += steps
+            yield from itertools.islice(loop, steps)
+
+        def samples_due(self, step: int) -> bool:
+            return step == self.last
+
+        checkpoint_due = samples_due
+
+        def save_samples(self, step: int, pictures: Any) -> None:
+            self._recorder.check()  # the losses until here are none of the picture's
+            start = time.perf_counter()
+            super().save_samples(step, pictures)
+            taken["picture"] = time.perf_counter() - start
+
+        def save_checkpoint(self, step: int) -> None:
+            self._write_row(step)  # nor is the row the checkpoint's
+            start = time.perf_counter()
+            super().save_checkpoint(step)
+            taken["checkpoint"] = time.perf_counter() - start
+
+    script.train_step, script.Run = remember, Watched
+    with tempfile.TemporaryDirectory() as folder, contextlib.suppress(Reached):
+        out = ["--out", str(Path(folder) / "run"), "--steps", "1000000000"]
+        sys.argv = [str(script.__file__), *options.others, "--device", options.device, *out]
+        script.main()
+    return found
+
+
 # In the parent: all frameworks.
+
+
+def speed_ratio(ours: list[dict[str, float]], theirs: list[dict[str, float]]) -> float:
+    """How many times as fast the first is as the second, by rounds that were beside each other.
+
+    Each is set against the machine at its moment.
+    """
+    return statistics.median(
+        their["seconds"] * their["gauge"] / (our["seconds"] * our["gauge"])
+        for our, their in zip(ours, theirs, strict=True)
+    )
 
 
 def ask_child(
@@ -281,32 +371,16 @@ def ask_child(
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def measure(framework: str, options: argparse.Namespace, **more: int) -> dict[str, Any]:
-    """Run the child for one framework.
+def measure(framework: str, options: argparse.Namespace, *more: str) -> dict[str, Any]:
+    """Run the child for one framework, with more flags.
 
     Raises:
         UserError: it failed.
     """
-    settings = {"steps": options.steps, "rounds": options.rounds, **more}
     arguments = [options.model, "--child", framework, "--device", options.device]
-    for name, value in settings.items():
-        arguments += [] if value is None else [f"--{name}", str(value)]
+    arguments += ["--rounds", str(options.rounds), *more]
+    arguments += ["--steps", str(options.steps)] if options.steps else []
     return ask_child("tools.throughput", framework, [*arguments, *options.others])
-
-
-def whole(framework: str, options: argparse.Namespace) -> float:
-    """Images a second of the whole script, from its metrics.csv, without the first row."""
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "run"
-        steps = 50  # a row of metrics.csv for each ten
-        command = [sys.executable, str(ROOT / framework / f"{options.model}.py"), *options.others]
-        command += ["--device", options.device, "--out", str(out)]
-        command += ["--steps", str(steps), "--log-every", "10"]
-        command += ["--sample-every", str(steps), "--checkpoint-every", str(steps)]
-        subprocess.run(command, check=True, capture_output=True)
-        with open(out / "metrics.csv", newline="") as file:
-            rates = [float(row["images_per_second"]) for row in csv.DictReader(file)]
-        return statistics.median(rates[1:])
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -330,7 +404,13 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--rounds", type=int, default=5, help="rounds (default: 5)")
     parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu", help="default: cpu")
-    parser.add_argument("--whole", action="store_true", help="measure the whole script as well")
+    parser.add_argument(
+        "--whole",
+        action="store_true",
+        help="measure the whole script as well, in turns with its bare step: with batches, noise, "
+        "metrics.csv, and pictures and checkpoints as often as its settings have them "
+        "(--sample-every, --checkpoint-every); without what it does once, at its start and end",
+    )
     parser.add_argument("--child", help=argparse.SUPPRESS)
     options, options.others = parser.parse_known_args(arguments)
     if "--image-size" not in options.others:
@@ -344,13 +424,13 @@ def main() -> None:
     """Measure the frameworks as the command line says."""
     options = parse()
     if options.child:
-        print(json.dumps(measure_here(options)))
+        print(json.dumps(measure_whole(options) if options.whole else measure_here(options)))
         return
     heads = ["framework", "images/s", "ms/step", "share of gauge", "of PyTorch", "memory MiB"]
-    heads += ["whole script / bare loop"] if options.whole else []
+    heads += ["whole script / bare step"] if options.whole else []
     arithmetic = None
     if find_version("pytorch") and "pytorch" not in options.frameworks:
-        arithmetic = measure("pytorch", options, rounds=0)["arithmetic"]
+        arithmetic = measure("pytorch", options, "--rounds", "0")["arithmetic"]
     print("| " + " | ".join(heads) + " |\n|" + " --- |" * len(heads))
     reference = None
     for framework in sorted(options.frameworks, key=lambda name: name != "pytorch"):
@@ -364,13 +444,14 @@ def main() -> None:
         cells += [f"{arithmetic / relative:.2f}" if arithmetic else ""]
         cells += [f"{reference / relative:.2f}" if reference else "", f"{found['memory']:.0f}"]
         if options.whole:
-            ratios = []
-            for _ in range(2):
-                rate = whole(framework, options)
-                again = measure(framework, options, rounds=2, steps=20)
-                bare = statistics.median(row["seconds"] for row in again["rounds"])
-                ratios.append(rate * bare / again["images"])
-            cells.append(f"{statistics.mean(ratios):.2f}")
+            found = measure(framework, options, "--whole")
+            cells.append(f"{speed_ratio(found['whole'], found['bare']):.2f}")
+            once = {
+                part: statistics.median(row[part] for row in found["whole"])
+                for part in ("picture", "checkpoint")
+            }
+            said = ", ".join(f"a {part} takes {value:.2g} s" for part, value in once.items())
+            print(f"{framework}: {said}", file=sys.stderr)
         print("| " + " | ".join(cells) + " |", flush=True)
 
 

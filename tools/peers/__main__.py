@@ -33,6 +33,7 @@ from tools.throughput import (
     choose_steps,
     first_step,
     product_of,
+    speed_ratio,
     take_turns,
     time_steps,
 )
@@ -197,14 +198,9 @@ def row_of(known: Known, found: dict[str, Any]) -> list[str]:
         1000 * statistics.median(one["seconds"] for one in rounds[name])
         for name in ("ours", "theirs")
     ]
-    # A round of ours and the one of theirs beside it, each set against the machine at its moment.
-    ratios = [
-        theirs["seconds"] * theirs["gauge"] / (ours["seconds"] * ours["gauge"])
-        for ours, theirs in zip(rounds["ours"], rounds["theirs"], strict=True)
-    ]
     cells = [known.model, known.framework, known.title]
     cells += [f"{value:.3g}" for value in milliseconds]
-    return [*cells, f"{statistics.median(ratios):.2f}", known.differs]
+    return [*cells, f"{speed_ratio(rounds['ours'], rounds['theirs']):.2f}", known.differs]
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
