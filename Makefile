@@ -37,7 +37,7 @@ quick: .venv/.ready-test
 	QUARTET_PORTS=$(strip $(QUARTET_PORTS)) QUARTET_STEPS=3 $(BIN)/python -m pytest $(QUICK)
 
 elsewhere: .venv/.ready-test
-	$(OLDER) QUARTET_PORTS=$(strip $(QUARTET_PORTS)) QUARTET_STEPS=10 \
+	$(OLDER) QUARTET_PORTS=$(strip $(QUARTET_PORTS)) QUARTET_STEPS=6 \
 		$(BIN)/python -m pytest $(NUMBERS)
 
 hostile: .venv/.ready-test
