@@ -148,9 +148,10 @@ def test_every_framework_gives_the_same_figures(
         for draw in range(DRAWS):
             assert np.abs(one.samples[draw].astype(int) - other.samples[draw]).max() <= 1
         for name, figure in evaluate.measure(other, features.extract)[0].items():
-            close = (
-                0.011 if name in ("precision", "recall") else 1e-3 * np.abs(mine[name].values).max()
-            )
+            # A path's length is of steps so small that rounding to grey levels shows in it.
+            share = 0.02 if name == "path length" else 1e-3
+            largest = np.abs(mine[name].values).max()
+            close = 0.011 if name in ("precision", "recall") else share * largest
             assert figure.values == pytest.approx(mine[name].values, abs=close), (framework, name)
             assert figure.floor == mine[name].floor
 
