@@ -61,6 +61,7 @@ class GroupNormalization(keras.layers.GroupNormalization):
 
     def call(self, inputs):
         axes = tuple(range(1, len(inputs.shape)))
+        inputs = ops.cast(inputs, self.variable_dtype)  # from bfloat16, as Keras' own does
         mean = ops.mean(inputs, axes, keepdims=True)
         variance = ops.var(inputs, axes, keepdims=True)
         return (inputs - mean) / ops.sqrt(variance + self.epsilon) * self.gamma + self.beta

@@ -15,11 +15,12 @@ class Adam(keras.optimizers.Adam):
         step = ops.cast(self.iterations + 1, variable.dtype)
         index = self._get_variable_index(variable)
         m, v = self._momentums[index], self._velocities[index]
-        self.assign(m, self.beta_1 * m + (1 - self.beta_1) * gradient)
-        self.assign(v, self.beta_2 * v + (1 - self.beta_2) * ops.square(gradient))
-        m_hat = m / (1 - ops.power(self.beta_1, step))
-        v_hat = v / (1 - ops.power(self.beta_2, step))
-        self.assign_sub(variable, learning_rate * m_hat / (ops.sqrt(v_hat) + self.epsilon))
+        self.assign_add(m, (1 - self.beta_1) * (gradient - m))
+        self.assign_add(v, (1 - self.beta_2) * (ops.square(gradient) - v))
+        # Both moments are corrected, as in the paper, but by factors of numbers, not of arrays.
+        root = ops.sqrt(1 - ops.power(self.beta_2, step))
+        rate = learning_rate * root / (1 - ops.power(self.beta_1, step))
+        self.assign_sub(variable, rate * m / (ops.sqrt(v) + root * self.epsilon))
 
 
 class RMSProp(keras.optimizers.RMSprop):

@@ -3,6 +3,7 @@
 import contextlib
 
 import keras
+from keras import ops
 
 
 class Trainer(keras.Model):
@@ -17,7 +18,7 @@ class Trainer(keras.Model):
     """
 
     def __init__(self, networks, trained):
-        super().__init__()
+        super().__init__(dtype=keras.config.floatx())  # losses are never of mixed precision
         for name, network in networks.items():
             setattr(self, name, network)
         self.others = [network for name, network in networks.items() if name not in trained]
@@ -40,14 +41,39 @@ class Trainer(keras.Model):
                 weight.trainable = True
 
     def compile(self, optimizer):
-        """Keras' own, but the optimiser is built at once: `--resume` sets its state."""
-        super().compile(optimizer)
+        """Keras' own, but the optimiser is built at once: `--resume` sets its state.
+
+        And dense networks are compiled by XLA on a CPU too, where TensorFlow is slower without it;
+        with convolutions it is many times slower with it.
+        """
+        dense = all(len(weight.shape) < 3 for weight in self.weights)
+        on_tensorflow = keras.backend.backend() == "tensorflow"  # on JAX it always is
+        super().compile(optimizer, jit_compile=True if dense and on_tensorflow else "auto")
         with self.others_frozen():
             optimizer.build(self.trainable_variables)
 
-    def train_on_batch(self, *args, **kwargs):
+    def train_on_batch(self, x, return_dict=True):
+        """Keras' own, but the losses stay where they are: to read them is to wait for the step."""
+        if keras.distribution.distribution():  # JAX, several processes: Keras has to share x out
+            with self.others_frozen():
+                return super().train_on_batch(x, return_dict=return_dict)
         with self.others_frozen():
-            return super().train_on_batch(*args, **kwargs)
+            self.make_train_function()
+            if keras.backend.backend() != "jax":
+                return self.train_function([(x,)])
+            # JAX's functions change nothing: they are given all that changes, and give it back.
+            state = (
+                self.trainable_variables,
+                self.non_trainable_variables,
+                self.optimizer.variables,
+                self.metrics_variables,
+            )
+            values = tuple([variable.value for variable in part] for part in state)
+            losses, values = self.train_function(values, iter([(x,)]))
+            for variables, changed in zip(state, values, strict=True):
+                for variable, value in zip(variables, changed, strict=True):
+                    variable.assign(value)
+            return losses
 
     def zero_grad(self, set_to_none=True):
         """Clear all gradients: PyTorch's own, which Keras calls on that backend alone.
@@ -59,4 +85,4 @@ class Trainer(keras.Model):
             weight.value.grad = None
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        return y_pred
+        return {name: ops.stop_gradient(loss) for name, loss in y_pred.items()}

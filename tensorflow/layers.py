@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import tensorflow as tf
 
-from common.bridges.tensorflow import default_dtype
+from common.bridges.tensorflow import default_dtype, factor_dtype
 
 
 def zeros(*shape):
@@ -41,6 +41,12 @@ def leaky_relu(x, negative_slope):
     return tf.maximum(x, negative_slope * x)
 
 
+def multiply(product, x, weight, *more):
+    """`product(x, weight, *more)`, of factors in bfloat16 if `--precision` says so."""
+    dtype = factor_dtype()
+    return tf.cast(product(tf.cast(x, dtype), tf.cast(weight, dtype), *more), default_dtype())
+
+
 class Linear(tf.Module):
     """Fully connected: (N, in_features) -> (N, out_features)."""
 
@@ -52,7 +58,7 @@ class Linear(tf.Module):
         self.bias = zeros(out_features) if bias else None
 
     def __call__(self, x):
-        x = tf.matmul(x, self.weight)
+        x = multiply(tf.matmul, x, self.weight)
         return x if self.bias is None else tf.nn.bias_add(x, self.bias)
 
 
@@ -110,12 +116,12 @@ class Conv2d(tf.Module):
             way = find_padding(x.shape[1:3], self.weight.shape[0], self.stride, self.padding)
         if way == "MIRRORED":
             kernel = tf.reverse(self.weight, (0, 1))
-            x = mirror(tf.nn.conv2d(mirror(x), kernel, self.stride, "SAME"))
+            x = mirror(multiply(tf.nn.conv2d, mirror(x), kernel, self.stride, "SAME"))
         else:
             if way == "VALID":
                 both = (self.padding, self.padding)
                 x = tf.pad(x, ((0, 0), both, both, (0, 0)), self.padding_mode)
-            x = tf.nn.conv2d(x, self.weight, self.stride, way)
+            x = multiply(tf.nn.conv2d, x, self.weight, self.stride, way)
         return x if self.bias is None else tf.nn.bias_add(x, self.bias)
 
 
@@ -152,17 +158,17 @@ class ConvTranspose2d(tf.Module):
         way = find_padding((height, width), size, self.stride, self.padding)
         if way == "VALID":
             shape = (tf.shape(x)[0], *full, channels)
-            x = tf.nn.conv2d_transpose(x, self.weight, shape, self.stride, "VALID")
+            x = multiply(tf.nn.conv2d_transpose, x, self.weight, shape, self.stride, "VALID")
             first = self.padding
             x = x[:, first : first + height, first : first + width]
         else:
             shape = (tf.shape(x)[0], height, width, channels)
+            more = (shape, self.stride, "SAME")
             if way == "MIRRORED":
                 kernel = tf.reverse(self.weight, (0, 1))
-                x = mirror(x)
-                x = mirror(tf.nn.conv2d_transpose(x, kernel, shape, self.stride, "SAME"))
+                x = mirror(multiply(tf.nn.conv2d_transpose, mirror(x), kernel, *more))
             else:
-                x = tf.nn.conv2d_transpose(x, self.weight, shape, self.stride, "SAME")
+                x = multiply(tf.nn.conv2d_transpose, x, self.weight, *more)
         return x if self.bias is None else tf.nn.bias_add(x, self.bias)
 
 

@@ -63,7 +63,7 @@ def environment(port: str = "", **more: str) -> dict[str, str]:
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
     }
     if port == "keras-jax" and DEVICE == "cpu":
-        names["XLA_FLAGS"] = "--xla_backend_optimization_level=1"
+        names["XLA_FLAGS"] = "--xla_backend_optimization_level=0"
     if port.startswith("keras"):
         names["KERAS_BACKEND"] = port.partition("-")[2] or "tensorflow"
     return names

@@ -71,6 +71,7 @@ def test_a_row_for_each_framework() -> None:
         assert float(row[5]) > 50  # MiB: a framework takes more
         assert (row[4] == "1.00") == (row[0] == "pytorch")
         assert float(row[6]) > 0
+        assert float(row[7]) > 0
         assert f"{row[0]}: a picture takes" in done.stderr
 
 
@@ -87,12 +88,13 @@ def test_a_picture_counts_as_often_as_it_is_drawn() -> None:
     )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
-    assert len(found["bare"]) == len(found["whole"]) == 1
+    assert len(found["bare"]) == len(found["loop"]) == len(found["whole"]) == 1
     row = found["whole"][0]
     assert row["picture"] > 1
-    assert 0 < row["loop"] < 0.5  # a round has two steps, and the second for its picture
+    assert 0 < row["every step"] < 0.5  # a round has two, and the second for its picture
+    assert 0 < found["loop"][0]["seconds"] < 0.5  # nothing is drawn in it
     both = row["picture"] / 5 + row["checkpoint"] / 2
-    assert row["seconds"] == pytest.approx(row["loop"] + both)
+    assert row["seconds"] == pytest.approx(row["every step"] + both)
 
 
 def test_speeds_are_compared_beside_each_other() -> None:

@@ -3,8 +3,8 @@
 `python -m tools.throughput dcgan` runs each framework in a process of its own: the script's `main`
 up to its first training step, then rounds of that bare step on the same data, each between two
 single-precision matrix products, which gauge the machine: NumPy's on a CPU, with `--device gpu` the
-framework's own. `--whole` also runs the whole script, with data, metrics, pictures and checkpoints,
-in turns with its bare step.
+framework's own. `--whole` also runs the whole script, with metrics, pictures and checkpoints, in
+turns with its bare loop, which has the data and the noise, and with its bare step.
 """
 
 from __future__ import annotations
@@ -248,19 +248,21 @@ def measure_here(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def measure_whole(options: argparse.Namespace) -> dict[str, Any]:
-    """Measure a whole script in this process, in turns with its bare step.
+    """Measure a whole script in this process, in turns with its bare loop and its bare step.
 
-    The script's own `main` runs; between two rounds it is held up, and its bare step is timed. What
-    the loop does for every step (batch, noise, the step, `metrics.csv`) is timed as it goes. A
-    picture and a checkpoint come at the end of each round, are timed by themselves, and count as
-    often as the script's settings have them: a hundredth of a picture a step where one is drawn
-    every 100 steps. So some dozen steps say what takes hundreds to come about. What a script does
-    once, before its first step and after its last, is left out.
+    The script's own `main` runs. In a round of the whole, what it does for every step (batch,
+    noise, the step, `metrics.csv`) is timed as it goes. A picture and a checkpoint come at the end
+    of the round, are timed by themselves, and count as often as the script's settings have them: a
+    hundredth of a picture a step where one is drawn every 100 steps. So some dozen steps say what
+    takes hundreds to come about. In a round of the bare loop nothing of a step is written or read.
+    Then `main` is held up, and its bare step is timed, on one batch. What a script does once,
+    before its first step and after its last, is left out.
     """
     script: Any = load_script(options.child, options.model)
     product = product_of(backend_of(options.child), options.device)
     train_step, given, taken = script.train_step, [], {}
-    found: dict[str, Any] = {"bare": [], "whole": []}
+    found: dict[str, Any] = {"bare": [], "loop": [], "whole": []}
+    last_losses: dict[str, Any] = {}  # of the bare loop
 
     def remember(*inputs: Any) -> dict[str, Any]:
         given[:] = inputs
@@ -270,6 +272,7 @@ def measure_whole(options: argparse.Namespace) -> dict[str, Any]:
 
     class Watched(script.Run):
         last = 0  # step of this round
+        silent = False  # in the bare loop
 
         def steps(self) -> Any:
             loop, every = super().steps(), self.config.log_every
@@ -283,26 +286,50 @@ def measure_whole(options: argparse.Namespace) -> dict[str, Any]:
                 taken.clear()
                 start = time.perf_counter()
                 yield from self.take(loop, steps)
-                loop_seconds = (time.perf_counter() - start - sum(taken.values())) / steps
-                between = gauge(product, options.device)
+                every_step = (time.perf_counter() - start - sum(taken.values())) / steps
+                after = gauge(product, options.device)
                 config = self.config
-                seconds = loop_seconds + taken["picture"] / config.sample_every
+                seconds = every_step + taken["picture"] / config.sample_every
                 seconds += taken["checkpoint"] / config.checkpoint_every
-                row = {"seconds": seconds, "gauge": (before + between) / 2, "loop": loop_seconds}
-                found["whole"].append(row | taken)
+                row = {"seconds": seconds, "gauge": (before + after) / 2}
+                found["whole"].append(row | taken | {"every step": every_step})
+
+                before = after
+                time.sleep(REST)
+                self.silent = True
+                start = time.perf_counter()
+                yield from self.take(loop, steps)
+                wait_for(last_losses)
+                seconds = (time.perf_counter() - start) / steps
+                self.silent = False
+                after = gauge(product, options.device)
+                found["loop"].append({"seconds": seconds, "gauge": (before + after) / 2})
+
+                before = after
                 time.sleep(REST)
                 seconds = bare(steps) / steps
                 after = gauge(product, options.device)
-                found["bare"].append({"seconds": seconds, "gauge": (between + after) / 2})
+                found["bare"].append({"seconds": seconds, "gauge": (before + after) / 2})
             loop.close()
             raise Reached
+
+        def log(self, step: int, losses: dict[str, Any]) -> None:
+            if self.silent:
+                last_losses.update(losses)
+                self._recorder.logged_step = step
+            else:
+                super().log(step, losses)
+
+        def _write_row(self, step: int) -> None:
+            if not self.silent:
+                super()._write_row(step)
 
         def take(self, loop: Any, steps: int) -> Any:
             self.last += steps
             yield from itertools.islice(loop, steps)
 
         def samples_due(self, step: int) -> bool:
-            return step == self.last
+            return step == self.last and not self.silent
 
         checkpoint_due = samples_due
 
@@ -407,9 +434,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--whole",
         action="store_true",
-        help="measure the whole script as well, in turns with its bare step: with batches, noise, "
-        "metrics.csv, and pictures and checkpoints as often as its settings have them "
-        "(--sample-every, --checkpoint-every); without what it does once, at its start and end",
+        help="measure the whole script as well, in turns with its bare loop (batches, noise and "
+        "steps) and its bare step: with metrics.csv, and pictures and checkpoints as often as its "
+        "settings have them (--sample-every, --checkpoint-every); without what it does once, at "
+        "its start and end",
     )
     parser.add_argument("--child", help=argparse.SUPPRESS)
     options, options.others = parser.parse_known_args(arguments)
@@ -427,7 +455,7 @@ def main() -> None:
         print(json.dumps(measure_whole(options) if options.whole else measure_here(options)))
         return
     heads = ["framework", "images/s", "ms/step", "share of gauge", "of PyTorch", "memory MiB"]
-    heads += ["whole script / bare step"] if options.whole else []
+    heads += ["script / bare loop", "bare loop / bare step"] if options.whole else []
     arithmetic = None
     if find_version("pytorch") and "pytorch" not in options.frameworks:
         arithmetic = measure("pytorch", options, "--rounds", "0")["arithmetic"]
@@ -445,7 +473,8 @@ def main() -> None:
         cells += [f"{reference / relative:.2f}" if reference else "", f"{found['memory']:.0f}"]
         if options.whole:
             found = measure(framework, options, "--whole")
-            cells.append(f"{speed_ratio(found['whole'], found['bare']):.2f}")
+            for slower, faster in (("whole", "loop"), ("loop", "bare")):
+                cells.append(f"{speed_ratio(found[slower], found[faster]):.2f}")
             once = {
                 part: statistics.median(row[part] for row in found["whole"])
                 for part in ("picture", "checkpoint")

@@ -45,8 +45,14 @@ def prepare(seed: int, device: str, precision: str) -> Any:
         precision: `float32`, `tf32` or `float64`, of all that is computed from now on.
 
     Raises:
-        UserError: a GPU is asked for and CuPy finds none, or tf32 without a GPU.
+        UserError: a GPU is asked for and CuPy finds none, or tf32 without a GPU; or bfloat16, of
+            which Chainer knows nothing.
     """
+    if precision == "bfloat16":
+        raise UserError(
+            "--precision bfloat16: Chainer has no such numbers, nor have NumPy and CuPy, which "
+            "compute for it; use float32, on a GPU also tf32, or another framework"
+        )
     chainer.global_config.dtype = np.dtype(DTYPES[precision])
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -46,15 +47,19 @@ def prepare(seed: int, device: str, precision: str) -> None:
     Args:
         seed: what `--seed` gives.
         device: `auto`, `cpu` or `gpu`.
-        precision: `float32`, `tf32` or `float64`, of all that is computed from now on.
+        precision: `float32`, `tf32`, `bfloat16` (see `mix`) or `float64`, of all that is computed
+            from now on.
 
     Raises:
-        UserError: a GPU is asked for and the backend finds none, or tf32 without a GPU.
+        UserError: a GPU is asked for and the backend finds none, or tf32 without a GPU, or
+            bfloat16 on PyTorch without one.
     """
     backend = keras.backend.backend()
     _prepare_gpus(backend, precision)
     keras.config.set_floatx(DTYPES[precision])
-    keras.config.set_dtype_policy(DTYPES[precision])
+    keras.config.set_dtype_policy(
+        "mixed_bfloat16" if precision == "bfloat16" else DTYPES[precision]
+    )
     if precision == "float64":
         _allow_float64(backend)
     if this_process().count > 1:  # before anything is computed
@@ -69,6 +74,12 @@ def prepare(seed: int, device: str, precision: str) -> None:
             f"install a build of {backend} for your GPU, or use --device cpu"
         )
     check_precision(precision, found)
+    if precision == "bfloat16" and backend == "torch" and not found:
+        # Seen in transfer learning, PyTorch 2.13: a backward pass that writes past its memory.
+        raise UserError(
+            "--precision bfloat16: Keras on PyTorch is not safe with it on a CPU; use float32, "
+            "a GPU, or KERAS_BACKEND=tensorflow or jax"
+        )
     if device == "cpu":
         keras.device("cpu:0").__enter__()  # for the rest of the script
 
@@ -146,6 +157,24 @@ def _has_gpu(backend: str) -> bool:
     import jax
 
     return jax.default_backend() != "cpu"
+
+
+def mix(networks: dict[str, keras.Model]) -> None:
+    """Have networks of mixed precision give 32 bits, for losses and pictures that are as exact.
+
+    Their layers follow Keras' policy `mixed_bfloat16`, so by themselves they would give 16.
+    """
+    for network in networks.values():
+        network.call = _in_float32(network.call)
+
+
+def _in_float32(call: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(call)
+    def call_and_cast(*args: Any, **kwargs: Any) -> Any:
+        made = call(*args, **kwargs)
+        return keras.tree.map_structure(lambda x: keras.ops.cast(x, "float32"), made)
+
+    return call_and_cast
 
 
 def get_arrays(network: keras.Model) -> dict[str, np.ndarray]:

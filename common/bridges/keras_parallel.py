@@ -65,6 +65,7 @@ def join(norms: Iterable[Any], trainers: Iterable[keras.Model], count: int) -> N
             layer._moments = _whole_moments
     for trainer in trainers:
         trainer.optimizer.apply = _with_mean(trainer.optimizer.apply, count)
+        trainer.jit_compile = False  # XLA cannot bring together what is on several CPUs
 
 
 def _with_mean(apply: Callable[..., Any], count: int) -> Callable[..., Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,8 @@ def prepare(seed: int, device: str, precision: str) -> torch.device:
     Args:
         seed: what `--seed` gives.
         device: `auto`, `cpu` or `gpu`.
-        precision: `float32`, `tf32` or `float64`, of all that is computed from now on.
+        precision: `float32`, `tf32`, `bfloat16` (see `mix`) or `float64`, of all that is computed
+            from now on.
 
     Raises:
         UserError: a GPU is asked for and PyTorch finds none, or tf32 without a GPU.
@@ -58,6 +60,25 @@ def prepare_gpus(precision: str) -> None:
     torch.backends.cuda.matmul.fp32_precision = products
     torch.backends.cudnn.conv.fp32_precision = products  # type: ignore[attr-defined]
     torch.backends.cudnn.deterministic = precision == "float64"
+
+
+def mix(networks: dict[str, torch.nn.Module]) -> None:
+    """Have networks compute in mixed precision: what PyTorch's `autocast` does in bfloat16.
+
+    What they give is of 32 bits again, so losses and pictures are as exact as it is.
+    """
+    for network in networks.values():
+        device = next(network.parameters()).device.type
+        network.forward = _autocast(network.forward, device)
+
+
+def _autocast(forward: Callable[..., Any], device: str) -> Callable[..., Any]:
+    def forward_in_bfloat16(*inputs: torch.Tensor) -> Any:
+        with torch.autocast(device, torch.bfloat16):
+            made = forward(*inputs)
+        return tuple(x.float() for x in made) if isinstance(made, tuple) else made.float()
+
+    return forward_in_bfloat16
 
 
 def get_arrays(network: torch.nn.Module) -> dict[str, np.ndarray]:

@@ -99,6 +99,7 @@ class WholeBatchNorm(nn.modules.batchnorm._BatchNorm):
         """(N, C, ...) -> (N, C, ...)."""
         if not self.training:
             return super().forward(input)
+        input = input.to(self.weight.dtype)  # not in bfloat16
         mean, variance = whole_moments(input, [0, *range(2, input.ndim)])
         with torch.no_grad():
             n = dist.get_world_size() * input.numel() // input.shape[1]

@@ -13,7 +13,7 @@ from common.bridges import DTYPES, check_precision
 from common.errors import UserError
 from common.processes import this_process
 
-_PRECISION = {"dtype": tf.float32}
+_PRECISION = {"dtype": tf.float32, "factors": tf.float32}
 _STRATEGY = {"strategy": tf.distribute.get_strategy()}  # the default one: a process by itself
 
 
@@ -22,13 +22,18 @@ def default_dtype() -> tf.DType:
     return _PRECISION["dtype"]
 
 
+def factor_dtype() -> tf.DType:
+    """What the factors of products and convolutions are: with `bfloat16` other than the rest."""
+    return _PRECISION["factors"]
+
+
 def prepare(seed: int, device: str, precision: str) -> tf.distribute.Strategy:
     """Seed the initial weights and dropout, set the precision, choose the device. Call it first.
 
     Args:
         seed: what `--seed` gives.
         device: `auto`, `cpu` or `gpu`.
-        precision: `float32`, `tf32` or `float64`.
+        precision: `float32`, `tf32`, `bfloat16` (see `mix`) or `float64`.
 
     Returns:
         What runs a training step, in this process alone or in several at once.
@@ -54,6 +59,7 @@ def prepare(seed: int, device: str, precision: str) -> tf.distribute.Strategy:
     tf.random.set_seed(seed)
     tf.random.get_global_generator().reset_from_seed(seed)
     _PRECISION["dtype"] = tf.as_dtype(DTYPES[precision])
+    _PRECISION["factors"] = _PRECISION["dtype"]
     return _STRATEGY["strategy"]
 
 
@@ -65,6 +71,14 @@ def prepare_gpus(precision: str) -> None:
     for gpu in tf.config.get_visible_devices("GPU"):
         tf.config.experimental.set_memory_growth(gpu, True)
     tf.config.experimental.enable_tensor_float_32_execution(precision == "tf32")
+
+
+def mix(networks: dict[str, tf.Module]) -> None:
+    """Have networks compute in mixed precision: the factors of their layers' products in bfloat16.
+
+    TensorFlow has no setting for it without Keras, so the layers ask for `factor_dtype`.
+    """
+    _PRECISION["factors"] = tf.bfloat16
 
 
 Entry = tuple[tf.Variable, tuple[int, ...]]  # with the order of its axes in a checkpoint

@@ -46,7 +46,8 @@ class Settings:
     device: Annotated[str, "where to compute", ("auto", "cpu", "gpu")] = "auto"
     precision: Annotated[
         str,
-        "float64 is slow, and the same to a rounding in all frameworks; tf32 is quick on a GPU",
+        "float64 is slow, and the same to a rounding in all frameworks; tf32 and bfloat16 are "
+        "quick on a GPU",
         tuple(DTYPES),
     ] = "float32"
     out: Annotated[str | None, "run folder (default: runs/MODEL-FRAMEWORK-DATASET)"] = None

@@ -174,6 +174,8 @@ class Run:
                 f"{self.processes.count}; give --pool-size 0"
             )
         self._store = Store(bridge, networks, optimizers, pools)
+        if self.config.precision == "bfloat16":
+            bridge.mix(networks)
         if self._weights:
             self._store.load_weights(self._weights)
         if self._state:
