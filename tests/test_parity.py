@@ -35,7 +35,7 @@ STEPS = int(os.environ.get("QUARTET_STEPS", "50"))
 LOSSES = 1e-9  # relative
 WEIGHTS = 1e-8
 SINGLE = 1e-4  # relative, of the losses of one step in float32
-MIXED = 0.05  # likewise in mixed precision: a factor has an error of 1/512 at most
+MIXED = 0.1  # in mixed precision, where a factor has an error of 1/512 at most
 PORTS = chosen_ports()
 
 each_model = pytest.mark.parametrize("model", MODELS)
@@ -257,12 +257,13 @@ def test_a_step_in_single_precision(answers, reference, model: str, port: str) -
 def test_a_step_in_mixed_precision(answers, reference, model: str, port: str) -> None:
     """Near the paper's numbers and not on them; what is kept and what is said has 32 bits."""
     run = run_of(answers, port, f"{model} mixed")
-    apart = []
+    relative = []
     for name, values in read_losses(run).items():
         expected = reference(model)[f"losses/{name}"][0]
-        apart.append(np.abs(values[0] - expected) / max(np.abs(expected), 1))
+        assert values[0] == pytest.approx(expected, rel=MIXED, abs=MIXED), name
+        relative.append(np.abs(values[0] - expected) / np.maximum(np.abs(expected), 1e-3))
         assert not in_bfloat16(values)
-    assert 1e-6 < max(apart) < MIXED
+    assert max(relative) > 1e-4  # a step in float32 is nearer than that
     arrays = load_file(run / "checkpoint.safetensors")
     assert {array.dtype for array in arrays.values()} == {np.dtype(np.float32)}
     assert not in_bfloat16(np.concatenate([array.ravel() for array in arrays.values()]))
