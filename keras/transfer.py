@@ -57,7 +57,7 @@ class Config(Settings):
     weights: Annotated[
         str, "where a backbone begins: newts, imagenet (with --width 64) or FILE"
     ] = "newts"
-    width: Annotated[int, "channels of the first stage; the others have multiples", 1] = 16
+    width: Annotated[int, "channels of the first stage; the others have multiples", 2] = 16
     input: Annotated[str | None, "picture or folder to classify with --generate"] = None
 
 
@@ -91,8 +91,9 @@ class BasicBlock(keras.Model):
         around = x  # where the shapes are the same, the image itself
         if stride != 1:
             inner = keras.Input((None, None, inputs))
-            one = {"kernel_size": 1, "strides": stride, "use_bias": False, **he}
-            z = layers.Conv2D(outputs, **one, name="0")(inner)
+            one = {"kernel_size": 1, "use_bias": False, **he}
+            # Not a stride: with it and few channels PyTorch 2.13 writes beyond a block of memory.
+            z = layers.Conv2D(outputs, **one, name="0")(inner[:, ::stride, ::stride])
             z = BatchNormalization(**norm, name="1")(z)
             around = keras.Model(inner, z, name="downsample")(x)
         super().__init__(x, layers.ReLU()(layers.Add()([y, around])), **named)

@@ -52,7 +52,7 @@ class Config(Settings):
     weights: Annotated[
         str, "where a backbone begins: newts, imagenet (with --width 64) or FILE"
     ] = "newts"
-    width: Annotated[int, "channels of the first stage; the others have multiples", 1] = 16
+    width: Annotated[int, "channels of the first stage; the others have multiples", 2] = 16
     input: Annotated[str | None, "picture or folder to classify with --generate"] = None
 
 

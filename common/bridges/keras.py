@@ -51,8 +51,7 @@ def prepare(seed: int, device: str, precision: str) -> None:
             from now on.
 
     Raises:
-        UserError: a GPU is asked for and the backend finds none, or tf32 without a GPU, or
-            bfloat16 on PyTorch without one.
+        UserError: a GPU is asked for and the backend finds none, or tf32 without a GPU.
     """
     backend = keras.backend.backend()
     _prepare_gpus(backend, precision)
@@ -62,6 +61,8 @@ def prepare(seed: int, device: str, precision: str) -> None:
     )
     if precision == "float64":
         _allow_float64(backend)
+    if backend == "torch" and precision in ("float64", "bfloat16"):
+        _mend_convolution()
     if this_process().count > 1:  # before anything is computed
         from common.bridges import keras_parallel
 
@@ -74,12 +75,6 @@ def prepare(seed: int, device: str, precision: str) -> None:
             f"install a build of {backend} for your GPU, or use --device cpu"
         )
     check_precision(precision, found)
-    if precision == "bfloat16" and backend == "torch" and not found:
-        # Seen in transfer learning, PyTorch 2.13: a backward pass that writes past its memory.
-        raise UserError(
-            "--precision bfloat16: Keras on PyTorch is not safe with it on a CPU; use float32, "
-            "a GPU, or KERAS_BACKEND=tensorflow or jax"
-        )
     if device == "cpu":
         keras.device("cpu:0").__enter__()  # for the rest of the script
 
@@ -124,15 +119,13 @@ def _allow_float64(backend: str) -> None:
         import jax
 
         jax.config.update("jax_enable_x64", True)
-    elif backend == "torch":
-        _mend_convolution()
 
 
 def _mend_convolution() -> None:
     """Give PyTorch kernels that lie in memory in its own order, which Keras' do not.
 
-    With one output channel its backward pass in float64 on a CPU fails otherwise ("slow_conv2d:
-    grad_weight must be contiguous").
+    With one output channel its backward pass on a CPU fails otherwise in float64, and in bfloat16
+    where the processor has no such numbers ("slow_conv2d: grad_weight must be contiguous").
     """
     from torch.nn import functional
 
