@@ -59,7 +59,7 @@ def initial_config(model: Model) -> Config:
     return model.defaults | other | model.from_chance
 
 
-MIXED_IN = {  # models whose step is tried in mixed precision; Keras takes long to compile each
+MIXED_IN = {  # models whose step is tried in mixed precision
     "pytorch": list(MODELS),
     "tensorflow": list(MODELS),
     "keras": ["dcgan"],
@@ -72,7 +72,8 @@ def trained(port: str, kind: str) -> list[str]:
     """The models that a port trains a step of: `single` or `mixed`."""
     if kind == "mixed":
         return list(MODELS) if DEVICE == "gpu" else MIXED_IN.get(port, [])
-    return ["dcgan"] if port == "keras-jax" else list(MODELS)  # JAX takes long to compile
+    # Compiling takes long, and Keras' scripts are all tried on PyTorch, which does not compile.
+    return ["dcgan"] if port in ("keras", "keras-jax") else list(MODELS)
 
 
 def commands_of(name: str, folder: Path) -> dict[str, list[str]]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from common.run import Settings
+from tools.exercises.lenses import Arrays
 from tools.exercises.recording import WATCHED, Call, Player, Trace, read_run
 from tools.exercises.sheet import Exercise, Outline
 from tools.exercises.trees import CLOSE, Difference, differences, same
@@ -39,6 +40,7 @@ class Check:
         gaps: the parts of an exercise that it is about, if they were taken out.
         close: how near numbers have to be, relative to the largest.
         runs: whether `main` has to be run for it.
+        drawn: whether it is about random numbers, so that several networks have to be built.
         layers: whether layers are seen too, which only help to find where an output goes wrong:
             a network may do without them.
     """
@@ -48,6 +50,7 @@ class Check:
     gaps: tuple[str, ...]
     close: float = CLOSE
     runs: bool = False
+    drawn: bool = False
     layers: bool = False
 
     def differ(self, expected: Any, found: Any) -> Difference | None:
@@ -108,6 +111,7 @@ class Subject:
         self.folder = folder
         self.steps = steps
         self.key = key or self
+        self._drawn: list[dict[str, Any]] = []
 
     @cached_property
     def _watched(self) -> tuple[Trace, Exception | None]:
@@ -131,6 +135,12 @@ class Subject:
     def networks(self) -> dict[str, Any]:
         """The networks that it builds from what the answer's `build` is given."""
         return self.player.build(self._build)
+
+    def _draw(self, network: str, count: int) -> list[Arrays]:
+        """A network's initial weights from some builds; others than `networks`, which are used."""
+        while len(self._drawn) < count:
+            self._drawn.append(self.player.build(self._build))
+        return [self.player.lens.bridge.get_arrays(each[network]) for each in self._drawn[:count]]
 
     @property
     def _build(self) -> Call:
@@ -161,11 +171,9 @@ class Subject:
 
     def initial(self, network: str) -> Any:
         """How a network's initial weights are distributed, by name."""
-        get_arrays = self.player.lens.bridge.get_arrays
-        drawn = [get_arrays(self._network(network))]
+        drawn = self._draw(network, 1)
         if any(array.size < MANY and np.ptp(array) for array in drawn[0].values()):
-            more = (self.player.build(self._build) for _ in range(DRAWS - 1))
-            drawn += [get_arrays(networks[network]) for networks in more]
+            drawn = self._draw(network, DRAWS)
         return {
             name: _distribution(np.concatenate([each[name].ravel() for each in drawn]))
             for name in drawn[0]
@@ -300,7 +308,9 @@ def _network_checks(key: Subject, script: Outline) -> Iterator[Check]:
         others = set(kinds.values()) - {kind}
         gaps = tuple(gap for gap in sorted(script.networks) if gap.partition(".")[0] not in others)
         yield Check(f"{kind}: parameters", lambda s, n=name: s.shapes(n), gaps)
-        yield Check(f"{kind}: initial weights", lambda s, n=name: s.initial(n), gaps, LIKE)
+        yield Check(
+            f"{kind}: initial weights", lambda s, n=name: s.initial(n), gaps, LIKE, drawn=True
+        )
         if key.trace.calls.get(f"{name}()"):
             passes = sorted(gaps, key=lambda gap: not gap.endswith((".forward", "__call__")))
             yield Check(

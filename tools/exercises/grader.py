@@ -21,7 +21,7 @@ from tools.exercises.checks import END, Check, Subject, list_checks
 from tools.exercises.lenses import Arrays, Lens
 from tools.exercises.mistakes import Mistake, find_mistakes
 from tools.exercises.recording import Player
-from tools.exercises.sheet import Exercise, Sheet, read_questions
+from tools.exercises.sheet import Exercise, Outline, Sheet, read_questions
 from tools.recipes import to_flags
 
 STEPS = 20  # of the last check
@@ -64,6 +64,8 @@ class Grader:
         self.folder = folder
         self.steps = steps
         self._seen: dict[str, Any] = {}  # what checks see of the answer, by title
+        self._networks = Outline(exercise.answer).networks
+        self._agreed: dict[tuple[str, str], bool] = {}  # by a script's text and a check's title
         self._files = 0
         settings = read_questions()[exercise.model]["settings"]
         self.flags = [
@@ -174,6 +176,8 @@ class Grader:
         if found is None:
             return ()
         names: list[str] = []
+        if check.gaps and self._networks.issuperset(check.gaps):
+            gaps = [gap for gap in gaps if gap in check.gaps]  # it is about these alone
         for mistake, text in find_mistakes(sheet.exercise, gaps):
             if mistake.name not in names and self._gives(check, found, mistake, text):
                 names.append(mistake.name)
@@ -186,11 +190,18 @@ class Grader:
         try:
             player = self._player(mistake.name, text)
             candidate = Subject(player, self.flags, out, self.steps, self.key)
-            if check.runs and not self._agrees(candidate, check):
-                return False
-            seen = self._outcome(check, candidate)
         except (Exception, SystemExit):
             return False
+        # A run takes long, and so does what is drawn.
+        before = self.checks[: self.checks.index(check)] if check.runs else []
+        return (
+            self._agrees(text, candidate, [one for one in before if not (one.runs or one.drawn)])
+            and self._is_outcome(check, found, self._outcome(check, candidate))
+            and self._agrees(text, candidate, [one for one in before if one.drawn])
+        )
+
+    def _is_outcome(self, check: Check, found: Any, seen: Any) -> bool:
+        """Whether two scripts show a check the same."""
         if isinstance(found, UserError) or isinstance(seen, UserError):
             return type(found) is type(seen) and _say(found) == _say(seen)
         return seen is not None and check.differ(seen, found) is None
@@ -204,16 +215,23 @@ class Grader:
         except (Exception, SystemExit):
             return None
 
-    def _agrees(self, candidate: Subject, last: Check) -> bool:
-        """Whether a script is right in all that comes before a check and needs no run.
+    def _agrees(self, text: str, candidate: Subject, checks: list[Check]) -> bool:
+        """Whether a script is right in all of some checks, as the file was that has failed later.
 
-        The file that failed there was; asking this first is quicker than running the script.
+        What came of each is kept: other files will be compared with the same mistakes.
         """
-        return all(
-            check.differ(self._seen[check.title], check.observe(candidate)) is None
-            for check in self.checks[: self.checks.index(last)]
-            if not check.runs and check.title in self._seen
-        )
+        for check in checks:
+            if check.title not in self._seen:
+                continue
+            if (text, check.title) not in self._agreed:
+                try:
+                    difference = check.differ(self._seen[check.title], check.observe(candidate))
+                except (Exception, SystemExit):
+                    return False
+                self._agreed[text, check.title] = difference is None
+            if not self._agreed[text, check.title]:
+                return False
+        return True
 
 
 def _changed(sheet: Sheet) -> str | None:
