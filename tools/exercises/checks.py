@@ -140,7 +140,8 @@ class Subject:
         """A network's initial weights from some builds; others than `networks`, which are used."""
         while len(self._drawn) < count:
             self._drawn.append(self.player.build(self._build))
-        return [self.player.lens.bridge.get_arrays(each[network]) for each in self._drawn[:count]]
+        get_arrays = self.player.lens.bridge.get_arrays
+        return [get_arrays(_find(network, each)) for each in self._drawn[:count]]
 
     @property
     def _build(self) -> Call:
@@ -166,7 +167,7 @@ class Subject:
 
     def shapes(self, network: str) -> Any:
         """The shapes of a network's parameters and running averages, by name."""
-        arrays = self.player.lens.bridge.get_arrays(self._network(network))
+        arrays = self.player.lens.bridge.get_arrays(_find(network, self.networks))
         return {name: str(array.shape) for name, array in arrays.items()}
 
     def initial(self, network: str) -> Any:
@@ -181,14 +182,9 @@ class Subject:
 
     def outputs(self, network: str) -> Any:
         """What a network makes of what the answer's was given, layer by layer."""
-        own = self._network(network)
+        own = _find(network, self.networks)
         calls = self.key.trace.calls[f"{network}()"]
         return [self.player.play_network(own, call) for call in calls]
-
-    def _network(self, name: str) -> Any:
-        if name not in self.networks:
-            raise KeyError(f"build makes no network called {name!r}")
-        return self.networks[name]
 
     def losses(self) -> Any:
         """What the first step gives."""
@@ -232,6 +228,12 @@ class Subject:
         out = self.folder / "end"
         self.player.main([*self.flags, "--steps", str(self.steps), "--out", str(out)])
         return read_run(out)
+
+
+def _find(name: str, networks: dict[str, Any]) -> Any:
+    if name not in networks:
+        raise KeyError(f"build makes no network called {name!r}")
+    return networks[name]
 
 
 def _in_single_precision(call: Call) -> Call:

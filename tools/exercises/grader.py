@@ -224,11 +224,10 @@ class Grader:
             if check.title not in self._seen:
                 continue
             if (text, check.title) not in self._agreed:
-                try:
-                    difference = check.differ(self._seen[check.title], check.observe(candidate))
-                except (Exception, SystemExit):
-                    return False
-                self._agreed[text, check.title] = difference is None
+                seen = self._outcome(check, candidate)
+                self._agreed[text, check.title] = self._is_outcome(
+                    check, self._seen[check.title], seen
+                )
             if not self._agreed[text, check.title]:
                 return False
         return True
