@@ -71,7 +71,9 @@ def prepare(seed: int, device: str, precision: str) -> Any:
         number = chainer_parallel.start(on_gpu)
     found = chainer.get_device(f"@cupy:{number}" if on_gpu else "@numpy")
     found.use()
-    if on_gpu:
+    if not on_gpu:
+        chainer_cpu.keep_memory()
+    else:
         found.xp.random.seed(seed)
         _set_products(precision)
     return found

@@ -1,4 +1,4 @@
-"""Chainer's convolutions, max pooling and leaky ReLU on a CPU, in less time.
+"""Chainer's convolutions, max pooling and leaky ReLU on a CPU, in less time; memory kept.
 
 The numbers are the same, to a rounding. Chainer copies every window of an image channel by channel,
 and all of it once more for the matrix product. Here the channels come last, so that a window is a
@@ -12,12 +12,13 @@ dimensions than two are left as they were.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import math
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
+from numpy.lib.stride_tricks import as_strided
 
 from chainer.functions.activation.leaky_relu import LeakyReLU, _LeakyReLUGrad
 from chainer.functions.connection.convolution_2d import Convolution2DFunction, Convolution2DGradW
@@ -42,6 +43,19 @@ def install() -> None:
         setattr(kind, name, function)
 
 
+def keep_memory() -> None:
+    """Let freed memory stay with the process, where the C library is glibc.
+
+    Otherwise each large array is memory that the system hands out anew and fills with zeros, page
+    by page, and a step makes hundreds. Source: mallopt(3), of the Linux manual pages.
+    """
+    mmap_max, trim_threshold = -4, -1
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # another C library
+        libc = ctypes.CDLL(None)
+        libc.mallopt(mmap_max, 0)
+        libc.mallopt(trim_threshold, 2**31 - 1)
+
+
 @contextlib.contextmanager
 def without() -> Iterator[None]:
     """Chainer's own functions for a while, to compare with."""
@@ -59,31 +73,42 @@ def _channels_last(x: np.ndarray) -> np.ndarray:
     return x.transpose(0, 2, 3, 1)
 
 
+class Grid(NamedTuple):
+    """Where a kernel meets an image: its stride, its padding and its dilation, up and across."""
+
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+    dilation: tuple[int, int]
+
+    @classmethod
+    def of(cls, f: Any) -> Grid:
+        """What one of Chainer's functions has."""
+        return cls((f.sy, f.sx), (f.ph, f.pw), (f.dy, f.dx))
+
+
 def _windows(
-    function: Any, x: np.ndarray, kernel: tuple[int, ...], size: tuple[int, ...], as_weights: bool
+    grid: Grid, x: np.ndarray, kernel: tuple[int, ...], size: tuple[int, ...], as_weights: bool
 ) -> Iterator[tuple[slice, np.ndarray]]:
     """Which images, and their windows as rows: (pixels of the output, kernel's height x width x C).
 
     Args:
-        function: of Chainer; it knows stride, padding and dilation.
+        grid: where the windows lie.
         x: images (N, C, H, W).
         kernel: its height and width.
         size: of the output, height and width.
         as_weights: with the numbers of a row in the order C x kernel's height x width.
     """
     count, channels, height, width = x.shape
-    (tall, wide), (rows, columns) = kernel, size
-    tall, wide = (tall - 1) * function.dy + 1, (wide - 1) * function.dx + 1
-    full_height = max(height + function.ph, (rows - 1) * function.sy + tall)
-    full_width = max(width + function.pw, (columns - 1) * function.sx + wide)
+    (down, across), (top, left), (tall, wide) = grid
+    full_height = max(height + top, (size[0] - 1) * down + (kernel[0] - 1) * tall + 1)
+    full_width = max(width + left, (size[1] - 1) * across + (kernel[1] - 1) * wide + 1)
     padded = np.zeros((count, full_height, full_width, channels), x.dtype)
-    inside = padded[:, function.ph : function.ph + height, function.pw : function.pw + width]
-    inside[:] = _channels_last(x)
-    windows = sliding_window_view(padded, (tall, wide), (1, 2))
-    windows = windows[:, : rows * function.sy : function.sy, : columns * function.sx : function.sx]
-    windows = windows[..., :: function.dy, :: function.dx]
-    if not as_weights:
-        windows = windows.transpose(0, 1, 2, 4, 5, 3)
+    padded[:, top : top + height, left : left + width] = _channels_last(x)
+    image, row, pixel, channel = padded.strides
+    strides = (image, row * down, pixel * across, row * tall, pixel * wide, channel)
+    windows = as_strided(padded, (count, *size, *kernel, channels), strides)
+    if as_weights:
+        windows = windows.transpose(0, 1, 2, 5, 3, 4)
     images = max(1, CACHE // (math.prod(windows.shape[1:]) * x.itemsize))
     for first in range(0, count, images):
         some = slice(first, first + images)
@@ -92,13 +117,18 @@ def _windows(
 
 def convolve(self: Any, x: np.ndarray, W: np.ndarray, b: np.ndarray | None) -> Arrays:
     """In place of `Convolution2DFunction._forward_cpu_core`."""
+    return _convolve(Grid.of(self), x, W, b, self._get_out_size(x.shape, W.shape))
+
+
+def _convolve(
+    grid: Grid, x: np.ndarray, W: np.ndarray, b: np.ndarray | None, size: tuple[int, ...]
+) -> Arrays:
     outputs, kernel = len(W), W.shape[2:]
-    size = self._get_out_size(x.shape, W.shape)
     as_weights = len(x) * math.prod(size) < outputs
     factors = W.transpose(1, 2, 3, 0) if as_weights else W.transpose(2, 3, 1, 0)
     factors = factors.reshape(-1, outputs)
     y = np.empty((len(x), *size, outputs), x.dtype)
-    for some, windows in _windows(self, x, kernel, size, as_weights):
+    for some, windows in _windows(grid, x, kernel, size, as_weights):
         np.matmul(windows, factors, out=y[some].reshape(-1, outputs))
     if b is not None:
         y += b
@@ -112,7 +142,7 @@ def convolve_for_weights(self: Any, x: np.ndarray, gy: np.ndarray) -> Arrays:
     gy = _channels_last(gy)
     as_weights = math.prod(gy.shape[:3]) < outputs
     gradient = np.zeros((outputs, math.prod(kernel) * inputs), self.W_dtype)
-    for some, windows in _windows(self, x, kernel, gy.shape[1:3], as_weights):
+    for some, windows in _windows(Grid.of(self), x, kernel, gy.shape[1:3], as_weights):
         gradient += gy[some].reshape(-1, outputs).T @ windows
     if as_weights:
         return (gradient.reshape(outputs, inputs, *kernel),)
@@ -123,10 +153,20 @@ def convolve_for_weights(self: Any, x: np.ndarray, gy: np.ndarray) -> Arrays:
 def deconvolve(self: Any, x: np.ndarray, W: np.ndarray, b: np.ndarray | None) -> Arrays:
     """In place of `Deconvolution2DFunction._forward_cpu_core`.
 
-    With a stride of 2, every other row and column of the output meets the same places of the
-    kernel. Each such phase adds up on its own, in long rows; then they are interleaved.
+    Without a stride it is a convolution with the kernel turned round. With a stride of 2, every
+    other row and column of the output meets the same places of the kernel. Each such phase adds up
+    on its own, in long rows; then they are interleaved.
     """
     inputs, outputs, kernel = *W.shape[:2], W.shape[2:]
+    grid = Grid.of(self)
+    padding = [
+        (side - 1) * dilation - pad
+        for side, dilation, pad in zip(kernel, grid.dilation, grid.padding, strict=True)
+    ]
+    if grid.stride == (1, 1) and min(padding) >= 0:
+        grid = Grid((1, 1), (padding[0], padding[1]), grid.dilation)
+        turned = W[:, :, ::-1, ::-1].swapaxes(0, 1)
+        return _convolve(grid, x, turned, b, (self.outh, self.outw))
     if outputs < FEW:
         return OWN_DECONVOLUTION(self, x, W, b)
     count, _, height, width = x.shape
@@ -246,8 +286,13 @@ def max_pool_gradient(self: Any, gy: Any) -> Arrays:
     size = gy.shape[2:]
     full = _padded(pooling, pooling._in_shape, size)
     padded = np.zeros((count, *full, channels), pooling._in_dtype).transpose(0, 3, 1, 2)
+    apart = all(s >= k for s, k in zip(pooling.stride, pooling.ksize, strict=True))
     for place, met in enumerate(_places(pooling, padded, size)):
-        met += gy * (pooling.indexes == place)
+        chosen = pooling.indexes == place
+        if apart:  # what a window gives is all that its pixels get
+            np.multiply(gy, chosen, out=met)
+        else:
+            met += gy * chosen
     top, left = pooling.pad
     return (padded[:, :, top : top + height, left : left + width],)
 
