@@ -22,6 +22,7 @@ if __name__ == "__main__":
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")  # torch and jax do as well
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # quick convolutions, without AVX-512 too
 
 import numpy as np
 
