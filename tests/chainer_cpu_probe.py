@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import platform
 import resource
@@ -15,6 +16,7 @@ import numpy as np
 sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
 
 from common.bridges import chainer_compat  # noqa: F401, E402  # isort: skip
+import chainer  # noqa: E402
 from chainer.functions.activation.leaky_relu import LeakyReLU, _LeakyReLUGrad  # noqa: E402
 from chainer.functions.connection.convolution_2d import (  # noqa: E402
     Convolution2DFunction,
@@ -22,6 +24,7 @@ from chainer.functions.connection.convolution_2d import (  # noqa: E402
 )
 from chainer.functions.connection.deconvolution_2d import Deconvolution2DFunction  # noqa: E402
 from chainer.functions.pooling.max_pooling_nd import MaxPoolingND, MaxPoolingNDGrad  # noqa: E402
+from chainer.optimizers.adam import AdamRule  # noqa: E402
 
 OWN = SimpleNamespace(
     convolve=Convolution2DFunction._forward_cpu_core,
@@ -31,6 +34,7 @@ OWN = SimpleNamespace(
     max_pool_gradient=MaxPoolingNDGrad.forward_cpu,
     leaky_relu=LeakyReLU.forward_cpu,
     leaky_relu_gradient=_LeakyReLUGrad.forward_cpu,
+    update_adam=AdamRule.update_core_cpu,
 )
 
 from common.bridges import chainer_cpu  # noqa: E402
@@ -47,7 +51,7 @@ def main() -> None:
     for cache in (1, 20_000, 1 << 22):
         chainer_cpu.CACHE = cache
         tried += check_convolutions() + check_pooling()
-    print(tried + check_leaky_relu())
+    print(tried + check_leaky_relu() + check_adam())
 
 
 def check_installation() -> None:
@@ -161,6 +165,26 @@ def check_leaky_relu() -> int:
         ours = chainer_cpu.leaky_relu_gradient(gradient, (x[::-1],))[0]
         np.testing.assert_array_equal(ours, OWN.leaky_relu_gradient(gradient, (x[::-1],))[0])
     return len(slopes)
+
+
+def check_adam() -> int:
+    """Three updates, of weights in one piece, in several, and in a last one that is smaller."""
+    shapes = ((), (5,), (7, 30), (30, 7), (2, 3, 4, 5))
+    chainer_cpu.PIECE = 50
+    for shape, order, dtype in itertools.product(shapes, "CF", ("float32", "float64")):
+        like = [make(chainer.Parameter, np.zeros(shape, dtype)) for _ in range(2)]
+        rules = [make(AdamRule, alpha=0.1, beta1=0.5, beta2=0.9, eps=1e-8, eta=0.5) for _ in like]
+        for _ in range(3):
+            gradient = np.asarray(normal(shape), dtype, order)
+            updates = OWN.update_adam, chainer_cpu.update_adam
+            for parameter, rule, update in zip(like, rules, updates, strict=True):
+                parameter.grad = gradient
+                rule.update_core_cpu = functools.partial(update, rule)
+                rule.update(parameter)
+        alike(like[1].array, like[0].array)
+        for name in "mv":
+            alike(rules[1].state[name], rules[0].state[name])
+    return len(shapes)
 
 
 if __name__ == "__main__":

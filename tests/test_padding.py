@@ -1,4 +1,4 @@
-"""TensorFlow's convolutions are padded in the quickest way that gives the same, and are oneDNN's."""
+"""TensorFlow's convolutions are oneDNN's, and padded in the quickest way that gives the same."""
 
 from __future__ import annotations
 
