@@ -175,7 +175,7 @@ def check_adam() -> int:
         like = [make(chainer.Parameter, np.zeros(shape, dtype)) for _ in range(2)]
         rules = [make(AdamRule, alpha=0.1, beta1=0.5, beta2=0.9, eps=1e-8, eta=0.5) for _ in like]
         for _ in range(3):
-            gradient = np.asarray(normal(shape), dtype, order)
+            gradient = make(np.asarray, normal(shape), dtype, order)
             updates = OWN.update_adam, chainer_cpu.update_adam
             for parameter, rule, update in zip(like, rules, updates, strict=True):
                 parameter.grad = gradient
