@@ -93,7 +93,7 @@ class BasicBlock(keras.Model):
         if stride != 1:
             inner = keras.Input((None, None, inputs))
             one = {"kernel_size": 1, "use_bias": False, **he}
-            # Not a stride: with it and few channels PyTorch 2.13 writes beyond a block of memory.
+            # Not a stride: with it and few channels oneDNN writes beyond a block of memory.
             z = layers.Conv2D(outputs, **one, name="0")(inner[:, ::stride, ::stride])
             z = BatchNormalization(**norm, name="1")(z)
             around = keras.Model(inner, z, name="downsample")(x)

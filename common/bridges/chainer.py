@@ -71,11 +71,11 @@ def prepare(seed: int, device: str, precision: str) -> Any:
         number = chainer_parallel.start(on_gpu)
     found = chainer.get_device(f"@cupy:{number}" if on_gpu else "@numpy")
     found.use()
-    if not on_gpu:
-        chainer_cpu.keep_memory()
-    else:
+    if on_gpu:
         found.xp.random.seed(seed)
         _set_products(precision)
+    else:
+        chainer_cpu.keep_memory()
     return found
 
 

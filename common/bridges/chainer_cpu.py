@@ -321,17 +321,17 @@ def leaky_relu_gradient(self: Any, inputs: Arrays) -> Arrays:
 
 
 def update_adam(self: Any, param: Any) -> None:
-    """In place of `AdamRule.update_core_cpu`: piece by piece, in one room."""
+    """In place of `AdamRule.update_core_cpu`: piece by piece, in one buffer."""
     hyper = self.hyperparam
     if param.grad is None or hyper.amsgrad or hyper.adabound or hyper.weight_decay_rate:
         OWN_ADAM(self, param)
         return
     arrays = [np.atleast_1d(a) for a in (param.array, param.grad, self.state["m"], self.state["v"])]
     rows = max(1, PIECE * len(arrays[0]) // arrays[0].size)
-    room = np.empty_like(arrays[0][:rows])
+    buffer = np.empty_like(arrays[0][:rows])
     for first in range(0, len(arrays[0]), rows):
         weights, gradient, m, v = (array[first : first + rows] for array in arrays)
-        t = room[: len(weights)]
+        t = buffer[: len(weights)]
         np.subtract(gradient, m, out=t)
         t *= 1 - hyper.beta1
         m += t
