@@ -18,6 +18,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
 from common.bridges import chainer_compat  # noqa: F401, E402  # isort: skip
 import chainer  # noqa: E402
 from chainer.functions.activation.leaky_relu import LeakyReLU, _LeakyReLUGrad  # noqa: E402
+from chainer.functions.activation.softplus import Softplus  # noqa: E402
 from chainer.functions.connection.convolution_2d import (  # noqa: E402
     Convolution2DFunction,
     Convolution2DGradW,
@@ -34,6 +35,7 @@ OWN = SimpleNamespace(
     max_pool_gradient=MaxPoolingNDGrad.forward_cpu,
     leaky_relu=LeakyReLU.forward_cpu,
     leaky_relu_gradient=_LeakyReLUGrad.forward_cpu,
+    softplus=Softplus.forward_cpu,
     update_adam=AdamRule.update_core_cpu,
 )
 
@@ -51,7 +53,7 @@ def main() -> None:
     for cache in (1, 20_000, 1 << 22):
         chainer_cpu.CACHE = cache
         tried += check_convolutions() + check_pooling()
-    print(tried + check_leaky_relu() + check_adam())
+    print(tried + check_leaky_relu() + check_softplus() + check_adam())
 
 
 def check_installation() -> None:
@@ -165,6 +167,22 @@ def check_leaky_relu() -> int:
         ours = chainer_cpu.leaky_relu_gradient(gradient, (x[::-1],))[0]
         np.testing.assert_array_equal(ours, OWN.leaky_relu_gradient(gradient, (x[::-1],))[0])
     return len(slopes)
+
+
+def check_softplus() -> int:
+    """To a few roundings of the number itself, however small it is."""
+    dtypes = ("float32", "float64")
+    for dtype in dtypes:
+        x = np.append(normal(1000) * 20, [0.0, -0.0, 80, -80, 1e4, -1e4, np.inf, -np.inf, np.nan])
+        x = x.astype(dtype)
+        function = make(Softplus)
+        ours, theirs = (f(function, (x,))[0] for f in (chainer_cpu.softplus, OWN.softplus))
+        assert ours.dtype == theirs.dtype
+        np.testing.assert_allclose(ours, theirs, rtol=8 * float(np.finfo(dtype).eps))
+    x, function = normal(9), make(Softplus, beta=2.0)
+    theirs = OWN.softplus(function, (x,))[0]
+    np.testing.assert_array_equal(chainer_cpu.softplus(function, (x,))[0], theirs)
+    return len(dtypes)
 
 
 def check_adam() -> int:

@@ -1,4 +1,4 @@
-"""Chainer's convolutions, max pooling, leaky ReLU and Adam on a CPU, in less time; memory kept.
+"""Chainer's convolutions, max pooling, leaky ReLU, softplus and Adam on a CPU, in less time.
 
 The numbers are the same, to a rounding. Chainer copies every window of an image channel by channel,
 and all of it once more for the matrix product. Here the channels come last, so that a window is a
@@ -18,9 +18,9 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
 from chainer.functions.activation.leaky_relu import LeakyReLU, _LeakyReLUGrad
+from chainer.functions.activation.softplus import Softplus
 from chainer.functions.connection.convolution_2d import Convolution2DFunction, Convolution2DGradW
 from chainer.functions.connection.deconvolution_2d import Deconvolution2DFunction
 from chainer.functions.pooling.max_pooling_nd import MaxPoolingND, MaxPoolingNDGrad
@@ -37,6 +37,7 @@ OWN_POOLING = MaxPoolingND.forward_cpu
 OWN_POOLING_GRADIENT = MaxPoolingNDGrad.forward_cpu
 OWN_LEAKY_RELU = LeakyReLU.forward_cpu
 OWN_LEAKY_RELU_GRADIENT = _LeakyReLUGrad.forward_cpu
+OWN_SOFTPLUS = Softplus.forward_cpu
 OWN_ADAM = AdamRule.update_core_cpu
 
 
@@ -105,11 +106,13 @@ def _windows(
     (down, across), (top, left), (tall, wide) = grid
     full_height = max(height + top, (size[0] - 1) * down + (kernel[0] - 1) * tall + 1)
     full_width = max(width + left, (size[1] - 1) * across + (kernel[1] - 1) * wide + 1)
-    padded = np.zeros((count, full_height, full_width, channels), x.dtype)
-    padded[:, top : top + height, left : left + width] = _channels_last(x)
+    padded = _channels_last(x)
+    if padded.shape[1:3] != (full_height, full_width) or not padded.flags.c_contiguous:
+        padded = np.zeros((count, full_height, full_width, channels), x.dtype)
+        padded[:, top : top + height, left : left + width] = _channels_last(x)
     image, row, pixel, channel = padded.strides
     strides = (image, row * down, pixel * across, row * tall, pixel * wide, channel)
-    windows = as_strided(padded, (count, *size, *kernel, channels), strides)
+    windows = np.ndarray((count, *size, *kernel, channels), x.dtype, padded, strides=strides)
     if as_weights:
         windows = windows.transpose(0, 1, 2, 5, 3, 4)
     images = max(1, CACHE // (math.prod(windows.shape[1:]) * x.itemsize))
@@ -144,9 +147,11 @@ def convolve_for_weights(self: Any, x: np.ndarray, gy: np.ndarray) -> Arrays:
     inputs, outputs = x.shape[1], gy.shape[1]
     gy = _channels_last(gy)
     as_weights = math.prod(gy.shape[:3]) < outputs
-    gradient = np.zeros((outputs, math.prod(kernel) * inputs), self.W_dtype)
-    for some, windows in _windows(Grid.of(self), x, kernel, gy.shape[1:3], as_weights):
-        gradient += gy[some].reshape(-1, outputs).T @ windows
+    pieces = _windows(Grid.of(self), x, kernel, gy.shape[1:3], as_weights)
+    products = (gy[some].reshape(-1, outputs).T @ windows for some, windows in pieces)
+    gradient = next(products).astype(self.W_dtype, copy=False)
+    for product in products:
+        gradient += product
     if as_weights:
         return (gradient.reshape(outputs, inputs, *kernel),)
     gradient = gradient.reshape(outputs, *kernel, inputs).transpose(0, 3, 1, 2)
@@ -320,6 +325,22 @@ def leaky_relu_gradient(self: Any, inputs: Arrays) -> Arrays:
     return (np.multiply(slopes, gy, out=slopes),)
 
 
+def softplus(self: Any, inputs: Arrays) -> Arrays:
+    """In place of `Softplus.forward_cpu`: without `log1p`, which is ten times as slow as `log`."""
+    if self.beta != 1:
+        return OWN_SOFTPLUS(self, inputs)
+    (x,) = inputs
+    self.retain_inputs((0,))
+    small = np.abs(x)
+    np.exp(np.negative(small, out=small), out=small)
+    y = 1 + small
+    small -= y - 1  # what the sum lost to rounding
+    np.log(y, out=y)
+    y += small
+    y += np.maximum(x, 0)
+    return (y,)
+
+
 def update_adam(self: Any, param: Any) -> None:
     """In place of `AdamRule.update_core_cpu`: piece by piece, in one buffer."""
     hyper = self.hyperparam
@@ -356,6 +377,7 @@ def replacements() -> dict[tuple[type, str], Callable[..., Any]]:
         (MaxPoolingNDGrad, "forward_cpu"): max_pool_gradient,
         (LeakyReLU, "forward_cpu"): leaky_relu,
         (_LeakyReLUGrad, "forward_cpu"): leaky_relu_gradient,
+        (Softplus, "forward_cpu"): softplus,
         (AdamRule, "update_core_cpu"): update_adam,
     }
 
