@@ -48,7 +48,7 @@ class Config(Settings):
 
 def preprocess(images, device):
     """Images of 0 to 255 as the networks see them: (N, H, W, C) -> (N, C, H, W) in [-1, 1]."""
-    x = torch.from_numpy(images).to(device).movedim(-1, -3).contiguous()
+    x = bridge.send(images, device).movedim(-1, -3).contiguous()
     return x / 127.5 - 1
 
 
@@ -202,7 +202,7 @@ def main():
         return draw_noise(random, config, count)
 
     def draw(noise, labels):
-        noise, labels = torch.from_numpy(noise).to(device), torch.from_numpy(labels).to(device)
+        noise, labels = bridge.send(noise, device), bridge.send(labels, device)
         return postprocess(sample(networks["generator"], noise, labels))
 
     samples = ClassSamples(run.data, config.seed, make_noise, draw, config.class_)
@@ -212,9 +212,9 @@ def main():
     run.begin(samples)
     for step, batch in run.steps():
         images = preprocess(batch.images, device)
-        labels = torch.from_numpy(batch.labels).to(device)
+        labels = bridge.send(batch.labels, device)
         noise = run.share(draw_noise(run.random, config, 2, config.batch_size), axis=1)
-        noise = torch.from_numpy(noise).to(device)
+        noise = bridge.send(noise, device)
         losses = train_step(networks, optimizers, images, labels, noise)
         run.log(step, losses)
         if run.samples_due(step):

@@ -43,7 +43,7 @@ class Config(Settings):
 
 def preprocess(images, device):
     """Images of 0 to 255 as the networks see them: (N, H, W, C) -> (N, C, H, W) in [-1, 1]."""
-    x = torch.from_numpy(images).to(device).movedim(-1, -3)  # channels last in memory: quicker here
+    x = bridge.send(images, device).movedim(-1, -3)  # channels last in memory: quicker here
     return x / 127.5 - 1
 
 

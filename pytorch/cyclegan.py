@@ -64,7 +64,7 @@ class Config(Settings):
 
 def preprocess(images, device):
     """Images of 0 to 255 as the networks see them: (N, H, W, C) -> (N, C, H, W) in [-1, 1]."""
-    x = torch.from_numpy(images).to(device).movedim(-1, -3).contiguous()
+    x = bridge.send(images, device).movedim(-1, -3).contiguous()
     return x / 127.5 - 1
 
 
@@ -211,7 +211,7 @@ def discriminator_step(networks, optimizers, a, b, fake_a, fake_b):
 
 def swap(pool, fakes):
     """Fakes, some of them exchanged for earlier ones: (N, C, H, W) -> (N, C, H, W)."""
-    return torch.from_numpy(pool.swap(fakes.cpu().numpy())).to(fakes.device)
+    return bridge.send(pool.swap(fakes.cpu().numpy()), fakes.device)
 
 
 def train_step(networks, optimizers, pools, a, b, learning_rate, identity):

@@ -52,7 +52,7 @@ class Config(Settings):
 
 def preprocess(images, device):
     """Images of 0 to 255 as the networks see them: (N, H, W, C) -> (N, C, H, W) in [-1, 1]."""
-    x = torch.from_numpy(images).to(device).movedim(-1, -3).contiguous()
+    x = bridge.send(images, device).movedim(-1, -3).contiguous()
     return x / 127.5 - 1
 
 
@@ -216,7 +216,7 @@ def main():
         return draw_noise(random, config, count)
 
     def draw(noise):
-        return postprocess(sample(drawing, torch.from_numpy(noise).to(device)))
+        return postprocess(sample(drawing, bridge.send(noise, device)))
 
     samples = Samples(run.data, config.seed, make_noise, draw)
     if config.generate:
@@ -226,7 +226,7 @@ def main():
     for step, batch in run.steps():
         images = preprocess(batch.images, device)
         noise = run.share(draw_noise(run.random, config, 2, config.batch_size), axis=1)
-        losses = train_step(networks, optimizers, images, torch.from_numpy(noise).to(device))
+        losses = train_step(networks, optimizers, images, bridge.send(noise, device))
         if config.average:
             update_average(networks["average"], networks["generator"], config.average)
         run.log(step, losses)

@@ -43,7 +43,7 @@ class Config(Settings):
 
 def preprocess(images, device):
     """Images of 0 to 255 as the networks see them: (N, H, W, C) -> (N, C, H, W) in [0, 1]."""
-    x = torch.from_numpy(images).to(device).movedim(-1, -3).contiguous()
+    x = bridge.send(images, device).movedim(-1, -3).contiguous()
     return x / 255
 
 
@@ -172,7 +172,7 @@ def main():
         return draw_noise(random, config, count)
 
     def draw(noise):
-        return postprocess(sample(networks["generator"], torch.from_numpy(noise).to(device)))
+        return postprocess(sample(networks["generator"], bridge.send(noise, device)))
 
     samples = Samples(run.data, config.seed, make_noise, draw)
     if config.generate:
@@ -182,7 +182,7 @@ def main():
     for step, batch in run.steps():
         images = preprocess(batch.images, device)
         noise = run.share(draw_noise(run.random, config, 2, config.batch_size), axis=1)
-        losses = train_step(networks, optimizers, images, torch.from_numpy(noise).to(device))
+        losses = train_step(networks, optimizers, images, bridge.send(noise, device))
         run.log(step, losses)
         if run.samples_due(step):
             run.save_samples(step, samples)

@@ -57,7 +57,7 @@ class Config(Settings):
 
 def preprocess(images, device):
     """Images of 0 to 255 as the networks see them: (N, H, W, C) -> (N, C, H, W) in [-1, 1]."""
-    x = torch.from_numpy(images).to(device).movedim(-1, -3).contiguous()
+    x = bridge.send(images, device).movedim(-1, -3).contiguous()
     return x / 127.5 - 1
 
 

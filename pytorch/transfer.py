@@ -58,7 +58,7 @@ class Config(Settings):
 def preprocess(images, device):
     """Images of 0 to 255 as the networks see them: (N, H, W, C) -> (N, C, H, W), standardised."""
     dtype = torch.get_default_dtype()
-    x = torch.from_numpy(images).to(device).movedim(-1, -3).contiguous()
+    x = bridge.send(images, device).movedim(-1, -3).contiguous()
     mean, deviation = (torch.tensor(of, dtype=dtype, device=device) for of in (MEAN, DEVIATION))
     return (x / 255 - mean[:, None, None]) / deviation[:, None, None]
 
@@ -198,7 +198,7 @@ def main():
     run.begin(samples)
     for step, batch in run.steps():
         images = preprocess(batch.images, device)
-        labels = torch.from_numpy(batch.labels).to(device)
+        labels = bridge.send(batch.labels, device)
         rate = decay(config, step)
         frozen = config.mode == "frozen"
         losses = train_step(networks, optimizers, images, labels, rate, frozen)

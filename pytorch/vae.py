@@ -48,7 +48,7 @@ class Config(Settings):
 
 def preprocess(images, device):
     """Images of 0 to 255 as the networks see them: (N, H, W, C) -> (N, C, H, W) in [0, 1]."""
-    x = torch.from_numpy(images).to(device).movedim(-1, -3).contiguous()
+    x = bridge.send(images, device).movedim(-1, -3).contiguous()
     return x / 255
 
 
@@ -191,11 +191,11 @@ def main():
         return codes.cpu().numpy()
 
     def to_images(codes):
-        return postprocess(decode(networks["decoder"], torch.from_numpy(codes).to(device)))
+        return postprocess(decode(networks["decoder"], bridge.send(codes, device)))
 
     def test(images, random):
         noise = draw_noise(random, config, len(images))
-        return evaluate(networks, preprocess(images, device), torch.from_numpy(noise).to(device))
+        return evaluate(networks, preprocess(images, device), bridge.send(noise, device))
 
     samples = LatentSpace(run.data, config.seed, make_noise, to_codes, to_images)
     if config.generate:
@@ -205,7 +205,7 @@ def main():
     for step, batch in run.steps():
         images = preprocess(batch.images, device)
         noise = run.share(draw_noise(run.random, config, config.batch_size))
-        losses = train_step(networks, optimizers, images, torch.from_numpy(noise).to(device))
+        losses = train_step(networks, optimizers, images, bridge.send(noise, device))
         run.log(step, losses)
         if run.samples_due(step):
             run.save_samples(step, samples)

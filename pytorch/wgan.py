@@ -49,7 +49,7 @@ CLIP = 0.01  # the critic's weights stay within [-CLIP, CLIP]: that bounds its s
 
 def preprocess(images, device):
     """Images of 0 to 255 as the networks see them: (N, H, W, C) -> (N, C, H, W) in [-1, 1]."""
-    x = torch.from_numpy(images).to(device).movedim(-1, -3).contiguous()
+    x = bridge.send(images, device).movedim(-1, -3).contiguous()
     return x / 127.5 - 1
 
 
@@ -211,7 +211,7 @@ def main():
         return draw_noise(random, config, count)
 
     def draw(noise):
-        return postprocess(sample(networks["generator"], torch.from_numpy(noise).to(device)))
+        return postprocess(sample(networks["generator"], bridge.send(noise, device)))
 
     samples = Samples(run.data, config.seed, make_noise, draw)
     if config.generate:
@@ -222,7 +222,7 @@ def main():
         images = preprocess(batch.images, device)
         noise = draw_noise(run.random, config, CRITIC_UPDATES + 1, config.batch_size)
         noise = run.share(noise, axis=1)
-        losses = train_step(networks, optimizers, images, torch.from_numpy(noise).to(device))
+        losses = train_step(networks, optimizers, images, bridge.send(noise, device))
         run.log(step, losses)
         if run.samples_due(step):
             run.save_samples(step, samples)

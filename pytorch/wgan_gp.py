@@ -50,7 +50,7 @@ TINY = 1e-12  # a root has no slope at 0: under it stands at least this
 
 def preprocess(images, device):
     """Images of 0 to 255 as the networks see them: (N, H, W, C) -> (N, C, H, W) in [-1, 1]."""
-    x = torch.from_numpy(images).to(device).movedim(-1, -3).contiguous()
+    x = bridge.send(images, device).movedim(-1, -3).contiguous()
     return x / 127.5 - 1
 
 
@@ -233,7 +233,7 @@ def main():
         return draw_noise(random, config, count)
 
     def draw(noise):
-        return postprocess(sample(networks["generator"], torch.from_numpy(noise).to(device)))
+        return postprocess(sample(networks["generator"], bridge.send(noise, device)))
 
     samples = Samples(run.data, config.seed, make_noise, draw)
     if config.generate:
@@ -245,7 +245,7 @@ def main():
         noise = draw_noise(run.random, config, CRITIC_UPDATES + 1, config.batch_size)
         noise = run.share(noise, axis=1)
         shares = run.share(draw_shares(run.random, config, CRITIC_UPDATES), axis=1)
-        noise, shares = (torch.from_numpy(array).to(device) for array in (noise, shares))
+        noise, shares = (bridge.send(array, device) for array in (noise, shares))
         losses = train_step(networks, optimizers, images, noise, shares)
         run.log(step, losses)
         if run.samples_due(step):

@@ -1,4 +1,4 @@
-"""What only a GPU can show: how it rounds products, and that no script takes all of its memory.
+"""What only a GPU can show: how it rounds products, what memory it takes, and who waits for it.
 
 `make test-gpu` runs this, and the tests of numbers and of command lines, with the scripts there.
 """
@@ -19,7 +19,15 @@ from tools.scripts import ROOT
 from models import MODELS
 from models.description import as_flags
 from parity import save_start
-from ports import DEVICE, Answer, chosen_ports, environment, run_commands, side_by_side
+from ports import (
+    DEVICE,
+    Answer,
+    chosen_ports,
+    environment,
+    run_commands,
+    run_probe,
+    side_by_side,
+)
 
 PORTS = chosen_ports()
 ROUNDED = 1e-2  # relative: a product of 10 bits has an error of 1e-3
@@ -90,3 +98,12 @@ def test_no_script_takes_the_whole_card(tmp_path: Path, port: str) -> None:
     assert process.returncode == 0, errors[-3000:]
     print(port, most - before, "MiB")
     assert 100 < most - before < MEMORY
+
+
+@pytest.mark.skipif("pytorch" not in PORTS, reason="PyTorch alone can tell")
+@pytest.mark.parametrize("model", [name for name in MODELS if name != "cyclegan"])
+def test_no_step_waits_for_the_gpu(tmp_path: Path, model: str) -> None:
+    """But for CycleGAN's, whose earlier fakes are kept with the data, on the CPU."""
+    probe = Path(__file__).with_name("waiting_probe.py")
+    flags = as_flags(MODELS[model].proof)
+    assert run_probe("pytorch", probe, model, *flags, "--out", tmp_path / "run", "--device", "gpu")
