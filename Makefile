@@ -12,6 +12,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO_STEPS ?= 3000
+JOBS ?= 2  # files of tests that run at a time, with up to 3 GiB of memory each
+PYTEST := $(BIN)/python -m pytest --numprocesses $(strip $(JOBS)) --dist loadfile
 
 QUICK := tests/test_parity.py tests/test_dropout.py tests/test_frozen.py tests/test_twins.py \
 	tests/test_source.py
@@ -31,14 +33,13 @@ demo: .venv/.ready-pytorch
 		--steps $(DEMO_STEPS) --out runs/demo-$$(date +%Y%m%d-%H%M%S)
 
 test: lint
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 quick: .venv/.ready-test
-	QUARTET_PORTS=$(strip $(QUARTET_PORTS)) QUARTET_STEPS=3 $(BIN)/python -m pytest $(QUICK)
+	QUARTET_PORTS=$(strip $(QUARTET_PORTS)) QUARTET_STEPS=3 $(PYTEST) $(QUICK)
 
 elsewhere: .venv/.ready-test
-	$(OLDER) QUARTET_PORTS=$(strip $(QUARTET_PORTS)) QUARTET_STEPS=6 \
-		$(BIN)/python -m pytest $(NUMBERS)
+	$(OLDER) QUARTET_PORTS=$(strip $(QUARTET_PORTS)) QUARTET_STEPS=6 $(PYTEST) $(NUMBERS)
 
 hostile: .venv/.ready-test
 	QUARTET_KILLS=6 QUARTET_FUZZ=500000 $(BIN)/python -m pytest -s tests/test_kills.py tests/test_fuzz.py

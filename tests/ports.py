@@ -70,9 +70,13 @@ def environment(port: str = "", **more: str) -> dict[str, str]:
 
 
 def side_by_side(function: Callable[[str], Result], ports: Sequence[str]) -> dict[str, Result]:
-    """Call a function for each port, two at a time, on a GPU all; the results by port."""
+    """Call a function for each port, two at a time, on a GPU all; the results by port.
+
+    One at a time where another file's tests run beside these.
+    """
     slowest_first = ports[::-1]
-    with ThreadPoolExecutor(2 if DEVICE == "cpu" else len(ports)) as pool:
+    beside = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")) > 1
+    with ThreadPoolExecutor((1 if beside else 2) if DEVICE == "cpu" else len(ports)) as pool:
         return dict(zip(slowest_first, pool.map(function, slowest_first), strict=True))
 
 

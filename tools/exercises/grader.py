@@ -65,6 +65,7 @@ class Grader:
         self.steps = steps
         self._seen: dict[str, Any] = {}  # what checks see of the answer, by title
         self._networks = Outline(exercise.answer).networks
+        self._candidates: dict[str, Subject | None] = {}  # answers with a mistake, by their text
         self._agreed: dict[tuple[str, str], bool] = {}  # by a script's text and a check's title
         self._files = 0
         settings = read_questions()[exercise.model]["settings"]
@@ -185,12 +186,8 @@ class Grader:
 
     def _gives(self, check: Check, found: Any, mistake: Mistake, text: str) -> bool:
         """Whether the answer with a mistake shows a check what it has found."""
-        self._files += 1
-        out = self.folder / f"file-{self._files}"
-        try:
-            player = self._player(mistake.name, text)
-            candidate = Subject(player, self.flags, out, self.steps, self.key)
-        except (Exception, SystemExit):
+        candidate = self._candidate(mistake, text)
+        if candidate is None:
             return False
         # A run takes long, and so does what is drawn.
         before = self.checks[: self.checks.index(check)] if check.runs else []
@@ -199,6 +196,21 @@ class Grader:
             and self._is_outcome(check, found, self._outcome(check, candidate))
             and self._agrees(text, candidate, [one for one in before if one.drawn])
         )
+
+    def _candidate(self, mistake: Mistake, text: str) -> Subject | None:
+        """The answer with a mistake; None if it ends when it is imported.
+
+        It is kept with what has been seen of it: other files will be compared with it.
+        """
+        if text not in self._candidates:
+            self._files += 1
+            out = self.folder / f"file-{self._files}"
+            try:
+                player = self._player(mistake.name, text)
+                self._candidates[text] = Subject(player, self.flags, out, self.steps, self.key)
+            except (Exception, SystemExit):
+                self._candidates[text] = None
+        return self._candidates[text]
 
     def _is_outcome(self, check: Check, found: Any, seen: Any) -> bool:
         """Whether two scripts show a check the same."""
@@ -218,7 +230,7 @@ class Grader:
     def _agrees(self, text: str, candidate: Subject, checks: list[Check]) -> bool:
         """Whether a script is right in all of some checks, as the file was that has failed later.
 
-        What came of each is kept: other files will be compared with the same mistakes.
+        What came of each is kept.
         """
         for check in checks:
             if check.title not in self._seen:
