@@ -12,8 +12,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO_STEPS ?= 3000
-JOBS ?= 2  # files of tests that run at a time, with up to 3 GiB of memory each
-PYTEST := $(BIN)/python -m pytest --numprocesses $(strip $(JOBS)) --dist loadfile
+JOBS ?= 2  # files that `make test` tests at a time, with up to 3 GiB of memory each
 
 QUICK := tests/test_parity.py tests/test_dropout.py tests/test_frozen.py tests/test_twins.py \
 	tests/test_source.py
@@ -33,13 +32,14 @@ demo: .venv/.ready-pytorch
 		--steps $(DEMO_STEPS) --out runs/demo-$$(date +%Y%m%d-%H%M%S)
 
 test: lint
-	$(PYTEST)
+	$(BIN)/python -m pytest --numprocesses $(strip $(JOBS)) --dist loadfile
 
 quick: .venv/.ready-test
-	QUARTET_PORTS=$(strip $(QUARTET_PORTS)) QUARTET_STEPS=3 $(PYTEST) $(QUICK)
+	QUARTET_PORTS=$(strip $(QUARTET_PORTS)) QUARTET_STEPS=3 $(BIN)/python -m pytest $(QUICK)
 
 elsewhere: .venv/.ready-test
-	$(OLDER) QUARTET_PORTS=$(strip $(QUARTET_PORTS)) QUARTET_STEPS=6 $(PYTEST) $(NUMBERS)
+	$(OLDER) QUARTET_PORTS=$(strip $(QUARTET_PORTS)) QUARTET_STEPS=6 \
+		$(BIN)/python -m pytest $(NUMBERS)
 
 hostile: .venv/.ready-test
 	QUARTET_KILLS=6 QUARTET_FUZZ=500000 $(BIN)/python -m pytest -s tests/test_kills.py tests/test_fuzz.py
