@@ -43,8 +43,8 @@ class InstanceNorm(chainer.Function):
 def instance_norm(x, eps):
     """Normalise each channel of each image, without scale and shift: (N, C, H, W).
 
-    Chainer has none. Its batch norm of one image with all of these channels is one, but takes five
-    functions each way, where batches are small and calling functions is most of a step.
+    Chainer's batch norm, of one image with all of these channels, would be one, but does more, such
+    as gradients of a scale and a shift.
     """
     return InstanceNorm(eps)(x)
 

@@ -179,9 +179,10 @@ def check_softplus() -> int:
         ours, theirs = (f(function, (x,))[0] for f in (chainer_cpu.softplus, OWN.softplus))
         assert ours.dtype == theirs.dtype
         np.testing.assert_allclose(ours, theirs, rtol=8 * float(np.finfo(dtype).eps))
-    x, function = normal(9), make(Softplus, beta=2.0)
-    theirs = OWN.softplus(function, (x,))[0]
-    np.testing.assert_array_equal(chainer_cpu.softplus(function, (x,))[0], theirs)
+    for x, beta in ((normal(9), 2.0), (np.array(-0.5), 1.0)):  # a single number too
+        function = make(Softplus, beta=beta)
+        theirs = OWN.softplus(function, (x,))[0]
+        np.testing.assert_array_equal(chainer_cpu.softplus(function, (x,))[0], theirs)
     return len(dtypes)
 
 

@@ -147,11 +147,9 @@ def convolve_for_weights(self: Any, x: np.ndarray, gy: np.ndarray) -> Arrays:
     inputs, outputs = x.shape[1], gy.shape[1]
     gy = _channels_last(gy)
     as_weights = math.prod(gy.shape[:3]) < outputs
-    pieces = _windows(Grid.of(self), x, kernel, gy.shape[1:3], as_weights)
-    products = (gy[some].reshape(-1, outputs).T @ windows for some, windows in pieces)
-    gradient = next(products).astype(self.W_dtype, copy=False)
-    for product in products:
-        gradient += product
+    gradient = np.zeros((outputs, math.prod(kernel) * inputs), self.W_dtype)
+    for some, windows in _windows(Grid.of(self), x, kernel, gy.shape[1:3], as_weights):
+        gradient += gy[some].reshape(-1, outputs).T @ windows
     if as_weights:
         return (gradient.reshape(outputs, inputs, *kernel),)
     gradient = gradient.reshape(outputs, *kernel, inputs).transpose(0, 3, 1, 2)
@@ -326,10 +324,10 @@ def leaky_relu_gradient(self: Any, inputs: Arrays) -> Arrays:
 
 
 def softplus(self: Any, inputs: Arrays) -> Arrays:
-    """In place of `Softplus.forward_cpu`: without `log1p`, which is ten times as slow as `log`."""
-    if self.beta != 1:
-        return OWN_SOFTPLUS(self, inputs)
+    """In place of `Softplus.forward_cpu`: without `log1p`, which is many times as slow as `log`."""
     (x,) = inputs
+    if self.beta != 1 or not x.ndim:  # NumPy makes no arrays of single numbers
+        return OWN_SOFTPLUS(self, inputs)
     self.retain_inputs((0,))
     small = np.abs(x)
     np.exp(np.negative(small, out=small), out=small)
