@@ -17,6 +17,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
 
 from common.bridges import chainer_compat  # noqa: F401, E402  # isort: skip
 import chainer  # noqa: E402
+import chainer.links as L  # noqa: E402
 from chainer.functions.activation.leaky_relu import LeakyReLU, _LeakyReLUGrad  # noqa: E402
 from chainer.functions.activation.softplus import Softplus  # noqa: E402
 from chainer.functions.connection.convolution_2d import (  # noqa: E402
@@ -53,7 +54,7 @@ def main() -> None:
     for cache in (1, 20_000, 1 << 22):
         chainer_cpu.CACHE = cache
         tried += check_convolutions() + check_pooling()
-    print(tried + check_leaky_relu() + check_softplus() + check_adam())
+    print(tried + check_leaky_relu() + check_softplus() + check_adam() + check_layout())
 
 
 def check_installation() -> None:
@@ -119,7 +120,7 @@ def check_convolutions() -> int:
         tried += 1
         inputs, outputs = ((3, 9), (9, 2))[tried % 2]
         dtype = ("float32", "float64")[tried // 2 % 2]
-        count = (1, 3)[tried // 4 % 2]  # of one, W is larger than the windows
+        count = (1, 3, 0)[tried // 4 % 3]  # of one, W is larger than the windows
         x = images(count, inputs, size, dtype)
         W = normal((outputs, inputs, *kernel)).astype(dtype)
         b = normal(outputs).astype(dtype) if tried % 3 else None
@@ -190,8 +191,9 @@ def check_adam() -> int:
     """Three updates, of weights in one piece, in several, and in a last one that is smaller."""
     shapes = ((), (5,), (7, 30), (30, 7), (2, 3, 4, 5))
     chainer_cpu.PIECE = 50
-    for shape, order, dtype in itertools.product(shapes, "CF", ("float32", "float64")):
-        like = [make(chainer.Parameter, np.zeros(shape, dtype)) for _ in range(2)]
+    orders = itertools.product("CF", "CF")  # in memory, of the weights and of the gradient
+    for shape, (own, order), dtype in itertools.product(shapes, orders, ("float32", "float64")):
+        like = [make(chainer.Parameter, make(np.zeros, shape, dtype, own)) for _ in range(2)]
         rules = [make(AdamRule, alpha=0.1, beta1=0.5, beta2=0.9, eps=1e-8, eta=0.5) for _ in like]
         for _ in range(3):
             gradient = make(np.asarray, normal(shape), dtype, order)
@@ -200,10 +202,40 @@ def check_adam() -> int:
                 parameter.grad = gradient
                 rule.update_core_cpu = functools.partial(update, rule)
                 rule.update(parameter)
+                rule.state["m"] = rule.state["m"].copy("C")  # in another order than the weights
         alike(like[1].array, like[0].array)
         for name in "mv":
             alike(rules[1].state[name], rules[0].state[name])
     return len(shapes)
+
+
+def check_layout() -> int:
+    """Weights are drawn as before, and keep their place in memory, as do gradients and Adam's m."""
+    kinds = (L.Convolution2D, L.Deconvolution2D)
+    before = [make_layer(kind) for kind in kinds]
+    chainer_cpu.install()
+    for kind, plain in zip(kinds, before, strict=True):
+        layer = make_layer(kind)
+        np.testing.assert_array_equal(layer.W.array, plain.W.array)
+        assert not is_laid_out(plain.W.array)
+        adam = chainer.optimizers.Adam().setup(layer)
+        for _ in range(2):
+            layer.cleargrads()
+            chainer.functions.sum(layer(images(2, 9, (7, 6), "float32")) ** 2).backward()
+            adam.update()
+        arrays = layer.W.array, layer.W.grad, layer.W.update_rule.state["m"]
+        assert all(is_laid_out(array) for array in (*arrays, layer.copy("copy").W.array))
+    return len(kinds)
+
+
+def make_layer(kind: Any) -> Any:
+    np.random.seed(0)  # noqa: NPY002
+    return make(kind, 9, 10, (2, 3), 2)
+
+
+def is_laid_out(array: np.ndarray) -> bool:
+    """Whether it lies in memory as kernel's height x width x ... x the first of its axes."""
+    return array.transpose(2, 3, 1, 0).flags.c_contiguous
 
 
 if __name__ == "__main__":

@@ -2,8 +2,9 @@
 
 The numbers are the same, to a rounding. Chainer copies every window of an image channel by channel,
 and all of it once more for the matrix product. Here the channels come last, so that a window is a
-few long rows; what is worked on at a time stays in the processor's cache; and the channels of the
-result come last in memory too, as the next layer needs them.
+few long rows; what is worked on at a time stays in the processor's cache; the channels of the
+result come last in memory too, as the next layer needs them; and weights lie in memory as products
+take them.
 
 `install` puts these in the place of Chainer's own. GPUs, grouped convolutions and pooling in other
 dimensions than two are left as they were.
@@ -19,6 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+import chainer.links as L
 from chainer.functions.activation.leaky_relu import LeakyReLU, _LeakyReLUGrad
 from chainer.functions.activation.softplus import Softplus
 from chainer.functions.connection.convolution_2d import Convolution2DFunction, Convolution2DGradW
@@ -32,6 +34,8 @@ FEW = 8  # with fewer channels than this, rows of pixels are longer than rows of
 
 Arrays = tuple[np.ndarray]
 
+OWN_WEIGHTS = L.Convolution2D._initialize_params
+OWN_DECONVOLUTION_WEIGHTS = L.Deconvolution2D._initialize_params
 OWN_DECONVOLUTION = Deconvolution2DFunction._forward_cpu_core
 OWN_POOLING = MaxPoolingND.forward_cpu
 OWN_POOLING_GRADIENT = MaxPoolingNDGrad.forward_cpu
@@ -73,6 +77,25 @@ def without() -> Iterator[None]:
             setattr(kind, name, function)
 
 
+def laid_out(initialize: Callable[..., None]) -> Callable[..., None]:
+    """In place of `_initialize_params` of L.Convolution2D or L.Deconvolution2D.
+
+    Their W keeps its shape, and lies in memory with the kernel's places first, and the first of its
+    axes last, as `convolve` and `deconvolve` take it. Its gradients, and what Adam remembers, lie
+    as it does. CuPy has its arrays in the order of their shape again.
+    """
+
+    def initialize_and_lay_out(self: Any, *arguments: Any) -> None:
+        initialize(self, *arguments)
+        self.W.array = np.ascontiguousarray(_places_first(self.W.array)).transpose(3, 2, 0, 1)
+
+    return initialize_and_lay_out
+
+
+def _places_first(W: np.ndarray) -> np.ndarray:
+    return W.transpose(2, 3, 1, 0)
+
+
 def _channels_last(x: np.ndarray) -> np.ndarray:
     return x.transpose(0, 2, 3, 1)
 
@@ -91,16 +114,15 @@ class Grid(NamedTuple):
 
 
 def _windows(
-    grid: Grid, x: np.ndarray, kernel: tuple[int, ...], size: tuple[int, ...], as_weights: bool
-) -> Iterator[tuple[slice, np.ndarray]]:
-    """Which images, and their windows as rows: (pixels of the output, kernel's height x width x C).
+    grid: Grid, x: np.ndarray, kernel: tuple[int, ...], size: tuple[int, ...]
+) -> np.ndarray:
+    """All windows of images, a view of their pixels: (N, *size, kernel's height, width, C).
 
     Args:
         grid: where the windows lie.
         x: images (N, C, H, W).
         kernel: its height and width.
         size: of the output, height and width.
-        as_weights: with the numbers of a row in the order C x kernel's height x width.
     """
     count, channels, height, width = x.shape
     (down, across), (top, left), (tall, wide) = grid
@@ -112,13 +134,7 @@ def _windows(
         padded[:, top : top + height, left : left + width] = _channels_last(x)
     image, row, pixel, channel = padded.strides
     strides = (image, row * down, pixel * across, row * tall, pixel * wide, channel)
-    windows = np.ndarray((count, *size, *kernel, channels), x.dtype, padded, strides=strides)
-    if as_weights:
-        windows = windows.transpose(0, 1, 2, 5, 3, 4)
-    images = max(1, CACHE // (math.prod(windows.shape[1:]) * x.itemsize))
-    for first in range(0, count, images):
-        some = slice(first, first + images)
-        yield some, windows[some].reshape(-1, math.prod(kernel) * channels)
+    return np.ndarray((count, *size, *kernel, channels), x.dtype, padded, strides=strides)
 
 
 def convolve(self: Any, x: np.ndarray, W: np.ndarray, b: np.ndarray | None) -> Arrays:
@@ -130,12 +146,14 @@ def _convolve(
     grid: Grid, x: np.ndarray, W: np.ndarray, b: np.ndarray | None, size: tuple[int, ...]
 ) -> Arrays:
     outputs, kernel = len(W), W.shape[2:]
-    as_weights = len(x) * math.prod(size) < outputs
-    factors = W.transpose(1, 2, 3, 0) if as_weights else W.transpose(2, 3, 1, 0)
-    factors = factors.reshape(-1, outputs)
+    factors = _places_first(W).reshape(-1, outputs)
+    windows = _windows(grid, x, kernel, size)
     y = np.empty((len(x), *size, outputs), x.dtype)
-    for some, windows in _windows(grid, x, kernel, size, as_weights):
-        np.matmul(windows, factors, out=y[some].reshape(-1, outputs))
+    images = max(1, max(CACHE, W.nbytes) // (math.prod(windows.shape[1:]) * x.itemsize))
+    for first in range(0, len(x), images):
+        some = slice(first, first + images)
+        rows = windows[some].reshape(-1, len(factors))
+        np.matmul(rows, factors, out=y[some].reshape(-1, outputs))
     if b is not None:
         y += b
     return (y.transpose(0, 3, 1, 2),)
@@ -146,14 +164,15 @@ def convolve_for_weights(self: Any, x: np.ndarray, gy: np.ndarray) -> Arrays:
     kernel = self.kh, self.kw
     inputs, outputs = x.shape[1], gy.shape[1]
     gy = _channels_last(gy)
-    as_weights = math.prod(gy.shape[:3]) < outputs
-    gradient = np.zeros((outputs, math.prod(kernel) * inputs), self.W_dtype)
-    for some, windows in _windows(Grid.of(self), x, kernel, gy.shape[1:3], as_weights):
-        gradient += gy[some].reshape(-1, outputs).T @ windows
-    if as_weights:
-        return (gradient.reshape(outputs, inputs, *kernel),)
-    gradient = gradient.reshape(outputs, *kernel, inputs).transpose(0, 3, 1, 2)
-    return (np.ascontiguousarray(gradient),)
+    windows = _windows(Grid.of(self), x, kernel, gy.shape[1:3])
+    gy = np.ascontiguousarray(gy).reshape(-1, outputs)
+    gradient = np.empty((*kernel, inputs, outputs), self.W_dtype)
+    lines = kernel[0] if inputs < FEW else 1  # of the kernel, at a time
+    for first in range(0, kernel[0], lines):
+        some = slice(first, first + lines)
+        seen = windows[:, :, :, some].reshape(len(gy), lines * kernel[1] * inputs)
+        np.matmul(seen.T, gy, out=gradient[some].reshape(-1, outputs), casting="same_kind")
+    return (gradient.transpose(3, 2, 0, 1),)
 
 
 def deconvolve(self: Any, x: np.ndarray, W: np.ndarray, b: np.ndarray | None) -> Arrays:
@@ -183,58 +202,31 @@ def deconvolve(self: Any, x: np.ndarray, W: np.ndarray, b: np.ndarray | None) ->
     columns = max(
         width + (kernel[1] - 1) * self.dx // self.sx, math.ceil((self.outw + self.pw) / self.sx)
     )
-    pixels = np.ascontiguousarray(_channels_last(x)).reshape(count, -1, inputs)
+    pixels = np.ascontiguousarray(_channels_last(x))
+    factors = np.ascontiguousarray(_places_first(W)).swapaxes(2, 3)
     y = np.empty((count, rows, self.sy, columns, self.sx, outputs), x.dtype)
-    images = max(1, min(count, CACHE // (math.prod(y.shape[1:]) * x.itemsize)))
+    images = max(CACHE, W.nbytes) // (math.prod(y.shape[1:]) * x.itemsize)
+    images = max(1, min(count, images))
     phases = np.empty((self.sy, self.sx, images, rows, columns, outputs), x.dtype)
-    multiply = _multiply_few if count * height * width < inputs else _multiply_many
-    product = multiply(pixels, W, images)
+    room = np.empty((images * height * width, outputs), x.dtype)
     for first in range(0, count, images):
         some = slice(first, first + images)
+        flat = pixels[some].reshape(-1, inputs)
+        product = room[: len(flat)]
         phases = phases[:, :, : len(pixels[some])]
         phases.fill(0)
         for row, column in np.ndindex(*kernel):
             top, vertical = divmod(row * self.dy, self.sy)
             left, horizontal = divmod(column * self.dx, self.sx)
             place = phases[vertical, horizontal, :, top : top + height, left : left + width]
-            place += product(some, row, column).reshape(-1, height, width, outputs)
+            np.matmul(flat, factors[row, column], out=product)
+            place += product.reshape(-1, height, width, outputs)
         y[some] = phases.transpose(2, 3, 0, 4, 1, 5)
     y = y.reshape(count, rows * self.sy, columns * self.sx, outputs)
     y = y[:, self.ph : self.ph + self.outh, self.pw : self.pw + self.outw]
     if b is not None:
         y += b
     return (y.transpose(0, 3, 1, 2),)
-
-
-Product = Callable[[slice, int, int], np.ndarray]
-
-
-def _multiply_many(pixels: np.ndarray, W: np.ndarray, images: int) -> Product:
-    """The product of some images with one place of the kernel, made when it is asked for.
-
-    Args:
-        pixels: (N, pixels, C).
-        W: (C, outputs, kernel's height, kernel's width).
-        images: how many are asked for at a time, at most.
-    """
-    inputs, outputs = W.shape[:2]
-    factors = np.ascontiguousarray(W.transpose(2, 3, 0, 1))
-    room = np.empty((images * pixels.shape[1], outputs), pixels.dtype)
-
-    def product(some: slice, row: int, column: int) -> np.ndarray:
-        flat = pixels[some].reshape(-1, inputs)
-        return np.matmul(flat, factors[row, column], out=room[: len(flat)])
-
-    return product
-
-
-def _multiply_few(pixels: np.ndarray, W: np.ndarray, _: int) -> Product:
-    """The same, where W is larger than all products, and best left as it is."""
-    inputs, outputs = W.shape[:2]
-    products = pixels.reshape(-1, inputs) @ W.reshape(inputs, -1)
-    products = products.astype(pixels.dtype, copy=False)
-    products = products.reshape(*pixels.shape[:2], outputs, *W.shape[2:])
-    return lambda some, row, column: products[some, ..., row, column]
 
 
 def _places(function: Any, x: np.ndarray, size: tuple[int, ...]) -> Iterator[np.ndarray]:
@@ -346,6 +338,10 @@ def update_adam(self: Any, param: Any) -> None:
         OWN_ADAM(self, param)
         return
     arrays = [np.atleast_1d(a) for a in (param.array, param.grad, self.state["m"], self.state["v"])]
+    axes = np.argsort([-stride for stride in arrays[0].strides], kind="stable")
+    arrays = [array.transpose(axes) for array in arrays]
+    if all(array.flags.c_contiguous for array in arrays):
+        arrays = [array.reshape(-1) for array in arrays]
     rows = max(1, PIECE * len(arrays[0]) // arrays[0].size)
     buffer = np.empty_like(arrays[0][:rows])
     for first in range(0, len(arrays[0]), rows):
@@ -368,6 +364,8 @@ def update_adam(self: Any, param: Any) -> None:
 def replacements() -> dict[tuple[type, str], Callable[..., Any]]:
     """The functions above, by the class and the name that they take the place of."""
     return {
+        (L.Convolution2D, "_initialize_params"): laid_out(OWN_WEIGHTS),
+        (L.Deconvolution2D, "_initialize_params"): laid_out(OWN_DECONVOLUTION_WEIGHTS),
         (Convolution2DFunction, "_forward_cpu_core"): convolve,
         (Convolution2DGradW, "_forward_cpu_core"): convolve_for_weights,
         (Deconvolution2DFunction, "_forward_cpu_core"): deconvolve,

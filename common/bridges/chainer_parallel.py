@@ -46,6 +46,9 @@ def join(optimizers: dict[str, chainer.Optimizer]) -> None:
     communicator = _COMMUNICATOR["used"]
 
     def average_gradients(optimizer: Any) -> None:
+        for parameter in optimizer.target.params():
+            if parameter.grad is not None:  # of any other, a copy would be averaged
+                parameter.grad = parameter.xp.ascontiguousarray(parameter.grad)
         communicator.multi_node_mean_grad(optimizer.target)
 
     for optimizer in optimizers.values():

@@ -105,8 +105,9 @@ class DCGANUpdater(chainer.training.updaters.StandardUpdater):
 def official_dcgan(config: Any, image_shape: tuple[int, ...], images: np.ndarray) -> Peer:
     """DCGAN of Chainer's examples; layers are written as in chainer/dcgan.py, so these are used."""
     script = load_script("chainer", "dcgan")
-    generator = script.Generator(image_shape, config.latent_dim, config.filters)
-    discriminator = script.Discriminator(image_shape, config.filters)
+    with chainer_cpu.without():
+        generator = script.Generator(image_shape, config.latent_dim, config.filters)
+        discriminator = script.Discriminator(image_shape, config.filters)
     optimizers = {}
     for name, network in {"gen": generator, "dis": discriminator}.items():
         optimizer = chainer.optimizers.Adam(alpha=config.learning_rate, beta1=0.5)
