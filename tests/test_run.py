@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from common.data.pool import ImagePool
 from common.errors import UserError
 from common.run import Run, Settings, checkpoint
+from common.run.events import _without_torch
 
 from little_run import SCRIPT, Bridge, Grey, make_run, rows, train
 
@@ -46,6 +49,54 @@ def test_what_is_due_when(start: Any) -> None:
     assert sorted(path.name for path in Path("run/samples").iterdir()) == [
         f"00000{step}.png" for step in (0, 3, 6, 7)
     ]
+
+
+def test_tensorboard_is_told_what_the_files_say(start: Any) -> None:
+    """Each figure of metrics.csv, and each picture as it is on disk, by step."""
+    run, net = start("--steps 4 --log-every 1 --sample-every 2")
+    train(run, net)
+    figures, pictures = {}, {}
+    for event in read_events(Path("run/tensorboard")):
+        for value in event.summary.value:
+            if value.HasField("image"):
+                assert value.tag == "samples"
+                pictures[event.step] = value.image
+            else:
+                figures[event.step, value.tag] = value.simple_value
+    for row in rows(Path("run/metrics.csv")):
+        step = int(row.pop("step"))
+        told = {name: value for (at, name), value in figures.items() if at == step}
+        assert told == pytest.approx({n: float(value) for n, value in row.items() if value})
+    assert sorted(pictures) == [0, 2, 4]
+    for step, image in pictures.items():
+        path = Path(f"run/samples/{step:06d}.png")
+        assert image.encoded_image_string == path.read_bytes()
+        with Image.open(path) as picture:
+            assert (image.width, image.height) == picture.size
+            assert image.colorspace == len(picture.getbands())
+
+
+def read_events(folder: Path) -> list[Any]:
+    """The events of TensorBoard's files: a length, its checksum, the event, its checksum."""
+    with _without_torch():
+        from tensorboardX.crc32c import crc32c
+        from tensorboardX.proto import event_pb2
+
+    def masked(data: bytes) -> int:
+        crc = crc32c(data)
+        return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+
+    found = []
+    for path in sorted(folder.iterdir()):
+        data = path.read_bytes()
+        while data:
+            length, check = struct.unpack("<QI", data[:12])
+            assert check == masked(data[:8])
+            event, data = data[12 : 12 + length], data[12 + length :]
+            assert struct.unpack("<I", data[:4])[0] == masked(event)
+            found.append(event_pb2.Event.FromString(event))  # type: ignore[attr-defined]
+            data = data[4:]
+    return found
 
 
 def test_a_step_that_is_not_logged_is_an_error(start: Any) -> None:

@@ -9,8 +9,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from common.files import disk_errors
 
 
@@ -27,18 +25,17 @@ class Board:
 
     def __init__(self, folder: Path, step: int) -> None:
         with _without_torch():
-            from tensorboardX import summary
             from tensorboardX.event_file_writer import EventsWriter
-            from tensorboardX.proto import event_pb2
+            from tensorboardX.proto import event_pb2, summary_pb2
         self._folder = folder
-        self._summary = summary
-        self._pb: Any = event_pb2
+        self._events: Any = event_pb2
+        self._summaries: Any = summary_pb2
         with disk_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
             # The name has the time in seconds: the step tells two of one second apart.
             self._writer = EventsWriter(str(folder / "events"), f".{step}")
             if step:
-                start = self._pb.SessionLog(status=self._pb.SessionLog.START)
+                start = self._events.SessionLog(status=self._events.SessionLog.START)
                 self._write(step + 1, session_log=start)
 
     def add_scalars(self, values: Mapping[str, float], step: int) -> None:
@@ -47,16 +44,23 @@ class Board:
         Raises:
             UserError: the file cannot be written.
         """
-        for name, value in values.items():
-            self._write(step, summary=self._summary.scalar(name, value))
+        rows = [{"tag": name, "simple_value": value} for name, value in values.items()]
+        self._write(step, summary=self._summaries.Summary(value=rows))
 
-    def add_picture(self, name: str, picture: np.ndarray, step: int) -> None:
-        """Write a `uint8` picture (H, W, C).
+    def add_picture(self, name: str, path: Path, shape: tuple[int, ...], step: int) -> None:
+        """Write the picture of a PNG file, of the shape (H, W, C).
 
         Raises:
             UserError: the file cannot be written.
         """
-        self._write(step, summary=self._summary.image(name, picture, dataformats="HWC"))
+        height, width, channels = shape
+        image = self._summaries.Summary.Image(
+            height=height,
+            width=width,
+            colorspace=channels,
+            encoded_image_string=path.read_bytes(),
+        )
+        self._write(step, summary=self._summaries.Summary(value=[{"tag": name, "image": image}]))
 
     def close(self) -> None:
         """Close the file; every event is in it already."""
@@ -64,7 +68,7 @@ class Board:
             self._writer.close()
 
     def _write(self, step: int, **what: Any) -> None:
-        event = self._pb.Event(wall_time=time.time(), step=step, **what)
+        event = self._events.Event(wall_time=time.time(), step=step, **what)
         with disk_errors(self._folder):
             self._writer.write_event(event)
             self._writer.flush()

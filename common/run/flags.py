@@ -53,7 +53,7 @@ class Settings:
     out: Annotated[str | None, "run folder (default: runs/MODEL-FRAMEWORK-DATASET)"] = None
     log_every: Annotated[int, "steps between two rows of metrics.csv", 1] = 10
     sample_every: Annotated[int, "steps between two pictures in samples/", 1] = 100
-    checkpoint_every: Annotated[int, "steps between two checkpoints", 1] = 200
+    checkpoint_every: Annotated[int, "steps between two checkpoints", 1] = 500
     resume: Annotated[bool, "go on from the run folder's last checkpoint"] = False
     init_from: Annotated[str | None, "start from the weights in FILE, of any framework"] = None
     generate: Annotated[

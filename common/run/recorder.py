@@ -132,10 +132,10 @@ class Recorder:
         self._clock = time.perf_counter()
 
     def add_picture(
-        self, step: int, path: Path, picture: np.ndarray, figures: dict[str, float]
+        self, step: int, path: Path, shape: tuple[int, ...], figures: dict[str, float]
     ) -> None:
-        """Announce a `uint8` picture (H, W, C) in a file; its figures go into the step's row."""
-        self._board.add_picture("samples", picture, step)
+        """Announce a picture (H, W, C) in a PNG file; its figures go into the step's row."""
+        self._board.add_picture("samples", path, shape, step)
         shown = "".join(f", {name} {value:.2f}" for name, value in figures.items())
         if not self._quiet:
             tqdm.write(f"step {step}: {path}{shown}", file=sys.stderr)
