@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-import platform
-import resource
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -48,7 +46,6 @@ normal = random.standard_normal
 
 def main() -> None:
     check_installation()
-    check_memory()
     tried = 0
     # One image at a time, some, and all at once.
     for cache in (1, 20_000, 1 << 22):
@@ -68,24 +65,6 @@ def check_installation() -> None:
     assert Convolution2DFunction._forward_cpu_core is chainer_cpu.convolve
     for (kind, name), function in chainer_cpu.OWN.items():
         setattr(kind, name, function)  # what follows compares with these
-
-
-def check_memory() -> None:
-    """What was freed is used again, without the system's help."""
-    before = count_pages()
-    chainer_cpu.keep_memory()
-    if platform.libc_ver()[0] == "glibc":
-        assert before > 1000, before  # else this shows nothing
-        assert count_pages() < 100
-
-
-def count_pages() -> int:
-    """Pages that the system hands out for 32 MiB, when as much has just been freed."""
-    seen = []
-    for _ in range(2):
-        seen.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
-        sum(len(array) for array in [np.ones(1 << 18) for _ in range(16)])
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - seen[1]
 
 
 def alike(ours: np.ndarray, theirs: np.ndarray) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,8 @@ import pytest
 
 from common.run import memory
 from tools.scripts import ROOT
+
+from ports import chosen_ports, run_probe
 
 # Takes memory bit by bit, as if the machine had 600 MB more than is taken at the start.
 GREEDY = """
@@ -77,3 +80,12 @@ def test_a_system_that_does_not_say(machine: Path, text: str) -> None:
     assert memory.describe() == ""
     with memory.watched():
         pass
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library's way")
+@pytest.mark.parametrize("port", chosen_ports())
+def test_a_step_works_in_the_memory_of_the_step_before(port: str, tmp_path: Path) -> None:
+    """Without the system's help: where it hands out pages anew, a step can take twice as long."""
+    probe = Path(__file__).with_name("pages_probe.py")
+    said = run_probe(port, probe, port.partition("-")[0], tmp_path / "run")
+    assert int(said.splitlines()[-1]) < 200

@@ -6,6 +6,9 @@ device; `tf32` lets a GPU round the factors of matrix products and convolutions 
 the averages of batch norm, what networks give, losses and updates are then still of 32 bits.
 """
 
+import contextlib
+import ctypes
+
 from common.errors import UserError
 
 DTYPES = {  # of weights and arrays
@@ -31,3 +34,17 @@ def check_precision(precision: str, on_gpu: bool) -> None:
             "--precision tf32: a way of GPUs to multiply, and this run is on the CPU; "
             "use --precision float32, or --device gpu where there is one"
         )
+
+
+def keep_memory() -> None:
+    """Let freed memory stay with the process, where the C library is glibc.
+
+    Otherwise each large array is memory that the system hands out anew and fills with zeros, page
+    by page, and a step makes hundreds. TensorFlow and JAX see to it by themselves; PyTorch's and
+    NumPy's arrays come from the C library. Source: mallopt(3), of the Linux manual pages.
+    """
+    mmap_max, trim_threshold = -4, -1
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # another C library
+        libc = ctypes.CDLL(None)
+        libc.mallopt(mmap_max, 0)
+        libc.mallopt(trim_threshold, 2**31 - 1)

@@ -13,7 +13,7 @@ from common.bridges import chainer_compat  # noqa: F401  # isort: skip  (before 
 import chainer
 import chainer.links as L
 
-from common.bridges import DTYPES, chainer_cpu, check_precision
+from common.bridges import DTYPES, chainer_cpu, check_precision, keep_memory
 from common.errors import UserError
 from common.processes import this_process
 
@@ -75,7 +75,7 @@ def prepare(seed: int, device: str, precision: str) -> Any:
         found.xp.random.seed(seed)
         _set_products(precision)
     else:
-        chainer_cpu.keep_memory()
+        keep_memory()
     return found
 
 

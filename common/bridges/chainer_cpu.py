@@ -13,7 +13,6 @@ dimensions than two are left as they were.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import math
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -49,19 +48,6 @@ def install() -> None:
     """Put the functions below in the place of Chainer's own."""
     for (kind, name), function in replacements().items():
         setattr(kind, name, function)
-
-
-def keep_memory() -> None:
-    """Let freed memory stay with the process, where the C library is glibc.
-
-    Otherwise each large array is memory that the system hands out anew and fills with zeros, page
-    by page, and a step makes hundreds. Source: mallopt(3), of the Linux manual pages.
-    """
-    mmap_max, trim_threshold = -4, -1
-    with contextlib.suppress(AttributeError, OSError, TypeError):  # another C library
-        libc = ctypes.CDLL(None)
-        libc.mallopt(mmap_max, 0)
-        libc.mallopt(trim_threshold, 2**31 - 1)
 
 
 @contextlib.contextmanager

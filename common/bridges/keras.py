@@ -14,7 +14,7 @@ import numpy as np
 import keras
 from keras import layers
 
-from common.bridges import DTYPES, check_precision
+from common.bridges import DTYPES, check_precision, keep_memory
 from common.errors import UserError
 from common.processes import this_process
 
@@ -75,6 +75,8 @@ def prepare(seed: int, device: str, precision: str) -> None:
             f"install a build of {backend} for your GPU, or use --device cpu"
         )
     check_precision(precision, found)
+    if backend == "torch" and not found:
+        keep_memory()
     if device == "cpu":
         keras.device("cpu:0").__enter__()  # for the rest of the script
 

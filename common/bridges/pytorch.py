@@ -9,7 +9,7 @@ import numpy as np
 
 import torch
 
-from common.bridges import DTYPES, check_precision
+from common.bridges import DTYPES, check_precision, keep_memory
 from common.errors import UserError
 from common.processes import this_process
 
@@ -47,6 +47,7 @@ def prepare(seed: int, device: str, precision: str) -> torch.device:
     if found:
         name = torch.accelerator.current_accelerator()
         return torch.device(f"{name}:{torch.accelerator.current_device_index()}")
+    keep_memory()
     return torch.device("cpu")
 
 
