@@ -1,9 +1,10 @@
 """One file per framework: seed, device, and the way of parameters to and from NumPy.
 
-What they share, the meaning of `--precision`, stands here: `float32` is not rounded further, on any
-device; `tf32` lets a GPU round the factors of matrix products and convolutions to 10 bits;
-`bfloat16`, also called mixed precision, has them in 16 bits, of which 7 are the fraction. Weights,
-the averages of batch norm, what networks give, losses and updates are then still of 32 bits.
+What they share stands here, above all the meaning of `--precision`: `float32` is not rounded
+further, on any device; `tf32` lets a GPU round the factors of matrix products and convolutions to
+10 bits; `bfloat16`, also called mixed precision, has them in 16 bits, of which 7 are the fraction.
+Weights, the averages of batch norm, what networks give, losses and updates are then still of 32
+bits.
 """
 
 import contextlib

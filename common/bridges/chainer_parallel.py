@@ -47,7 +47,7 @@ def join(optimizers: dict[str, chainer.Optimizer]) -> None:
 
     def average_gradients(optimizer: Any) -> None:
         for parameter in optimizer.target.params():
-            if parameter.grad is not None:  # of any other, a copy would be averaged
+            if parameter.grad is not None:  # else ChainerMN averages a copy, and drops it
                 parameter.grad = parameter.xp.ascontiguousarray(parameter.grad)
         communicator.multi_node_mean_grad(optimizer.target)
 
