@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -50,6 +53,23 @@ def test_the_table_covers_everything() -> None:
     assert alone >= {f"{framework}/{model}.py" for framework in FRAMEWORKS for model in MODELS}
     together = {fault.models for fault in FAULTS if len(fault.edits) == len(FRAMEWORKS)}
     assert together == {(model,) for model in MODELS}
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_fault_is_sought_in_its_model_alone(model: str) -> None:
+    """No test of another model is there to fail, whatever the fault."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "--collect-only", "-q", "tests/test_parity.py"],
+        cwd=ROOT,
+        env={**os.environ, "QUARTET_MODELS": model},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    others = [name for name in MODELS if name != model]
+    ids = re.findall(r"\[(.*)\]$", done.stdout, re.MULTILINE)
+    assert ids
+    assert [each for each in ids if set(each.split("-")) & set(others)] == []
 
 
 def test_make_quick_runs_the_same_tests() -> None:
