@@ -9,12 +9,12 @@ from typing import Annotated, Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from common.data.pool import ImagePool
 from common.errors import UserError
+from common.pictures import images
 from common.run import Run, Settings, checkpoint
-from common.run.events import _without_torch
+from common.run.events import Board, _without_torch
 
 from little_run import SCRIPT, Bridge, Grey, make_run, rows, train
 
@@ -69,31 +69,33 @@ def test_tensorboard_is_told_what_the_files_say(start: Any) -> None:
         assert told == pytest.approx({n: float(value) for n, value in row.items() if value})
     assert sorted(pictures) == [0, 2, 4]
     for step, image in pictures.items():
-        path = Path(f"run/samples/{step:06d}.png")
-        assert image.encoded_image_string == path.read_bytes()
-        with Image.open(path) as picture:
-            assert (image.width, image.height) == picture.size
-            assert image.colorspace == len(picture.getbands())
+        assert image.encoded_image_string == Path(f"run/samples/{step:06d}.png").read_bytes()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_tensorboard_knows_a_pictures_shape(channels: int, tmp_path: Path) -> None:
+    images.save(tmp_path / "picture.png", np.zeros((4, 6, channels), np.uint8))
+    board = Board(tmp_path / "board", 0)
+    board.add_picture("samples", tmp_path / "picture.png", 1)
+    board.close()
+    image = read_events(tmp_path / "board")[-1].summary.value[0].image
+    assert (image.height, image.width, image.colorspace) == (4, 6, channels)
 
 
 def read_events(folder: Path) -> list[Any]:
     """The events of TensorBoard's files: a length, its checksum, the event, its checksum."""
     with _without_torch():
-        from tensorboardX.crc32c import crc32c
         from tensorboardX.proto import event_pb2
-
-    def masked(data: bytes) -> int:
-        crc = crc32c(data)
-        return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+        from tensorboardX.record_writer import masked_crc32c
 
     found = []
     for path in sorted(folder.iterdir()):
         data = path.read_bytes()
         while data:
             length, check = struct.unpack("<QI", data[:12])
-            assert check == masked(data[:8])
+            assert check == masked_crc32c(data[:8])
             event, data = data[12 : 12 + length], data[12 + length :]
-            assert struct.unpack("<I", data[:4])[0] == masked(event)
+            assert struct.unpack("<I", data[:4])[0] == masked_crc32c(event)
             found.append(event_pb2.Event.FromString(event))  # type: ignore[attr-defined]
             data = data[4:]
     return found

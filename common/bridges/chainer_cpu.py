@@ -27,7 +27,7 @@ from chainer.functions.connection.deconvolution_2d import Deconvolution2DFunctio
 from chainer.functions.pooling.max_pooling_nd import MaxPoolingND, MaxPoolingNDGrad
 from chainer.optimizers.adam import AdamRule
 
-CACHE = 1 << 22  # bytes that are worked on at a time
+CACHE = 1 << 22  # bytes that are worked on at a time, of layers with few weights
 PIECE = 1 << 16  # weights that are updated at a time
 FEW = 8  # with fewer channels than this, rows of pixels are longer than rows of channels
 
@@ -123,6 +123,14 @@ def _windows(
     return np.ndarray((count, *size, *kernel, channels), x.dtype, padded, strides=strides)
 
 
+def _at_a_time(W: np.ndarray, made: np.ndarray) -> int:
+    """How many images to work on at a time, of those that `made` is for.
+
+    What is made for them fits in the cache, or is as large as W, which is gone through each time.
+    """
+    return max(1, max(CACHE, W.nbytes) // (math.prod(made.shape[1:]) * made.itemsize))
+
+
 def convolve(self: Any, x: np.ndarray, W: np.ndarray, b: np.ndarray | None) -> Arrays:
     """In place of `Convolution2DFunction._forward_cpu_core`."""
     return _convolve(Grid.of(self), x, W, b, self._get_out_size(x.shape, W.shape))
@@ -135,7 +143,7 @@ def _convolve(
     factors = _places_first(W).reshape(-1, outputs)
     windows = _windows(grid, x, kernel, size)
     y = np.empty((len(x), *size, outputs), x.dtype)
-    images = max(1, max(CACHE, W.nbytes) // (math.prod(windows.shape[1:]) * x.itemsize))
+    images = _at_a_time(W, windows)
     for first in range(0, len(x), images):
         some = slice(first, first + images)
         rows = windows[some].reshape(-1, len(factors))
@@ -191,8 +199,7 @@ def deconvolve(self: Any, x: np.ndarray, W: np.ndarray, b: np.ndarray | None) ->
     pixels = np.ascontiguousarray(_channels_last(x))
     factors = np.ascontiguousarray(_places_first(W)).swapaxes(2, 3)
     y = np.empty((count, rows, self.sy, columns, self.sx, outputs), x.dtype)
-    images = max(CACHE, W.nbytes) // (math.prod(y.shape[1:]) * x.itemsize)
-    images = max(1, min(count, images))
+    images = max(1, min(count, _at_a_time(W, y)))
     phases = np.empty((self.sy, self.sx, images, rows, columns, outputs), x.dtype)
     room = np.empty((images * height * width, outputs), x.dtype)
     for first in range(0, count, images):

@@ -47,13 +47,16 @@ class Board:
         rows = [{"tag": name, "simple_value": value} for name, value in values.items()]
         self._write(step, summary=self._summaries.Summary(value=rows))
 
-    def add_picture(self, name: str, path: Path, shape: tuple[int, ...], step: int) -> None:
-        """Write the picture of a PNG file, of the shape (H, W, C).
+    def add_picture(self, name: str, path: Path, step: int) -> None:
+        """Write the picture of a PNG file, as it is.
 
         Raises:
             UserError: the file cannot be written.
         """
-        height, width, channels = shape
+        from PIL import Image
+
+        with Image.open(path) as picture:  # reads its head alone
+            (width, height), channels = picture.size, len(picture.getbands())
         image = self._summaries.Summary.Image(
             height=height,
             width=width,

@@ -131,11 +131,9 @@ class Recorder:
         self._written_step = step
         self._clock = time.perf_counter()
 
-    def add_picture(
-        self, step: int, path: Path, shape: tuple[int, ...], figures: dict[str, float]
-    ) -> None:
-        """Announce a picture (H, W, C) in a PNG file; its figures go into the step's row."""
-        self._board.add_picture("samples", path, shape, step)
+    def add_picture(self, step: int, path: Path, figures: dict[str, float]) -> None:
+        """Announce the picture of a PNG file; its figures go into the step's row."""
+        self._board.add_picture("samples", path, step)
         shown = "".join(f", {name} {value:.2f}" for name, value in figures.items())
         if not self._quiet:
             tqdm.write(f"step {step}: {path}{shown}", file=sys.stderr)

@@ -340,7 +340,7 @@ class Run:
             picture, figures = pictures.draw()
             path = self.folder.samples / f"{step:06d}.png"
             images.save(path, picture)
-            recorder.add_picture(step, path, picture.shape, figures)
+            recorder.add_picture(step, path, figures)
             if pictures.best_by and step and figures[pictures.best_by] > self._best:
                 self._best = figures[pictures.best_by]
                 weights = self._store.gather(self.folder, step, self._about())
