@@ -15,6 +15,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
 
 from common.bridges import chainer_compat  # noqa: F401, E402  # isort: skip
 import chainer  # noqa: E402
+import chainer.backend  # noqa: E402
 import chainer.links as L  # noqa: E402
 from chainer.functions.activation.leaky_relu import LeakyReLU, _LeakyReLUGrad  # noqa: E402
 from chainer.functions.activation.softplus import Softplus  # noqa: E402
@@ -23,6 +24,7 @@ from chainer.functions.connection.convolution_2d import (  # noqa: E402
     Convolution2DGradW,
 )
 from chainer.functions.connection.deconvolution_2d import Deconvolution2DFunction  # noqa: E402
+from chainer.functions.math.sum import Sum  # noqa: E402
 from chainer.functions.pooling.max_pooling_nd import MaxPoolingND, MaxPoolingNDGrad  # noqa: E402
 from chainer.optimizers.adam import AdamRule  # noqa: E402
 
@@ -35,10 +37,11 @@ OWN = SimpleNamespace(
     leaky_relu=LeakyReLU.forward_cpu,
     leaky_relu_gradient=_LeakyReLUGrad.forward_cpu,
     softplus=Softplus.forward_cpu,
+    add_up=Sum.forward,
     update_adam=AdamRule.update_core_cpu,
 )
 
-from common.bridges import chainer_cpu  # noqa: E402
+from common.bridges import chainer_batch_norm, chainer_cpu  # noqa: E402
 
 random = np.random.default_rng(0)
 normal = random.standard_normal
@@ -51,6 +54,7 @@ def main() -> None:
     for cache in (1, 20_000, 1 << 22):
         chainer_cpu.CACHE = cache
         tried += check_convolutions() + check_pooling()
+    tried += check_batch_norm() + check_sum() + check_arrays()
     print(tried + check_leaky_relu() + check_softplus() + check_adam() + check_layout())
 
 
@@ -63,8 +67,12 @@ def check_installation() -> None:
         assert Deconvolution2DFunction._forward_cpu_core is OWN.deconvolve
         assert LeakyReLU.forward_cpu is OWN.leaky_relu
     assert Convolution2DFunction._forward_cpu_core is chainer_cpu.convolve
+    uninstall()  # what follows compares with Chainer's own
+
+
+def uninstall() -> None:
     for (kind, name), function in chainer_cpu.OWN.items():
-        setattr(kind, name, function)  # what follows compares with these
+        setattr(kind, name, function)
 
 
 def alike(ours: np.ndarray, theirs: np.ndarray) -> None:
@@ -134,6 +142,85 @@ def check_pooling() -> int:
         ours = chainer_cpu.max_pool_gradient(MaxPoolingNDGrad(pooling), (gy,))[0]
         alike(ours, OWN.max_pool_gradient(MaxPoolingNDGrad(like), (gy,))[0])
     return tried
+
+
+def check_batch_norm() -> int:
+    """Outputs, running averages, gradients, and their gradients, which gradient penalties take."""
+    tried = 0
+    chainer_batch_norm.FEW = 1
+    for piece, shape, dtype, axis in itertools.product(
+        (1, 100, 1 << 16),
+        ((3, 4, 5, 6), (8, 4), (2, 4, 5)),
+        ("float32", "float64"),
+        (None, 0),
+    ):
+        tried += 1
+        chainer_batch_norm.PIECE = piece
+        x = normal(shape).astype(dtype) * 3 + 5  # their mean matters
+        if len(shape) == 4 and tried % 4 < 2:
+            x = images(*shape[:2], shape[2:], dtype) * np.dtype(dtype).type(3) + 5
+        each = normal((2, *(shape[1:] if axis == 0 else (shape[1],)))).astype(dtype)
+        seed = normal(shape).astype(dtype)
+        chainer_cpu.install()
+        ours = batch_norm(x, each, seed, axis)
+        with chainer_cpu.without():
+            theirs = batch_norm(x, each, seed, axis)
+        for a, b in zip(ours, theirs, strict=True):
+            alike(a, b)
+    check_several_processes()
+    uninstall()
+    return tried
+
+
+def check_several_processes() -> None:
+    """ChainerMN adds up its sums in a class of its own, which must be asked."""
+
+    class Doubled(chainer_batch_norm.IMPLEMENTATION):
+        def get_ggamma_and_gbeta(self, *arguments: Any) -> Any:
+            return [2 * each for each in super().get_ggamma_and_gbeta(*arguments)]
+
+    x, gy = normal((2, 3, 4)), normal((2, 3, 4))
+    expander = (None, slice(None), None)
+    each = normal((3, 3))
+    arguments = ((0, 2), each[0], gy, x, None, np, expander, each[1], each[2], 1e-3, None, None)
+    once, twice = (kind().backward(*arguments) for kind in (Doubled.__base__, Doubled))
+    alike(twice[2], 2 * once[2])
+    alike(twice[3], 2 * once[3])
+
+
+def batch_norm(x: np.ndarray, each: np.ndarray, seed: np.ndarray, axis: Any) -> list[Any]:
+    F: Any = chainer.functions
+    averages = np.zeros_like(each[0]), np.ones_like(each[0])
+    inputs = [make(chainer.Variable, array) for array in (x, *each)]
+    running = {"running_mean": averages[0], "running_var": averages[1], "decay": 0.8}
+    y = F.batch_normalization(*inputs, eps=1e-3, **running, axis=axis)
+    fixed = F.fixed_batch_normalization(*inputs, *averages, eps=1e-3, axis=axis)
+    gradients = chainer.grad([F.sum(y * seed)], inputs, enable_double_backprop=True)
+    squares = sum(F.sum(F.square(gradient)) for gradient in gradients[:2])
+    penalties = chainer.grad([squares], inputs[:2])
+    return [y.array, fixed.array, *averages, *(v.array for v in (*gradients, *penalties))]
+
+
+def check_sum() -> int:
+    axes = (0, 2, 3), (0, 2), None
+    cases = list(itertools.product((1, 1 << 30), axes, (False, True), (False, True)))
+    for few, axis, keepdims, last in cases:
+        chainer_batch_norm.FEW = few
+        x = normal((3, 5, 6, 4)).transpose(0, 3, 1, 2) if last else normal((3, 4, 5, 6))
+        function = make(Sum, axis, keepdims)
+        alike(chainer_cpu.add_up(function, (x,))[0], OWN.add_up(function, (x,))[0])
+    return len(cases)
+
+
+def check_arrays() -> int:
+    """What is no array of NumPy's is Chainer's to judge."""
+    array = np.ones(3)
+    cases: list[tuple[Any, ...]] = [(), (array,), (array, array), (array, None), (array, 1)]
+    for arrays in cases:
+        expected = chainer.is_arrays_compatible(arrays)
+        assert chainer_cpu.check_arrays(arrays) == expected
+        assert chainer_cpu.find_device(*arrays) == chainer.backend.get_device_from_array(*arrays)
+    return len(cases)
 
 
 def check_leaky_relu() -> int:

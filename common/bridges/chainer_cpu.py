@@ -1,4 +1,4 @@
-"""Chainer's convolutions, max pooling, leaky ReLU, softplus and Adam on a CPU, in less time.
+"""What Chainer does on a CPU, in less time: convolutions, max pooling, activations, sums and Adam.
 
 The numbers are the same, to a rounding. Chainer copies every window of an image channel by channel,
 and all of it once more for the matrix product. Here the channels come last, so that a window is a
@@ -6,8 +6,8 @@ few long rows; what is worked on at a time stays in the processor's cache; the c
 result come last in memory too, as the next layer needs them; and weights lie in memory as products
 take them.
 
-`install` puts these in the place of Chainer's own. GPUs, grouped convolutions and pooling in other
-dimensions than two are left as they were.
+`install` puts these in the place of Chainer's own, and batch norm's (`chainer_batch_norm`). GPUs,
+grouped convolutions and pooling in other dimensions than two are left as they were.
 """
 
 from __future__ import annotations
@@ -19,13 +19,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+import chainer
 import chainer.links as L
+from chainer import backend
 from chainer.functions.activation.leaky_relu import LeakyReLU, _LeakyReLUGrad
 from chainer.functions.activation.softplus import Softplus
 from chainer.functions.connection.convolution_2d import Convolution2DFunction, Convolution2DGradW
 from chainer.functions.connection.deconvolution_2d import Deconvolution2DFunction
+from chainer.functions.math.sum import Sum
 from chainer.functions.pooling.max_pooling_nd import MaxPoolingND, MaxPoolingNDGrad
 from chainer.optimizers.adam import AdamRule
+
+from common.bridges import chainer_batch_norm as norm
 
 CACHE = 1 << 22  # bytes that are worked on at a time, of layers with few weights
 PIECE = 1 << 16  # weights that are updated at a time
@@ -41,7 +46,11 @@ OWN_POOLING_GRADIENT = MaxPoolingNDGrad.forward_cpu
 OWN_LEAKY_RELU = LeakyReLU.forward_cpu
 OWN_LEAKY_RELU_GRADIENT = _LeakyReLUGrad.forward_cpu
 OWN_SOFTPLUS = Softplus.forward_cpu
+OWN_SUM = Sum.forward
 OWN_ADAM = AdamRule.update_core_cpu
+OWN_CHECK = chainer.is_arrays_compatible
+OWN_DEVICE = backend.get_device_from_array
+CPU = chainer.get_device("@numpy")
 
 
 def install() -> None:
@@ -114,13 +123,24 @@ def _windows(
     (down, across), (top, left), (tall, wide) = grid
     full_height = max(height + top, (size[0] - 1) * down + (kernel[0] - 1) * tall + 1)
     full_width = max(width + left, (size[1] - 1) * across + (kernel[1] - 1) * wide + 1)
-    padded = _channels_last(x)
-    if padded.shape[1:3] != (full_height, full_width) or not padded.flags.c_contiguous:
-        padded = np.zeros((count, full_height, full_width, channels), x.dtype)
-        padded[:, top : top + height, left : left + width] = _channels_last(x)
-    image, row, pixel, channel = padded.strides
+    few = channels < FEW
+    padded = x if few else _channels_last(x)
+    if x.shape[2:] != (full_height, full_width) or not padded.flags.c_contiguous:
+        full = full_height, full_width
+        padded = np.zeros((count, channels, *full) if few else (count, *full, channels), x.dtype)
+        place = padded if few else padded.transpose(0, 3, 1, 2)
+        place[:, :, top : top + height, left : left + width] = x
+    image, row, pixel, channel = (_channels_last(padded) if few else padded).strides
     strides = (image, row * down, pixel * across, row * tall, pixel * wide, channel)
     return np.ndarray((count, *size, *kernel, channels), x.dtype, padded, strides=strides)
+
+
+def _rows(windows: np.ndarray) -> np.ndarray:
+    """Windows as the rows of a matrix, copied in the order in which their rows are longest."""
+    *_, tall, wide, channels = windows.shape
+    if channels < FEW:
+        return windows.transpose(3, 4, 5, 0, 1, 2).reshape(tall * wide * channels, -1).T
+    return windows.reshape(-1, tall * wide * channels)
 
 
 def _at_a_time(W: np.ndarray, made: np.ndarray) -> int:
@@ -146,8 +166,7 @@ def _convolve(
     images = _at_a_time(W, windows)
     for first in range(0, len(x), images):
         some = slice(first, first + images)
-        rows = windows[some].reshape(-1, len(factors))
-        np.matmul(rows, factors, out=y[some].reshape(-1, outputs))
+        np.matmul(_rows(windows[some]), factors, out=y[some].reshape(-1, outputs))
     if b is not None:
         y += b
     return (y.transpose(0, 3, 1, 2),)
@@ -164,7 +183,7 @@ def convolve_for_weights(self: Any, x: np.ndarray, gy: np.ndarray) -> Arrays:
     lines = kernel[0] if inputs < FEW else 1  # of the kernel, at a time
     for first in range(0, kernel[0], lines):
         some = slice(first, first + lines)
-        seen = windows[:, :, :, some].reshape(len(gy), lines * kernel[1] * inputs)
+        seen = _rows(windows[:, :, :, some])
         np.matmul(seen.T, gy, out=gradient[some].reshape(-1, outputs), casting="same_kind")
     return (gradient.transpose(3, 2, 0, 1),)
 
@@ -324,6 +343,16 @@ def softplus(self: Any, inputs: Arrays) -> Arrays:
     return (y,)
 
 
+def add_up(self: Any, inputs: Arrays) -> Arrays:
+    """In place of `Sum.forward`: the gradient of a convolution's bias, where channels come last."""
+    (x,) = inputs
+    if isinstance(x, np.ndarray) and x.ndim == 4 and self.axis == (0, 2, 3) and not self.keepdims:
+        last = _channels_last(x)
+        if last.flags.c_contiguous and last.size >= norm.FEW:
+            return (norm.total(last, x.shape[1]),)
+    return OWN_SUM(self, inputs)
+
+
 def update_adam(self: Any, param: Any) -> None:
     """In place of `AdamRule.update_core_cpu`: piece by piece, in one buffer."""
     hyper = self.hyperparam
@@ -354,19 +383,36 @@ def update_adam(self: Any, param: Any) -> None:
         weights -= t
 
 
-def replacements() -> dict[tuple[type, str], Callable[..., Any]]:
-    """The functions above, by the class and the name that they take the place of."""
+def check_arrays(arrays: Any) -> bool:
+    """In place of `chainer.is_arrays_compatible`, which is asked several times in every call."""
+    return all(type(array) is np.ndarray for array in arrays) or OWN_CHECK(arrays)
+
+
+def find_device(*arrays: Any) -> Any:
+    """In place of `chainer.backend.get_device_from_array`, likewise."""
+    numpy = all(type(array) is np.ndarray for array in arrays)
+    return CPU if numpy else OWN_DEVICE(*arrays)
+
+
+def replacements() -> dict[tuple[Any, str], Callable[..., Any]]:
+    """The functions above, by the class or module and the name that they take the place of."""
     return {
+        (chainer, "is_arrays_compatible"): check_arrays,
+        (backend, "get_device_from_array"): find_device,
         (L.Convolution2D, "_initialize_params"): laid_out(OWN_WEIGHTS),
         (L.Deconvolution2D, "_initialize_params"): laid_out(OWN_DECONVOLUTION_WEIGHTS),
         (Convolution2DFunction, "_forward_cpu_core"): convolve,
         (Convolution2DGradW, "_forward_cpu_core"): convolve_for_weights,
         (Deconvolution2DFunction, "_forward_cpu_core"): deconvolve,
+        (norm.IMPLEMENTATION, "get_mean_and_var"): norm.mean_and_variance,
+        (norm.MODULE, "_apply_bn_fwd"): norm.normalize,
+        (norm.IMPLEMENTATION, "backward"): norm.gradients,
         (MaxPoolingND, "forward_cpu"): max_pool,
         (MaxPoolingNDGrad, "forward_cpu"): max_pool_gradient,
         (LeakyReLU, "forward_cpu"): leaky_relu,
         (_LeakyReLUGrad, "forward_cpu"): leaky_relu_gradient,
         (Softplus, "forward_cpu"): softplus,
+        (Sum, "forward"): add_up,
         (AdamRule, "update_core_cpu"): update_adam,
     }
 
