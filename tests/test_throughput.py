@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tools.throughput import speed_ratio
+from tools.throughput import OLDER, speed_ratio
 
 from ports import ROOT, chosen_ports, environment
 
@@ -34,11 +34,11 @@ pytestmark = pytest.mark.skipif(not CHOSEN, reason="neither PyTorch nor Chainer 
 needs_pytorch = pytest.mark.skipif("pytorch" not in CHOSEN, reason="PyTorch is not chosen")
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "tools.throughput", *arguments],
         cwd=ROOT,
-        env=environment(),
+        env=environment() | variables,
         capture_output=True,
         text=True,
         check=False,
@@ -73,6 +73,16 @@ def test_a_row_for_each_framework() -> None:
         assert float(row[6]) > 0
         assert float(row[7]) > 0
         assert f"{row[0]}: a picture takes" in done.stderr
+
+
+def test_an_older_processor_is_said() -> None:
+    arguments = ["ae", "--frameworks", CHOSEN[0], *QUICK]
+    older = run(*arguments, OPENBLAS_CORETYPE="Haswell", ATEN_CPU_CAPABILITY="")
+    assert older.returncode == 0, older.stderr
+    assert "note: OPENBLAS_CORETYPE=Haswell in the environment" in older.stderr
+    plain = run(*arguments, **dict.fromkeys(OLDER, ""))
+    assert plain.returncode == 0, plain.stderr
+    assert "note:" not in plain.stderr
 
 
 def test_a_picture_counts_as_often_as_it_is_drawn() -> None:

@@ -36,6 +36,10 @@ ROUND = 0.5  # seconds that a round of steps takes, at least
 LEAST = 3  # steps in a round
 REST = 0.2  # seconds after a product: NumPy's threads still look for work, and hinder others
 
+# By these variables libraries compute as an older processor would.
+OLDER = ("OPENBLAS_CORETYPE", "ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
+OLDER += ("MKL_ENABLE_INSTRUCTIONS", "NPY_DISABLE_CPU_FEATURES")
+
 Step = Callable[[], dict[str, Any]]
 
 # In the child: one framework.
@@ -410,6 +414,16 @@ def measure(framework: str, options: argparse.Namespace, *more: str) -> dict[str
     return ask_child("tools.throughput", framework, [*arguments, *options.others])
 
 
+def warn_of_older() -> None:
+    """Say so if some library is told to compute as an older processor: others might not be."""
+    if found := [f"{name}={os.environ[name]}" for name in OLDER if os.environ.get(name)]:
+        print(
+            f"note: {', '.join(found)} in the environment: what heeds that computes as an older "
+            "processor, and ratios are not this machine's; unset it to measure the machine",
+            file=sys.stderr,
+        )
+
+
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line, checked.
 
@@ -454,6 +468,7 @@ def main() -> None:
     if options.child:
         print(json.dumps(measure_whole(options) if options.whole else measure_here(options)))
         return
+    warn_of_older()
     heads = ["framework", "images/s", "ms/step", "share of gauge", "of PyTorch", "memory MiB"]
     heads += ["script / bare loop", "bare loop / bare step"] if options.whole else []
     arithmetic = None

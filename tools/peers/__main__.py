@@ -36,6 +36,7 @@ from tools.throughput import (
     speed_ratio,
     take_turns,
     time_steps,
+    warn_of_older,
 )
 
 
@@ -262,6 +263,7 @@ def main() -> None:
     if options.child:
         print(json.dumps([measure_here(known, options) for known in options.chosen]))
         return
+    warn_of_older()
     print("| " + " | ".join(HEADS) + " |\n|" + " --- |" * len(HEADS))
     for number, known in enumerate(options.chosen, start=1):
         print(f"{number}/{len(options.chosen)}: {known.title} ...", file=sys.stderr)
