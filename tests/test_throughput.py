@@ -38,7 +38,7 @@ def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "tools.throughput", *arguments],
         cwd=ROOT,
-        env=environment() | variables,
+        env=environment(**variables),
         capture_output=True,
         text=True,
         check=False,

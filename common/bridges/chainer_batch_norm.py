@@ -103,12 +103,7 @@ def normalize(xp: Any, x: Any, mean: Any, inv_std: Any, gamma: Any, beta: Any) -
 
 
 def gradients(
-    self: Any,
-    axis: tuple[int, ...],
-    gamma: Any,
-    gy: Any,
-    x: Any,
-    *others: Any,
+    self: Any, axis: tuple[int, ...], gamma: Any, gy: Any, x: Any, *others: Any
 ) -> tuple[Any, ...]:
     """In place of `GeneralBatchNormalizationImpl.backward`: of x, gamma and beta."""
     # That of several processes adds its sums up in its own way.
