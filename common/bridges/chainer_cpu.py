@@ -167,8 +167,9 @@ def _convolve(
     for first in range(0, len(x), images):
         some = slice(first, first + images)
         np.matmul(_rows(windows[some]), factors, out=y[some].reshape(-1, outputs))
-    if b is not None:
-        y += b
+        if b is not None:
+            lines = y[some].reshape(-1, size[1] * outputs)
+            lines += np.tile(b, size[1])
     return (y.transpose(0, 3, 1, 2),)
 
 
