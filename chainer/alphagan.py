@@ -221,8 +221,7 @@ def train_step(networks, optimizers, images, noise):
     discriminator, code_discriminator = networks["discriminator"], networks["code_discriminator"]
     codes = encoder(images)
     e_loss = encoder_loss(reconstruction_loss(images, generator(codes)), code_discriminator(codes))
-    encoder.cleargrads()
-    e_loss.backward()
+    chainer.grad([e_loss], list(encoder.params()), set_grad=True)  # only its gradients
     optimizers["encoder"].update()
 
     with chainer.no_backprop_mode():
@@ -230,8 +229,7 @@ def train_step(networks, optimizers, images, noise):
     reconstructions, samples = generator(codes), generator(noise)
     reconstruction = reconstruction_loss(images, reconstructions)
     g_loss = generator_loss(reconstruction, discriminator(reconstructions), discriminator(samples))
-    generator.cleargrads()
-    g_loss.backward()
+    chainer.grad([g_loss], list(generator.params()), set_grad=True)  # only its gradients
     optimizers["generator"].update()
 
     with chainer.no_backprop_mode():

@@ -177,8 +177,7 @@ def train_step(networks, optimizers, images, labels, noise):
 
     fake_logits = discriminator(generator(noise[1], labels), labels)
     g_loss = generator_loss(fake_logits)
-    generator.cleargrads()
-    g_loss.backward()
+    chainer.grad([g_loss], list(generator.params()), set_grad=True)  # only its gradients
     optimizers["generator"].update()
     return {"discriminator_loss": d_loss.array, "generator_loss": g_loss.array}
 

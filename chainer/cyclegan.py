@@ -189,8 +189,8 @@ def generator_step(networks, optimizers, a, b, identity):
     if identity:  # a generator leaves alone what is of its goal already
         losses["identity_loss"] = absolute_error(b2a(a), a) + absolute_error(a2b(b), b)
     losses["generator_loss"] = generator_loss(losses, identity)
-    optimizers["generators"].target.cleargrads()
-    losses["generator_loss"].backward()
+    parameters = list(optimizers["generators"].target.params())
+    chainer.grad([losses["generator_loss"]], parameters, set_grad=True)  # only theirs
     optimizers["generators"].update()
     return {name: loss.array for name, loss in losses.items()}, fake_a.array, fake_b.array
 

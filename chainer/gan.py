@@ -128,8 +128,7 @@ def train_step(networks, optimizers, images, noise):
     optimizers["discriminator"].update()
 
     g_loss = generator_loss(discriminator(generator(noise[1])))
-    generator.cleargrads()
-    g_loss.backward()
+    chainer.grad([g_loss], list(generator.params()), set_grad=True)  # only its gradients
     optimizers["generator"].update()
     return {"discriminator_loss": d_loss.array, "generator_loss": g_loss.array}
 

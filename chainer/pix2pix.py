@@ -194,8 +194,8 @@ def train_step(networks, optimizers, sources, images):
 
     fakes = generator(sources)
     g_losses = generator_loss(discriminator(sources, fakes), fakes, images)
-    generator.cleargrads()
-    g_losses["generator_loss"].backward()
+    loss = g_losses["generator_loss"]
+    chainer.grad([loss], list(generator.params()), set_grad=True)  # only its gradients
     optimizers["generator"].update()
     losses = {"discriminator_loss": d_loss, **g_losses}
     return {name: loss.array for name, loss in losses.items()}

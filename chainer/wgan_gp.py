@@ -193,8 +193,7 @@ def generator_step(networks, optimizers, noise):
     """Update the generator on what the critic says of it; noise is (N, Z)."""
     generator, critic = networks["generator"], networks["critic"]
     loss = generator_loss(critic(generator(noise)))
-    generator.cleargrads()
-    loss.backward()
+    chainer.grad([loss], list(generator.params()), set_grad=True)  # only its gradients
     optimizers["generator"].update()
     return loss.array
 

@@ -1,0 +1,66 @@
+"""Whether an update leaves the gradients of all networks alone that another update trains.
+
+Run as `python tests/gradients_probe.py FRAMEWORK FOLDER`, with pytorch or chainer: two steps of
+each model. Prints, line by line, each update whose gradients another one changed.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).parent)]
+
+from tools.scripts import load_script  # noqa: E402
+from tools.throughput import first_step  # noqa: E402
+
+from models import MODELS  # noqa: E402
+
+
+def parameters_of(optimizer: Any) -> list[Any]:
+    """What it updates: PyTorch's optimisers have groups of it, Chainer's a target."""
+    if hasattr(optimizer, "param_groups"):
+        return [p for group in optimizer.param_groups for p in group["params"]]
+    return list(optimizer.target.params())
+
+
+def read(optimizer: Any) -> list[np.ndarray]:
+    """Copies of its parameters' gradients, some of which may be None."""
+    return [np.array(parameter.grad) for parameter in parameters_of(optimizer)]
+
+
+def watch(optimizers: dict[str, Any], model: str) -> None:
+    """Compare gradients, each time one network is updated, with those of the others' updates."""
+    seen: dict[str, list[np.ndarray]] = {}
+
+    def watched(name: str, update: Any) -> Any:
+        def compare_and_update(*arguments: Any) -> Any:
+            for other, gradients in seen.items():
+                same = all(map(np.array_equal, gradients, read(optimizers[other])))
+                if other != name and not same:
+                    print(f"{model}: the update of {name} changed gradients of {other}")
+            seen[name] = read(optimizers[name])
+            return update(*arguments)
+
+        return compare_and_update
+
+    for name, optimizer in optimizers.items():
+        update = "step" if hasattr(optimizer, "param_groups") else "update"
+        setattr(optimizer, update, watched(name, getattr(optimizer, update)))
+
+
+def main() -> None:
+    framework, folder = sys.argv[1:]
+    for name, model in MODELS.items():
+        flags = [*model.small_flags, "--steps", "2", "--device", "cpu", "--out", f"{folder}/{name}"]
+        first = first_step(load_script(framework, name), flags)
+        _, optimizers, *_ = first.inputs
+        watch(optimizers, name)
+        first.step()
+        first.step()
+
+
+main()

@@ -1,0 +1,18 @@
+"""An update computes the gradients of what it trains, and of nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ports import chosen_ports, run_probe
+
+# A tape gives TensorFlow and Keras only what it is asked for.
+ADDING = ("pytorch", "chainer")  # their gradients stay with the weights, and add up
+
+
+@pytest.mark.parametrize("port", [each for each in chosen_ports() if each in ADDING])
+def test_an_update_leaves_the_gradients_of_other_networks_alone(port: str, tmp_path: Path) -> None:
+    """Computing those too would change no number, and cost time in each step."""
+    assert run_probe(port, Path(__file__).with_name("gradients_probe.py"), port, tmp_path) == ""
