@@ -154,8 +154,7 @@ def train_step(networks, optimizers, images, labels, learning_rate, frozen):
     with chainer.using_config("train", not frozen):
         features = networks["backbone"](images)
     loss = classification_loss(networks["head"](features), labels)
-    optimizer.target.cleargrads()
-    loss.backward()
+    chainer.grad([loss], list(optimizer.target.params()), set_grad=True)  # only its gradients
     optimizer.update()
     return {"classification_loss": loss.array}
 

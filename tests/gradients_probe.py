@@ -1,11 +1,12 @@
-"""Whether an update leaves the gradients of all networks alone that another update trains.
+"""Whether an update computes gradients of what it does not train.
 
-Run as `python tests/gradients_probe.py FRAMEWORK FOLDER`, with pytorch or chainer: two steps of
-each model. Prints, line by line, each update whose gradients another one changed.
+Run as `python tests/gradients_probe.py FRAMEWORK FOLDER [MODEL FLAG ...]`, with pytorch or chainer:
+two steps of that model, or of each. Prints, line by line, what has gradients that it should not.
 """
 
 from __future__ import annotations
 
+import itertools
 import sys
 from pathlib import Path
 from typing import Any
@@ -52,15 +53,28 @@ def watch(optimizers: dict[str, Any], model: str) -> None:
         setattr(optimizer, update, watched(name, getattr(optimizer, update)))
 
 
-def main() -> None:
-    framework, folder = sys.argv[1:]
-    for name, model in MODELS.items():
-        flags = [*model.small_flags, "--steps", "2", "--device", "cpu", "--out", f"{folder}/{name}"]
-        first = first_step(load_script(framework, name), flags)
-        _, optimizers, *_ = first.inputs
-        watch(optimizers, name)
-        first.step()
-        first.step()
+def parameters_in(network: Any) -> list[Any]:
+    """All of a network, trained or not."""
+    chainer = hasattr(network, "params")
+    return list(network.params() if chainer else network.parameters())
 
 
-main()
+def train(framework: str, folder: str, name: str, more: list[str]) -> None:
+    flags = [*MODELS[name].small_flags, *more, "--device", "cpu", "--out", f"{folder}/{name}"]
+    first = first_step(load_script(framework, name), [*flags, "--steps", "2"])
+    networks, optimizers, *_ = first.inputs
+    trained = {id(p) for optimizer in optimizers.values() for p in parameters_of(optimizer)}
+    for parameter in itertools.chain(*map(parameters_in, networks.values())):
+        parameter.grad = None  # Chainer begins with NaN
+    watch(optimizers, name)
+    first.step()
+    first.step()
+    for network in networks:
+        rest = [p for p in parameters_in(networks[network]) if id(p) not in trained]
+        if any(parameter.grad is not None for parameter in rest):
+            print(f"{name}: {network} is not trained, and has gradients")
+
+
+framework, folder, *chosen = sys.argv[1:]
+for name in chosen[:1] or MODELS:
+    train(framework, folder, name, chosen[1:])

@@ -14,7 +14,7 @@ from common.run import pretrained
 from models import MODELS
 from models.description import as_flags
 from parity import load_data, play_reference, proof_config, save_start
-from ports import Answer, chosen_ports, run_commands, side_by_side
+from ports import Answer, chosen_ports, run_commands, run_probe, side_by_side
 
 PORTS = chosen_ports()
 STEPS = 3
@@ -73,6 +73,14 @@ def test_only_the_head_of_a_frozen_network_learns(answers: Answers, folder, port
         losses = [float(row["classification_loss"]) for row in csv.DictReader(file)]
     expected = [row["classification_loss"] for row in played.losses]
     np.testing.assert_allclose(losses, expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("port", [port for port in PORTS if port in ("pytorch", "chainer")])
+def test_a_frozen_network_costs_no_gradients(port: str, tmp_path: Path) -> None:
+    """Chainer computed them, and did not use them, in two thirds of each step."""
+    probe = Path(__file__).with_name("gradients_probe.py")
+    flags = ["--mode", "frozen", "--width", "16"]
+    assert run_probe(port, probe, port, tmp_path, "transfer", *flags) == ""
 
 
 @each_port
