@@ -233,8 +233,8 @@ def train_step(networks, optimizers, images, noise):
     optimizers["generator"].update()
 
     with chainer.no_backprop_mode():
-        codes = encoder(images)
-        reconstructions, samples = generator(codes), generator(noise)
+        codes = encoder(images).array
+        reconstructions, samples = generator(codes).array, generator(noise).array
     # All kinds of images pass separately, so that batch norm never mixes their statistics.
     real_logits = discriminator(images)
     d_loss = discriminator_loss(real_logits, discriminator(reconstructions))

@@ -167,7 +167,7 @@ def train_step(networks, optimizers, images, labels, noise):
     """Update D on real and fake images of the same classes, then G; noise is (2, N, Z)."""
     generator, discriminator = networks["generator"], networks["discriminator"]
     with chainer.no_backprop_mode():
-        fakes = generator(noise[0], labels)
+        fakes = generator(noise[0], labels).array
     # Real and fake images pass separately, so that batch norm never mixes their statistics.
     real_logits = discriminator(images, labels)
     d_loss = discriminator_loss(real_logits, discriminator(fakes, labels))

@@ -121,7 +121,7 @@ def train_step(networks, optimizers, images, noise):
     """Update D on real and fake images, then G on fresh noise; noise is (2, N, Z)."""
     generator, discriminator = networks["generator"], networks["discriminator"]
     with chainer.no_backprop_mode():
-        fakes = generator(noise[0])
+        fakes = generator(noise[0]).array
     d_loss = discriminator_loss(discriminator(images), discriminator(fakes))
     discriminator.cleargrads()
     d_loss.backward()

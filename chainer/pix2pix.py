@@ -185,7 +185,7 @@ def train_step(networks, optimizers, sources, images):
     generator, discriminator = networks["generator"], networks["discriminator"]
     # G translates once for each update, so that each has a dropout of its own.
     with chainer.no_backprop_mode():
-        fakes = generator(sources)
+        fakes = generator(sources).array
     # Real and fake images pass separately, so that batch norm never mixes their statistics.
     d_loss = discriminator_loss(discriminator(sources, images), discriminator(sources, fakes))
     discriminator.cleargrads()

@@ -151,7 +151,7 @@ def critic_step(networks, optimizers, images, noise):
     """Update the critic on real and fake images, then clip its weights; noise is (N, Z)."""
     generator, critic = networks["generator"], networks["critic"]
     with chainer.no_backprop_mode():
-        fakes = generator(noise)
+        fakes = generator(noise).array
     # Real and fake images pass separately, so that batch norm never mixes their statistics.
     loss = critic_loss(critic(images), critic(fakes))
     critic.cleargrads()

@@ -174,8 +174,8 @@ def critic_step(networks, optimizers, images, noise, shares):
     """Update the critic on real and fake images; noise is (N, Z), shares (N, 1, 1, 1)."""
     generator, critic = networks["generator"], networks["critic"]
     with chainer.no_backprop_mode():
-        fakes = generator(noise)
-    norms = gradient_norms(critic, shares * images + (1 - shares) * fakes.array)
+        fakes = generator(noise).array
+    norms = gradient_norms(critic, shares * images + (1 - shares) * fakes)
     penalty = gradient_penalty(norms)
     loss = critic_loss(critic(images), critic(fakes), penalty)
     critic.cleargrads()
