@@ -225,7 +225,7 @@ def train_step(networks, optimizers, images, noise):
     optimizers["encoder"].update()
 
     with chainer.no_backprop_mode():
-        codes = encoder(images)
+        codes = encoder(images).array
     reconstructions, samples = generator(codes), generator(noise)
     reconstruction = reconstruction_loss(images, reconstructions)
     g_loss = generator_loss(reconstruction, discriminator(reconstructions), discriminator(samples))

@@ -1,4 +1,4 @@
-"""Whether an update computes gradients of what it does not train.
+"""Whether an update computes gradients of what it does not train, or of images that are data.
 
 Run as `python tests/gradients_probe.py FRAMEWORK FOLDER [MODEL FLAG ...]`, with pytorch or chainer:
 two steps of that model, or of each. Prints, line by line, what has gradients that it should not.
@@ -6,6 +6,7 @@ two steps of that model, or of each. Prints, line by line, what has gradients th
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import sys
 from pathlib import Path
@@ -53,6 +54,30 @@ def watch(optimizers: dict[str, Any], model: str) -> None:
         setattr(optimizer, update, watched(name, getattr(optimizer, update)))
 
 
+def watch_leaves(model: str) -> Any:
+    """Chainer's hook that names each function with a gradient of data, unless it is asked for."""
+    import chainer
+
+    asked: set[int] = set()
+    grad = chainer.grad
+
+    def watched(outputs: Any, inputs: Any, *more: Any, **named: Any) -> Any:
+        asked.update(id(x.node) for x in inputs)
+        return grad(outputs, inputs, *more, **named)
+
+    class Leaves(chainer.FunctionHook):
+        name = "Leaves"
+
+        def backward_preprocess(self, function: Any, in_data: Any, out_grad: Any) -> None:
+            for x in function.inputs:
+                parameter = isinstance(x.get_variable_or_none(), chainer.Parameter)
+                if x.requires_grad and x.creator_node is None and not parameter | (id(x) in asked):
+                    print(f"{model}: {function.label} computes a gradient of data")
+
+    chainer.grad = watched
+    return Leaves()
+
+
 def parameters_in(network: Any) -> list[Any]:
     """All of a network, trained or not."""
     chainer = hasattr(network, "params")
@@ -67,8 +92,9 @@ def train(framework: str, folder: str, name: str, more: list[str]) -> None:
     for parameter in itertools.chain(*map(parameters_in, networks.values())):
         parameter.grad = None  # Chainer begins with NaN
     watch(optimizers, name)
-    first.step()
-    first.step()
+    with watch_leaves(name) if framework == "chainer" else contextlib.nullcontext():
+        first.step()
+        first.step()
     for network in networks:
         rest = [p for p in parameters_in(networks[network]) if id(p) not in trained]
         if any(parameter.grad is not None for parameter in rest):
