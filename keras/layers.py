@@ -18,6 +18,8 @@ class Conv2D(keras.layers.Conv2D):
     """
 
     def convolution_op(self, inputs, kernel):
+        if self.strides == (1, 1) and all(size % 2 for size in self.kernel_size):
+            return super().convolution_op(inputs, kernel)  # as many zeros on both sides
         return mirror(super().convolution_op(mirror(inputs), ops.flip(kernel, (0, 1))))
 
 

@@ -58,10 +58,20 @@ class RMSProp(keras.optimizers.RMSprop):
 class SGD(keras.optimizers.SGD):
     """Gradient descent with momentum: v <- momentum v + g; variable <- variable - rate v.
 
-    Keras has the rate inside v, where a change of it is felt only after a while.
+    Keras has the rate inside v, where a change of it is felt only after a while. TensorFlow has a
+    kernel for this too.
     """
 
     def update_step(self, gradient, variable, learning_rate):
         v = self.momentums[self._get_variable_index(variable)]
+        if keras.backend.backend() == "tensorflow":
+            tensorflow.raw_ops.ResourceApplyMomentum(
+                var=variable.handle,
+                accum=v.value.handle,
+                lr=learning_rate,
+                grad=gradient,
+                momentum=self.momentum,
+            )
+            return
         self.assign(v, self.momentum * v + gradient)
         self.assign_sub(variable, learning_rate * v)

@@ -32,7 +32,7 @@ from common.bridges import keras as bridge
 from common.pictures import Predictions
 from common.run import Run, Settings, launch
 
-from layers import BatchNormalization
+from layers import BatchNormalization, Conv2D
 from optimizers import SGD
 from trainers import Trainer
 
@@ -81,13 +81,11 @@ class BasicBlock(keras.Model):
 
     def __init__(self, inputs, outputs, stride, **named):
         he, norm = initial_settings()
-        # At a stride of 2, "same" would pad after the image only.
-        same = {"kernel_size": 3, "padding": "valid", "use_bias": False, **he}
+        same = {"kernel_size": 3, "padding": "same", "use_bias": False, **he}
         x = keras.Input((None, None, inputs))
-        y = layers.ZeroPadding2D(1)(x)
-        y = layers.Conv2D(outputs, **same, strides=stride, name="conv1")(y)
+        y = Conv2D(outputs, **same, strides=stride, name="conv1")(x)
         y = layers.ReLU()(BatchNormalization(**norm, name="bn1")(y))
-        y = layers.Conv2D(outputs, **same, strides=1, name="conv2")(layers.ZeroPadding2D(1)(y))
+        y = Conv2D(outputs, **same, strides=1, name="conv2")(y)
         y = BatchNormalization(**norm, name="bn2")(y)
         around = x  # where the shapes are the same, the image itself
         if stride != 1:
@@ -105,9 +103,9 @@ class Backbone(keras.Model):
 
     def __init__(self, image_shape, width):
         he, norm = initial_settings()
-        half = {"kernel_size": 7, "strides": 2, "padding": "valid", "use_bias": False, **he}
+        half = {"kernel_size": 7, "strides": 2, "padding": "same", "use_bias": False, **he}
         image = keras.Input(image_shape)
-        x = layers.Conv2D(width, **half, name="conv1")(layers.ZeroPadding2D(3)(image))
+        x = Conv2D(width, **half, name="conv1")(image)
         x = layers.ReLU()(BatchNormalization(**norm, name="bn1")(x))  # (N, H / 2, W / 2, f)
         # No number is below 0 here, so that zeros around the image are never the largest.
         x = layers.MaxPooling2D(3, 2)(layers.ZeroPadding2D(1)(x))  # (N, H / 4, W / 4, f)

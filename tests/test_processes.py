@@ -26,6 +26,7 @@ from common.errors import UserError
 from common.processes import Processes, find_processes
 
 from models import MODELS
+from models.description import as_flags
 from ports import chosen_ports, side_by_side
 
 PORTS = chosen_ports()
@@ -41,7 +42,8 @@ PATIENCE = 300  # seconds
 
 def flags_of(model: str) -> list[str]:
     """The settings of the proof, in float64."""
-    flags = [*MODELS[model].flags, "--seed", "1", "--precision", "float64", "--log-every", "1"]
+    settings = MODELS[model].proof | MODELS[model].from_chance
+    flags = [*as_flags(settings), "--seed", "1", "--precision", "float64", "--log-every", "1"]
     flags += [] if ALL else QUICK
     return [*flags, *(["--pool-size", "0"] if "pool_size" in MODELS[model].proof else [])]
 
