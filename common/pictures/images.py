@@ -114,7 +114,8 @@ def save(path: Path, picture: np.ndarray) -> None:
     from PIL import Image
 
     with replacing(path) as aside:
-        Image.fromarray(picture.squeeze(-1) if picture.shape[-1] == 1 else picture).save(aside)
+        image = Image.fromarray(picture.squeeze(-1) if picture.shape[-1] == 1 else picture)
+        image.save(aside, compress_level=3)  # as small as by Pillow's 6, in half the time
 
 
 def animate(paths: list[Path], path: Path, most: int = 60) -> None:
