@@ -115,7 +115,7 @@ def save(path: Path, picture: np.ndarray) -> None:
 
     with replacing(path) as aside:
         image = Image.fromarray(picture.squeeze(-1) if picture.shape[-1] == 1 else picture)
-        image.save(aside, compress_level=3)  # as small as by Pillow's 6, in half the time
+        image.save(aside, compress_level=3)  # Pillow's 6 takes up to four times as long
 
 
 def animate(paths: list[Path], path: Path, most: int = 60) -> None:
