@@ -1,4 +1,4 @@
-"""TensorFlow's convolutions are oneDNN's, and padded in the quickest way that gives the same."""
+"""Convolutions on TensorFlow are oneDNN's, and padded in the quickest way that gives the same."""
 
 from __future__ import annotations
 
@@ -22,6 +22,12 @@ def test_every_way_to_pad_gives_the_same() -> None:
     ways = json.loads(run_probe("tensorflow", PROBE))
     assert set(ways) == {"SAME", "MIRRORED", "VALID"}
     assert min(ways.values()) > 50
+
+
+@pytest.mark.parametrize("port", [port for port in chosen_ports() if port.startswith("keras")])
+def test_the_odd_zero_is_in_front_in_keras(port: str) -> None:
+    probe = Path(__file__).with_name("keras_padding_probe.py")
+    assert run_probe(port, probe) == {"keras": "tensorflow"}.get(port, port.removeprefix("keras-"))
 
 
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="not everywhere there")
