@@ -8,6 +8,7 @@ class as a one-hot vector beside its noise, the discriminator as a plane of ones
 zeros, a plane per class, beside the image's channels.
 """
 
+import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ import chainer
 import chainer.functions as F
 import chainer.links as L
 
+from common.data import count_doublings
 from common.pictures import ClassSamples
 from common.run import Run, Settings, launch
 
@@ -35,7 +37,7 @@ from optimizers import Adam
 class Config(Settings):
     """The settings of this model; every line is a flag."""
 
-    size_multiple = 16  # both networks halve or double the image four times
+    size_multiple = None  # sides are 4 to 7 pixels, doubled d times
 
     steps: Annotated[int, "training steps; 0 writes the initial checkpoint and stops", 0] = 1000
     batch_size: Annotated[int, "images per step", 2] = 64
@@ -45,7 +47,8 @@ class Config(Settings):
     class_: Annotated[str | None, "with --generate: the one class to draw"] = None
 
 
-# N batch, Z latent, K classes, C channels, H height, W width, f filters, h = H / 16, w = W / 16
+# N batch, Z latent, K classes, C channels, H height, W width, f filters, d doublings,
+# h = H / 2^d, w = W / 2^d
 
 
 def preprocess(images, device):
@@ -65,44 +68,65 @@ def draw_noise(random, config, *shape):
     return random.uniform(-1, 1, (*shape, config.latent_dim)).astype(config.dtype)
 
 
+class UpBlock(chainer.Chain):
+    """Twice the side, half the channels: (N, C, H, W) -> (N, C / 2, 2H, 2W)."""
+
+    def __init__(self, channels):
+        super().__init__()
+        normal = chainer.initializers.Normal(0.02)
+        double = {"ksize": 4, "stride": 2, "pad": 1, "nobias": True, "initialW": normal}
+        norm = {"eps": 1e-5, "decay": 0.9, "initial_gamma": around_one}
+        with self.init_scope():
+            self.deconv = L.Deconvolution2D(channels, channels // 2, **double)
+            self.norm = L.BatchNormalization(channels // 2, **norm)
+
+    def forward(self, x):
+        return F.relu(self.norm(self.deconv(x)))
+
+
 class Generator(chainer.Chain):
     """Latent vector and class to image: (N, Z), (N,) -> (N, C, H, W) in [-1, 1]."""
 
     def __init__(self, image_shape, latent_dim, classes, filters):
         super().__init__()
-        height, width, channels = image_shape
-        self.base = (8 * filters, height // 16, width // 16)
-        normal = chainer.initializers.Normal(0.02)
-        upsample = {"ksize": 5, "stride": 2, "pad": 2, "initialW": normal}
-        norm = {"eps": 1e-5, "decay": 0.9, "initial_gamma": around_one}
+        side, _, channels = image_shape
+        doublings = count_doublings(side)  # 2 for 28 pixels, which are 7 * 2 * 2
+        self.base = (filters * 2**doublings, side >> doublings, side >> doublings)
         self.classes = classes
-        sizes = [(height // s, width // s) for s in (8, 4, 2, 1)]
+        normal = chainer.initializers.Normal(0.02)
+        double = {"ksize": 4, "stride": 2, "pad": 1, "initialW": normal}
+        norm = {"eps": 1e-5, "decay": 0.9, "initial_gamma": around_one}
         with self.init_scope():
-            size = 8 * filters * self.base[1] * self.base[2]
-            self.dense = L.Linear(latent_dim + classes, size, initialW=normal)
-            self.norm1 = L.BatchNormalization(8 * filters, **norm)
-            self.deconv1 = L.Deconvolution2D(
-                8 * filters, 16 * filters, **upsample, outsize=sizes[0], nobias=True
+            self.dense = L.Linear(latent_dim + classes, math.prod(self.base), initialW=normal)
+            self.norm = L.BatchNormalization(self.base[0], **norm)
+            self.blocks = chainer.ChainList(
+                *(UpBlock(self.base[0] // 2**n) for n in range(doublings - 1))
             )
-            self.norm2 = L.BatchNormalization(16 * filters, **norm)
-            self.deconv2 = L.Deconvolution2D(
-                16 * filters, 8 * filters, **upsample, outsize=sizes[1], nobias=True
-            )
-            self.norm3 = L.BatchNormalization(8 * filters, **norm)
-            self.deconv3 = L.Deconvolution2D(
-                8 * filters, 4 * filters, **upsample, outsize=sizes[2], nobias=True
-            )
-            self.norm4 = L.BatchNormalization(4 * filters, **norm)
-            self.deconv4 = L.Deconvolution2D(4 * filters, channels, **upsample, outsize=sizes[3])
+            self.deconv = L.Deconvolution2D(2 * filters, channels, **double)
 
     def forward(self, z, labels):
         z = F.concat([z, one_hot(labels, self.classes)], 1)  # (N, Z + K)
-        x = F.reshape(self.dense(z), (-1, *self.base))  # (N, 8f, h, w)
-        x = F.relu(self.norm1(x))
-        x = F.relu(self.norm2(self.deconv1(x)))  # (N, 16f, 2h, 2w)
-        x = F.relu(self.norm3(self.deconv2(x)))  # (N, 8f, 4h, 4w)
-        x = F.relu(self.norm4(self.deconv3(x)))  # (N, 4f, 8h, 8w)
-        return F.tanh(self.deconv4(x))  # (N, C, H, W)
+        x = F.reshape(self.dense(z), (-1, *self.base))
+        x = F.relu(self.norm(x))  # (N, f * 2^d, h, w)
+        for block in self.blocks:
+            x = block(x)  # (N, 2f, H / 2, W / 2)
+        return F.tanh(self.deconv(x))  # (N, C, H, W)
+
+
+class DownBlock(chainer.Chain):
+    """Half the side, twice the channels: (N, C, H, W) -> (N, 2C, H / 2, W / 2)."""
+
+    def __init__(self, channels):
+        super().__init__()
+        normal = chainer.initializers.Normal(0.02)
+        half = {"ksize": 4, "stride": 2, "pad": 1, "nobias": True, "initialW": normal}
+        norm = {"eps": 1e-5, "decay": 0.9, "initial_gamma": around_one}
+        with self.init_scope():
+            self.conv = L.Convolution2D(channels, 2 * channels, **half)
+            self.norm = L.BatchNormalization(2 * channels, **norm)
+
+    def forward(self, x):
+        return F.leaky_relu(self.norm(self.conv(x)), 0.2)
 
 
 class Discriminator(chainer.Chain):
@@ -110,30 +134,31 @@ class Discriminator(chainer.Chain):
 
     def __init__(self, image_shape, classes, filters):
         super().__init__()
-        height, width, channels = image_shape
-        normal = chainer.initializers.Normal(0.02)
-        # The same zeros on both sides, where "SAME" of TensorFlow and Keras has (1, 2).
-        downsample = {"ksize": 5, "stride": 2, "pad": 2, "initialW": normal}
-        norm = {"eps": 1e-5, "decay": 0.9, "initial_gamma": around_one}
+        side, _, channels = image_shape
+        halvings = count_doublings(side)
+        left = (side >> halvings) - 3  # the last convolution is not padded
+        width = filters * 2 ** (halvings - 1)
         self.classes = classes
+        normal = chainer.initializers.Normal(0.02)
+        half = {"ksize": 4, "stride": 2, "pad": 1, "initialW": normal}
+        norm = {"eps": 1e-5, "decay": 0.9, "initial_gamma": around_one}
         with self.init_scope():
-            self.conv1 = L.Convolution2D(channels + classes, filters, **downsample)
-            self.conv2 = L.Convolution2D(filters, 2 * filters, **downsample, nobias=True)
-            self.norm2 = L.BatchNormalization(2 * filters, **norm)
-            self.conv3 = L.Convolution2D(2 * filters, 4 * filters, **downsample, nobias=True)
-            self.norm3 = L.BatchNormalization(4 * filters, **norm)
-            self.conv4 = L.Convolution2D(4 * filters, 8 * filters, **downsample, nobias=True)
-            self.norm4 = L.BatchNormalization(8 * filters, **norm)
-            self.dense = L.Linear(8 * filters * (height // 16) * (width // 16), 1, initialW=normal)
+            self.conv1 = L.Convolution2D(channels + classes, filters, **half)
+            self.blocks = chainer.ChainList(
+                *(DownBlock(filters * 2**n) for n in range(halvings - 1))
+            )
+            self.conv2 = L.Convolution2D(width, 2 * width, ksize=4, nobias=True, initialW=normal)
+            self.norm2 = L.BatchNormalization(2 * width, **norm)
+            self.dense = L.Linear(2 * width * left * left, 1, initialW=normal)
 
     def forward(self, x, labels):
         planes = one_hot(labels, self.classes)[:, :, None, None]  # (N, K, 1, 1)
         planes = F.broadcast_to(planes, (*planes.shape[:2], *x.shape[2:]))
         x = F.concat([x, planes], 1)  # (N, C + K, H, W)
-        x = F.leaky_relu(self.conv1(x), 0.2)  # (N, f, 8h, 8w)
-        x = F.leaky_relu(self.norm2(self.conv2(x)), 0.2)  # (N, 2f, 4h, 4w)
-        x = F.leaky_relu(self.norm3(self.conv3(x)), 0.2)  # (N, 4f, 2h, 2w)
-        x = F.leaky_relu(self.norm4(self.conv4(x)), 0.2)  # (N, 8f, h, w)
+        x = F.leaky_relu(self.conv1(x), 0.2)  # (N, f, H / 2, W / 2)
+        for block in self.blocks:
+            x = block(x)  # (N, f * 2^(d - 1), h, w)
+        x = F.leaky_relu(self.norm2(self.conv2(x)), 0.2)  # (N, f * 2^d, h - 3, w - 3)
         return self.dense(x)  # (N, 1); L.Linear flattens
 
 
@@ -164,21 +189,19 @@ def generator_loss(fake_logits):
 
 
 def train_step(networks, optimizers, images, labels, noise):
-    """Update D on real and fake images of the same classes, then G; noise is (2, N, Z)."""
+    """Update G on what D says of its fakes, then D on these and on real images; noise is (N, Z)."""
     generator, discriminator = networks["generator"], networks["discriminator"]
-    with chainer.no_backprop_mode():
-        fakes = generator(noise[0], labels).array
+    fakes = generator(noise, labels)
+    g_loss = generator_loss(discriminator(fakes, labels))
+    chainer.grad([g_loss], list(generator.params()), set_grad=True)  # only its gradients
+    optimizers["generator"].update()
+
     # Real and fake images pass separately, so that batch norm never mixes their statistics.
     real_logits = discriminator(images, labels)
-    d_loss = discriminator_loss(real_logits, discriminator(fakes, labels))
+    d_loss = discriminator_loss(real_logits, discriminator(fakes.array, labels))
     discriminator.cleargrads()
     d_loss.backward()
     optimizers["discriminator"].update()
-
-    fake_logits = discriminator(generator(noise[1], labels), labels)
-    g_loss = generator_loss(fake_logits)
-    chainer.grad([g_loss], list(generator.params()), set_grad=True)  # only its gradients
-    optimizers["generator"].update()
     return {"discriminator_loss": d_loss.array, "generator_loss": g_loss.array}
 
 
@@ -225,7 +248,7 @@ def main():
     for step, batch in run.steps():
         images = preprocess(batch.images, device)
         labels = device.send(batch.labels)
-        noise = run.share(draw_noise(run.random, config, 2, config.batch_size), axis=1)
+        noise = run.share(draw_noise(run.random, config, config.batch_size))
         noise = device.send(noise)
         losses = train_step(networks, optimizers, images, labels, noise)
         run.log(step, losses)

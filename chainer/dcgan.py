@@ -8,7 +8,7 @@ batch norm has a bias, as in the authors' code: the norm takes it away again, so
 nothing but rounding, which Adam blows up to full steps.
 """
 
-import copy
+import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,7 @@ import chainer
 import chainer.functions as F
 import chainer.links as L
 
+from common.data import count_doublings
 from common.pictures import Samples
 from common.run import Run, Settings, launch
 
@@ -36,20 +37,16 @@ from optimizers import Adam
 class Config(Settings):
     """The settings of this model; every line is a flag."""
 
-    size_multiple = 16  # both networks halve or double the image four times
+    size_multiple = None  # sides are 4 to 7 pixels, doubled d times
 
     steps: Annotated[int, "training steps; 0 writes the initial checkpoint and stops", 0] = 1000
     batch_size: Annotated[int, "images per step", 2] = 64
     learning_rate: Annotated[float, "step size of Adam", 0] = 2e-4
     latent_dim: Annotated[int, "numbers that an image is drawn from", 1] = 100
     filters: Annotated[int, "channels of the first convolution; the others have multiples", 1] = 32
-    generator_rate: Annotated[
-        float | None, "step size of the generator's Adam (default: that of --learning-rate)", 0
-    ] = None
-    average: Annotated[float, "draw with an average of G that keeps this share a step", 0, 1] = 0.0
 
 
-# N batch, Z latent, C channels, H height, W width, f filters, h = H / 16, w = W / 16
+# N batch, Z latent, C channels, H height, W width, f filters, d doublings, h = H / 2^d, w = W / 2^d
 
 
 def preprocess(images, device):
@@ -69,43 +66,63 @@ def draw_noise(random, config, *shape):
     return random.uniform(-1, 1, (*shape, config.latent_dim)).astype(config.dtype)
 
 
+class UpBlock(chainer.Chain):
+    """Twice the side, half the channels: (N, C, H, W) -> (N, C / 2, 2H, 2W)."""
+
+    def __init__(self, channels):
+        super().__init__()
+        normal = chainer.initializers.Normal(0.02)
+        double = {"ksize": 4, "stride": 2, "pad": 1, "nobias": True, "initialW": normal}
+        norm = {"eps": 1e-5, "decay": 0.9, "initial_gamma": around_one}
+        with self.init_scope():
+            self.deconv = L.Deconvolution2D(channels, channels // 2, **double)
+            self.norm = L.BatchNormalization(channels // 2, **norm)
+
+    def forward(self, x):
+        return F.relu(self.norm(self.deconv(x)))
+
+
 class Generator(chainer.Chain):
     """Latent vector to image: (N, Z) -> (N, C, H, W) in [-1, 1]."""
 
     def __init__(self, image_shape, latent_dim, filters):
         super().__init__()
-        height, width, channels = image_shape
-        self.base = (8 * filters, height // 16, width // 16)
+        side, _, channels = image_shape
+        doublings = count_doublings(side)  # 2 for 28 pixels, which are 7 * 2 * 2
+        self.base = (filters * 2**doublings, side >> doublings, side >> doublings)
         normal = chainer.initializers.Normal(0.02)
-        upsample = {"ksize": 5, "stride": 2, "pad": 2, "initialW": normal}
+        double = {"ksize": 4, "stride": 2, "pad": 1, "initialW": normal}
         norm = {"eps": 1e-5, "decay": 0.9, "initial_gamma": around_one}
-        sizes = [(height // s, width // s) for s in (8, 4, 2, 1)]
         with self.init_scope():
-            self.dense = L.Linear(
-                latent_dim, 8 * filters * self.base[1] * self.base[2], initialW=normal
+            self.dense = L.Linear(latent_dim, math.prod(self.base), initialW=normal)
+            self.norm = L.BatchNormalization(self.base[0], **norm)
+            self.blocks = chainer.ChainList(
+                *(UpBlock(self.base[0] // 2**n) for n in range(doublings - 1))
             )
-            self.norm1 = L.BatchNormalization(8 * filters, **norm)
-            self.deconv1 = L.Deconvolution2D(
-                8 * filters, 16 * filters, **upsample, outsize=sizes[0], nobias=True
-            )
-            self.norm2 = L.BatchNormalization(16 * filters, **norm)
-            self.deconv2 = L.Deconvolution2D(
-                16 * filters, 8 * filters, **upsample, outsize=sizes[1], nobias=True
-            )
-            self.norm3 = L.BatchNormalization(8 * filters, **norm)
-            self.deconv3 = L.Deconvolution2D(
-                8 * filters, 4 * filters, **upsample, outsize=sizes[2], nobias=True
-            )
-            self.norm4 = L.BatchNormalization(4 * filters, **norm)
-            self.deconv4 = L.Deconvolution2D(4 * filters, channels, **upsample, outsize=sizes[3])
+            self.deconv = L.Deconvolution2D(2 * filters, channels, **double)
 
     def forward(self, z):
-        x = F.reshape(self.dense(z), (-1, *self.base))  # (N, 8f, h, w)
-        x = F.relu(self.norm1(x))
-        x = F.relu(self.norm2(self.deconv1(x)))  # (N, 16f, 2h, 2w)
-        x = F.relu(self.norm3(self.deconv2(x)))  # (N, 8f, 4h, 4w)
-        x = F.relu(self.norm4(self.deconv3(x)))  # (N, 4f, 8h, 8w)
-        return F.tanh(self.deconv4(x))  # (N, C, H, W)
+        x = F.reshape(self.dense(z), (-1, *self.base))
+        x = F.relu(self.norm(x))  # (N, f * 2^d, h, w)
+        for block in self.blocks:
+            x = block(x)  # (N, 2f, H / 2, W / 2)
+        return F.tanh(self.deconv(x))  # (N, C, H, W)
+
+
+class DownBlock(chainer.Chain):
+    """Half the side, twice the channels: (N, C, H, W) -> (N, 2C, H / 2, W / 2)."""
+
+    def __init__(self, channels):
+        super().__init__()
+        normal = chainer.initializers.Normal(0.02)
+        half = {"ksize": 4, "stride": 2, "pad": 1, "nobias": True, "initialW": normal}
+        norm = {"eps": 1e-5, "decay": 0.9, "initial_gamma": around_one}
+        with self.init_scope():
+            self.conv = L.Convolution2D(channels, 2 * channels, **half)
+            self.norm = L.BatchNormalization(2 * channels, **norm)
+
+    def forward(self, x):
+        return F.leaky_relu(self.norm(self.conv(x)), 0.2)
 
 
 class Discriminator(chainer.Chain):
@@ -113,26 +130,27 @@ class Discriminator(chainer.Chain):
 
     def __init__(self, image_shape, filters):
         super().__init__()
-        height, width, channels = image_shape
+        side, _, channels = image_shape
+        halvings = count_doublings(side)
+        left = (side >> halvings) - 3  # the last convolution is not padded
+        width = filters * 2 ** (halvings - 1)
         normal = chainer.initializers.Normal(0.02)
-        # The same zeros on both sides, where "SAME" of TensorFlow and Keras has (1, 2).
-        downsample = {"ksize": 5, "stride": 2, "pad": 2, "initialW": normal}
+        half = {"ksize": 4, "stride": 2, "pad": 1, "initialW": normal}
         norm = {"eps": 1e-5, "decay": 0.9, "initial_gamma": around_one}
         with self.init_scope():
-            self.conv1 = L.Convolution2D(channels, filters, **downsample)
-            self.conv2 = L.Convolution2D(filters, 2 * filters, **downsample, nobias=True)
-            self.norm2 = L.BatchNormalization(2 * filters, **norm)
-            self.conv3 = L.Convolution2D(2 * filters, 4 * filters, **downsample, nobias=True)
-            self.norm3 = L.BatchNormalization(4 * filters, **norm)
-            self.conv4 = L.Convolution2D(4 * filters, 8 * filters, **downsample, nobias=True)
-            self.norm4 = L.BatchNormalization(8 * filters, **norm)
-            self.dense = L.Linear(8 * filters * (height // 16) * (width // 16), 1, initialW=normal)
+            self.conv1 = L.Convolution2D(channels, filters, **half)
+            self.blocks = chainer.ChainList(
+                *(DownBlock(filters * 2**n) for n in range(halvings - 1))
+            )
+            self.conv2 = L.Convolution2D(width, 2 * width, ksize=4, nobias=True, initialW=normal)
+            self.norm2 = L.BatchNormalization(2 * width, **norm)
+            self.dense = L.Linear(2 * width * left * left, 1, initialW=normal)
 
     def forward(self, x):
-        x = F.leaky_relu(self.conv1(x), 0.2)  # (N, f, 8h, 8w)
-        x = F.leaky_relu(self.norm2(self.conv2(x)), 0.2)  # (N, 2f, 4h, 4w)
-        x = F.leaky_relu(self.norm3(self.conv3(x)), 0.2)  # (N, 4f, 2h, 2w)
-        x = F.leaky_relu(self.norm4(self.conv4(x)), 0.2)  # (N, 8f, h, w)
+        x = F.leaky_relu(self.conv1(x), 0.2)  # (N, f, H / 2, W / 2)
+        for block in self.blocks:
+            x = block(x)  # (N, f * 2^(d - 1), h, w)
+        x = F.leaky_relu(self.norm2(self.conv2(x)), 0.2)  # (N, f * 2^d, h - 3, w - 3)
         return self.dense(x)  # (N, 1); L.Linear flattens
 
 
@@ -157,30 +175,19 @@ def generator_loss(fake_logits):
 
 
 def train_step(networks, optimizers, images, noise):
-    """Update D on real and fake images, then G on fresh noise; noise is (2, N, Z)."""
+    """Update G on what D says of its fakes, then D on these and on real images; noise is (N, Z)."""
     generator, discriminator = networks["generator"], networks["discriminator"]
-    with chainer.no_backprop_mode():
-        fakes = generator(noise[0]).array
+    fakes = generator(noise)
+    g_loss = generator_loss(discriminator(fakes))
+    chainer.grad([g_loss], list(generator.params()), set_grad=True)  # only its gradients
+    optimizers["generator"].update()
+
     # Real and fake images pass separately, so that batch norm never mixes their statistics.
-    d_loss = discriminator_loss(discriminator(images), discriminator(fakes))
+    d_loss = discriminator_loss(discriminator(images), discriminator(fakes.array))
     discriminator.cleargrads()
     d_loss.backward()
     optimizers["discriminator"].update()
-
-    g_loss = generator_loss(discriminator(generator(noise[1])))
-    chainer.grad([g_loss], list(generator.params()), set_grad=True)  # only its gradients
-    optimizers["generator"].update()
     return {"discriminator_loss": d_loss.array, "generator_loss": g_loss.array}
-
-
-def update_average(average, generator, keep):
-    """Move the average of the generator's past weights: keep * average + (1 - keep) * weights."""
-    for old, new in zip(average.params(), generator.params(), strict=True):
-        old.array[...] = keep * old.array + (1 - keep) * new.array
-    for old, new in zip(average.children(), generator.children(), strict=True):
-        if isinstance(old, L.BatchNormalization):  # its running averages are no parameters
-            old.avg_mean[...] = keep * old.avg_mean + (1 - keep) * new.avg_mean
-            old.avg_var[...] = keep * old.avg_var + (1 - keep) * new.avg_var
 
 
 def sample(generator, noise):
@@ -190,22 +197,16 @@ def sample(generator, noise):
 
 
 def build(config, image_shape, device):
-    """Both networks and their optimisers; the average begins with the generator's weights."""
+    """Both networks and their optimisers."""
     networks = {
         "generator": Generator(image_shape, config.latent_dim, config.filters),
         "discriminator": Discriminator(image_shape, config.filters),
     }
-    rates = {
-        "generator": config.generator_rate or config.learning_rate,
-        "discriminator": config.learning_rate,
-    }
-    adam = {"beta1": 0.5, "beta2": 0.999, "eps": 1e-8}
+    adam = {"alpha": config.learning_rate, "beta1": 0.5, "beta2": 0.999, "eps": 1e-8}
     optimizers = {}
     for name, network in networks.items():
         network.to_device(device)
-        optimizers[name] = Adam(rates[name], **adam).setup(network)
-    if config.average:
-        networks["average"] = copy.deepcopy(networks["generator"])
+        optimizers[name] = Adam(**adam).setup(network)
     return networks, optimizers
 
 
@@ -216,13 +217,12 @@ def main():
     device = bridge.prepare(config.seed, config.device, config.precision)
     networks, optimizers = build(config, run.image_shape, device)
     run.connect(bridge, networks, optimizers)
-    drawing = networks["average" if config.average else "generator"]
 
     def make_noise(random, count):
         return draw_noise(random, config, count)
 
     def draw(noise):
-        return postprocess(sample(drawing, device.send(noise)))
+        return postprocess(sample(networks["generator"], device.send(noise)))
 
     samples = Samples(run.data, config.seed, make_noise, draw)
     if config.generate:
@@ -231,10 +231,8 @@ def main():
     run.begin(samples)
     for step, batch in run.steps():
         images = preprocess(batch.images, device)
-        noise = run.share(draw_noise(run.random, config, 2, config.batch_size), axis=1)
+        noise = run.share(draw_noise(run.random, config, config.batch_size))
         losses = train_step(networks, optimizers, images, device.send(noise))
-        if config.average:
-            update_average(networks["average"], networks["generator"], config.average)
         run.log(step, losses)
         if run.samples_due(step):
             run.save_samples(step, samples)

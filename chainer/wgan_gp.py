@@ -7,6 +7,7 @@ Departures from the paper: DCGAN's layers and initial weights (see dcgan.py) in 
 blocks.
 """
 
+import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ import chainer
 import chainer.functions as F
 import chainer.links as L
 
+from common.data import count_doublings
 from common.pictures import Samples
 from common.run import Run, Settings, launch
 
@@ -35,7 +37,7 @@ from optimizers import Adam
 class Config(Settings):
     """The settings of this model; every line is a flag."""
 
-    size_multiple = 16  # both networks halve or double the image four times
+    size_multiple = None  # sides are 4 to 7 pixels, doubled d times
 
     steps: Annotated[int, "training steps; 0 writes the initial checkpoint and stops", 0] = 1000
     batch_size: Annotated[int, "images per step", 2] = 64
@@ -48,7 +50,7 @@ CRITIC_UPDATES = 5  # per update of the generator
 PENALTY_WEIGHT = 10  # of the gradient penalty in the critic's loss
 TINY = 1e-12  # a root has no slope at 0: under it stands at least this
 
-# N batch, Z latent, C channels, H height, W width, f filters, h = H / 16, w = W / 16
+# N batch, Z latent, C channels, H height, W width, f filters, d doublings, h = H / 2^d, w = W / 2^d
 
 
 def preprocess(images, device):
@@ -73,43 +75,64 @@ def draw_shares(random, config, batches):
     return random.random((batches, config.batch_size, 1, 1, 1)).astype(config.dtype)
 
 
+class UpBlock(chainer.Chain):
+    """Twice the side, half the channels: (N, C, H, W) -> (N, C / 2, 2H, 2W)."""
+
+    def __init__(self, channels):
+        super().__init__()
+        normal = chainer.initializers.Normal(0.02)
+        double = {"ksize": 4, "stride": 2, "pad": 1, "nobias": True, "initialW": normal}
+        norm = {"eps": 1e-5, "decay": 0.9, "initial_gamma": around_one}
+        with self.init_scope():
+            self.deconv = L.Deconvolution2D(channels, channels // 2, **double)
+            self.norm = L.BatchNormalization(channels // 2, **norm)
+
+    def forward(self, x):
+        return F.relu(self.norm(self.deconv(x)))
+
+
 class Generator(chainer.Chain):
     """Latent vector to image: (N, Z) -> (N, C, H, W) in [-1, 1]."""
 
     def __init__(self, image_shape, latent_dim, filters):
         super().__init__()
-        height, width, channels = image_shape
-        self.base = (8 * filters, height // 16, width // 16)
+        side, _, channels = image_shape
+        doublings = count_doublings(side)  # 2 for 28 pixels, which are 7 * 2 * 2
+        self.base = (filters * 2**doublings, side >> doublings, side >> doublings)
         normal = chainer.initializers.Normal(0.02)
-        upsample = {"ksize": 5, "stride": 2, "pad": 2, "initialW": normal}
+        double = {"ksize": 4, "stride": 2, "pad": 1, "initialW": normal}
         norm = {"eps": 1e-5, "decay": 0.9, "initial_gamma": around_one}
-        sizes = [(height // s, width // s) for s in (8, 4, 2, 1)]
         with self.init_scope():
-            self.dense = L.Linear(
-                latent_dim, 8 * filters * self.base[1] * self.base[2], initialW=normal
+            self.dense = L.Linear(latent_dim, math.prod(self.base), initialW=normal)
+            self.norm = L.BatchNormalization(self.base[0], **norm)
+            self.blocks = chainer.ChainList(
+                *(UpBlock(self.base[0] // 2**n) for n in range(doublings - 1))
             )
-            self.norm1 = L.BatchNormalization(8 * filters, **norm)
-            self.deconv1 = L.Deconvolution2D(
-                8 * filters, 16 * filters, **upsample, outsize=sizes[0], nobias=True
-            )
-            self.norm2 = L.BatchNormalization(16 * filters, **norm)
-            self.deconv2 = L.Deconvolution2D(
-                16 * filters, 8 * filters, **upsample, outsize=sizes[1], nobias=True
-            )
-            self.norm3 = L.BatchNormalization(8 * filters, **norm)
-            self.deconv3 = L.Deconvolution2D(
-                8 * filters, 4 * filters, **upsample, outsize=sizes[2], nobias=True
-            )
-            self.norm4 = L.BatchNormalization(4 * filters, **norm)
-            self.deconv4 = L.Deconvolution2D(4 * filters, channels, **upsample, outsize=sizes[3])
+            self.deconv = L.Deconvolution2D(2 * filters, channels, **double)
 
     def forward(self, z):
-        x = F.reshape(self.dense(z), (-1, *self.base))  # (N, 8f, h, w)
-        x = F.relu(self.norm1(x))
-        x = F.relu(self.norm2(self.deconv1(x)))  # (N, 16f, 2h, 2w)
-        x = F.relu(self.norm3(self.deconv2(x)))  # (N, 8f, 4h, 4w)
-        x = F.relu(self.norm4(self.deconv3(x)))  # (N, 4f, 8h, 8w)
-        return F.tanh(self.deconv4(x))  # (N, C, H, W)
+        x = F.reshape(self.dense(z), (-1, *self.base))
+        x = F.relu(self.norm(x))  # (N, f * 2^d, h, w)
+        for block in self.blocks:
+            x = block(x)  # (N, 2f, H / 2, W / 2)
+        return F.tanh(self.deconv(x))  # (N, C, H, W)
+
+
+class DownBlock(chainer.Chain):
+    """Half the side, twice the channels: (N, C, H, W) -> (N, 2C, H / 2, W / 2)."""
+
+    def __init__(self, channels):
+        super().__init__()
+        # No batch norm: it would make an image's score, and slope, depend on the rest of the batch.
+        # With one group all channels of an image are normalised together, so biases are not lost.
+        normal = chainer.initializers.Normal(0.02)
+        half = {"ksize": 4, "stride": 2, "pad": 1, "initialW": normal}
+        with self.init_scope():
+            self.conv = L.Convolution2D(channels, 2 * channels, **half)
+            self.norm = GroupNormalization(1, 2 * channels, eps=1e-5)
+
+    def forward(self, x):
+        return F.leaky_relu(self.norm(self.conv(x)), 0.2)
 
 
 class Critic(chainer.Chain):
@@ -117,27 +140,26 @@ class Critic(chainer.Chain):
 
     def __init__(self, image_shape, filters):
         super().__init__()
-        height, width, channels = image_shape
+        side, _, channels = image_shape
+        halvings = count_doublings(side)
+        left = (side >> halvings) - 3  # the last convolution is not padded
+        width = filters * 2 ** (halvings - 1)
         normal = chainer.initializers.Normal(0.02)
-        # The same zeros on both sides, where "SAME" of TensorFlow and Keras has (1, 2).
-        downsample = {"ksize": 5, "stride": 2, "pad": 2, "initialW": normal}
-        # No batch norm: it would make an image's score, and slope, depend on the rest of the batch.
-        # With one group all channels of an image are normalised together, so biases are not lost.
+        half = {"ksize": 4, "stride": 2, "pad": 1, "initialW": normal}
         with self.init_scope():
-            self.conv1 = L.Convolution2D(channels, filters, **downsample)
-            self.conv2 = L.Convolution2D(filters, 2 * filters, **downsample)
-            self.norm2 = GroupNormalization(1, 2 * filters, eps=1e-5)
-            self.conv3 = L.Convolution2D(2 * filters, 4 * filters, **downsample)
-            self.norm3 = GroupNormalization(1, 4 * filters, eps=1e-5)
-            self.conv4 = L.Convolution2D(4 * filters, 8 * filters, **downsample)
-            self.norm4 = GroupNormalization(1, 8 * filters, eps=1e-5)
-            self.dense = L.Linear(8 * filters * (height // 16) * (width // 16), 1, initialW=normal)
+            self.conv1 = L.Convolution2D(channels, filters, **half)
+            self.blocks = chainer.ChainList(
+                *(DownBlock(filters * 2**n) for n in range(halvings - 1))
+            )
+            self.conv2 = L.Convolution2D(width, 2 * width, ksize=4, initialW=normal)
+            self.norm2 = GroupNormalization(1, 2 * width, eps=1e-5)
+            self.dense = L.Linear(2 * width * left * left, 1, initialW=normal)
 
     def forward(self, x):
-        x = F.leaky_relu(self.conv1(x), 0.2)  # (N, f, 8h, 8w)
-        x = F.leaky_relu(self.norm2(self.conv2(x)), 0.2)  # (N, 2f, 4h, 4w)
-        x = F.leaky_relu(self.norm3(self.conv3(x)), 0.2)  # (N, 4f, 2h, 2w)
-        x = F.leaky_relu(self.norm4(self.conv4(x)), 0.2)  # (N, 8f, h, w)
+        x = F.leaky_relu(self.conv1(x), 0.2)  # (N, f, H / 2, W / 2)
+        for block in self.blocks:
+            x = block(x)  # (N, f * 2^(d - 1), h, w)
+        x = F.leaky_relu(self.norm2(self.conv2(x)), 0.2)  # (N, f * 2^d, h - 3, w - 3)
         return self.dense(x)  # (N, 1); L.Linear flattens
 
 

@@ -8,6 +8,7 @@ DCGAN's, as the networks are. The two discriminators share an optimiser, which u
 as its own would.
 """
 
+import math
 import os
 import sys
 from dataclasses import dataclass
@@ -31,10 +32,11 @@ import keras
 from keras import layers, ops
 
 from common.bridges import keras as bridge
+from common.data import count_doublings
 from common.pictures import SamplesAndReconstructions
 from common.run import Run, Settings, launch
 
-from layers import BatchNormalization, Conv2D, Conv2DTranspose, LeakyReLU
+from layers import BatchNormalization, LeakyReLU
 from optimizers import Adam
 from trainers import Trainer
 
@@ -46,7 +48,7 @@ CODE_UNITS = 750  # in the layers of the code discriminator
 class Config(Settings):
     """The settings of this model; every line is a flag."""
 
-    size_multiple = 16  # the networks halve or double the image four times
+    size_multiple = None  # sides are 4 to 7 pixels, doubled d times
 
     steps: Annotated[int, "training steps; 0 writes the initial checkpoint and stops", 0] = 1000
     batch_size: Annotated[int, "images per step", 2] = 64
@@ -55,7 +57,7 @@ class Config(Settings):
     filters: Annotated[int, "channels of the first convolution; the others have multiples", 1] = 32
 
 
-# N batch, Z latent, C channels, H height, W width, f filters, h = H / 16, w = W / 16
+# N batch, Z latent, C channels, H height, W width, f filters, d doublings, h = H / 2^d, w = W / 2^d
 
 
 def preprocess(images):
@@ -73,50 +75,73 @@ def draw_noise(random, config, *shape):
     return random.standard_normal((*shape, config.latent_dim)).astype(config.dtype)
 
 
+class DownBlock(keras.Model):
+    """Half the side, twice the channels: (N, H, W, C) -> (N, H / 2, W / 2, 2C)."""
+
+    def __init__(self, channels, **named):
+        normal, norm = initial_settings()
+        half = {"kernel_size": 4, "strides": 2, "padding": "same", "use_bias": False, **normal}
+        x = keras.Input((None, None, channels))
+        y = layers.Conv2D(2 * channels, **half, name="conv")(x)
+        y = BatchNormalization(**norm, name="norm")(y)
+        super().__init__(x, LeakyReLU(negative_slope=0.2)(y), **named)
+
+
 class Encoder(keras.Model):
     """Image to code: (N, H, W, C) -> (N, Z)."""
 
     def __init__(self, image_shape, latent_dim, filters):
+        side, _, _ = image_shape
+        halvings = count_doublings(side)
+        width = filters * 2 ** (halvings - 1)
         normal, norm = initial_settings()
-        # "same" of this layer pads by 2 before and 1 after; that of Keras' own by 1 and 2.
-        downsample = {"kernel_size": 5, "strides": 2, "padding": "same", **normal}
+        half = {"kernel_size": 4, "strides": 2, "padding": "same", **normal}
         image = keras.Input(image_shape)
-        x = Conv2D(filters, **downsample, name="conv1")(image)  # (N, 8h, 8w, f)
-        x = LeakyReLU(negative_slope=0.2)(x)
-        x = Conv2D(2 * filters, **downsample, use_bias=False, name="conv2")(x)
-        x = BatchNormalization(**norm, name="norm2")(x)  # (N, 4h, 4w, 2f)
-        x = LeakyReLU(negative_slope=0.2)(x)
-        x = Conv2D(4 * filters, **downsample, use_bias=False, name="conv3")(x)
-        x = BatchNormalization(**norm, name="norm3")(x)  # (N, 2h, 2w, 4f)
-        x = LeakyReLU(negative_slope=0.2)(x)
-        x = Conv2D(8 * filters, **downsample, use_bias=False, name="conv4")(x)
-        x = BatchNormalization(**norm, name="norm4")(x)  # (N, h, w, 8f)
-        x = LeakyReLU(negative_slope=0.2)(x)
-        # (N, 8f, h, w): the order that others flatten in
+        x = layers.Conv2D(filters, **half, name="conv1")(image)
+        x = LeakyReLU(negative_slope=0.2)(x)  # (N, H / 2, W / 2, f)
+        inner = y = keras.Input(x.shape[1:])
+        for n in range(halvings - 1):
+            y = DownBlock(filters * 2**n, name=str(n))(y)
+        x = keras.Model(inner, y, name="blocks")(x)  # (N, h, w, f * 2^(d - 1))
+        whole = {"kernel_size": 4, "padding": "valid", "use_bias": False, **normal}
+        x = layers.Conv2D(2 * width, **whole, name="conv2")(x)
+        x = BatchNormalization(**norm, name="norm2")(x)
+        x = LeakyReLU(negative_slope=0.2)(x)  # (N, h - 3, w - 3, f * 2^d)
+        # channels first: the order that others flatten in
         x = layers.Flatten()(layers.Permute((3, 1, 2))(x))
         super().__init__(image, layers.Dense(latent_dim, **normal, name="dense")(x))  # (N, Z)
+
+
+class UpBlock(keras.Model):
+    """Twice the side, half the channels: (N, H, W, C) -> (N, 2H, 2W, C / 2)."""
+
+    def __init__(self, channels, **named):
+        normal, norm = initial_settings()
+        double = {"kernel_size": 4, "strides": 2, "padding": "same", "use_bias": False, **normal}
+        x = keras.Input((None, None, channels))
+        y = layers.Conv2DTranspose(channels // 2, **double, name="deconv")(x)
+        y = BatchNormalization(**norm, name="norm")(y)
+        super().__init__(x, layers.ReLU()(y), **named)
 
 
 class Generator(keras.Model):
     """Code to image: (N, Z) -> (N, H, W, C) in [-1, 1]."""
 
     def __init__(self, image_shape, latent_dim, filters):
-        height, width, channels = image_shape
-        base = (8 * filters, height // 16, width // 16)
+        side, _, channels = image_shape
+        doublings = count_doublings(side)  # 2 for 28 pixels, which are 7 * 2 * 2
+        base = (filters * 2**doublings, side >> doublings, side >> doublings)
         normal, norm = initial_settings()
-        # "same" of this layer cuts off 2 before and 1 after; that of Keras' own 1 and 2.
-        upsample = {"kernel_size": 5, "strides": 2, "padding": "same", **normal}
+        double = {"kernel_size": 4, "strides": 2, "padding": "same", **normal}
         z = keras.Input((latent_dim,))
-        x = layers.Dense(8 * filters * base[1] * base[2], **normal, name="dense")(z)
-        x = layers.Permute((2, 3, 1))(layers.Reshape(base)(x))  # (N, h, w, 8f)
-        x = layers.ReLU()(BatchNormalization(**norm, name="norm1")(x))
-        x = Conv2DTranspose(16 * filters, **upsample, use_bias=False, name="deconv1")(x)
-        x = layers.ReLU()(BatchNormalization(**norm, name="norm2")(x))  # (N, 2h, 2w, 16f)
-        x = Conv2DTranspose(8 * filters, **upsample, use_bias=False, name="deconv2")(x)
-        x = layers.ReLU()(BatchNormalization(**norm, name="norm3")(x))  # (N, 4h, 4w, 8f)
-        x = Conv2DTranspose(4 * filters, **upsample, use_bias=False, name="deconv3")(x)
-        x = layers.ReLU()(BatchNormalization(**norm, name="norm4")(x))  # (N, 8h, 8w, 4f)
-        x = Conv2DTranspose(channels, **upsample, name="deconv4")(x)  # (N, H, W, C)
+        x = layers.Dense(math.prod(base), **normal, name="dense")(z)
+        x = layers.Permute((2, 3, 1))(layers.Reshape(base)(x))  # channels last
+        x = layers.ReLU()(BatchNormalization(**norm, name="norm")(x))  # (N, h, w, f * 2^d)
+        inner = y = keras.Input(x.shape[1:])
+        for n in range(doublings - 1):
+            y = UpBlock(base[0] // 2**n, name=str(n))(y)
+        x = keras.Model(inner, y, name="blocks")(x)  # (N, H / 2, W / 2, 2f)
+        x = layers.Conv2DTranspose(channels, **double, name="deconv")(x)  # (N, H, W, C)
         super().__init__(z, layers.Activation("tanh")(x))
 
 
@@ -124,22 +149,23 @@ class Discriminator(keras.Model):
     """Image to the logit of its being real: (N, H, W, C) -> (N, 1)."""
 
     def __init__(self, image_shape, filters):
+        side, _, _ = image_shape
+        halvings = count_doublings(side)
+        width = filters * 2 ** (halvings - 1)
         normal, norm = initial_settings()
-        # "same" of this layer pads by 2 before and 1 after; that of Keras' own by 1 and 2.
-        downsample = {"kernel_size": 5, "strides": 2, "padding": "same", **normal}
+        half = {"kernel_size": 4, "strides": 2, "padding": "same", **normal}
         image = keras.Input(image_shape)
-        x = Conv2D(filters, **downsample, name="conv1")(image)  # (N, 8h, 8w, f)
-        x = LeakyReLU(negative_slope=0.2)(x)
-        x = Conv2D(2 * filters, **downsample, use_bias=False, name="conv2")(x)
-        x = BatchNormalization(**norm, name="norm2")(x)  # (N, 4h, 4w, 2f)
-        x = LeakyReLU(negative_slope=0.2)(x)
-        x = Conv2D(4 * filters, **downsample, use_bias=False, name="conv3")(x)
-        x = BatchNormalization(**norm, name="norm3")(x)  # (N, 2h, 2w, 4f)
-        x = LeakyReLU(negative_slope=0.2)(x)
-        x = Conv2D(8 * filters, **downsample, use_bias=False, name="conv4")(x)
-        x = BatchNormalization(**norm, name="norm4")(x)  # (N, h, w, 8f)
-        x = LeakyReLU(negative_slope=0.2)(x)
-        # (N, 8f, h, w): the order that others flatten in
+        x = layers.Conv2D(filters, **half, name="conv1")(image)
+        x = LeakyReLU(negative_slope=0.2)(x)  # (N, H / 2, W / 2, f)
+        inner = y = keras.Input(x.shape[1:])
+        for n in range(halvings - 1):
+            y = DownBlock(filters * 2**n, name=str(n))(y)
+        x = keras.Model(inner, y, name="blocks")(x)  # (N, h, w, f * 2^(d - 1))
+        whole = {"kernel_size": 4, "padding": "valid", "use_bias": False, **normal}
+        x = layers.Conv2D(2 * width, **whole, name="conv2")(x)
+        x = BatchNormalization(**norm, name="norm2")(x)
+        x = LeakyReLU(negative_slope=0.2)(x)  # (N, h - 3, w - 3, f * 2^d)
+        # channels first: the order that others flatten in
         x = layers.Flatten()(layers.Permute((3, 1, 2))(x))
         super().__init__(image, layers.Dense(1, **normal, name="dense")(x))  # (N, 1)
 

@@ -8,6 +8,7 @@ batch norm has a bias, as in the authors' code: the norm takes it away again, so
 nothing but rounding, which Adam blows up to full steps.
 """
 
+import math
 import os
 import sys
 from dataclasses import dataclass
@@ -31,10 +32,11 @@ import keras
 from keras import layers, ops
 
 from common.bridges import keras as bridge
+from common.data import count_doublings
 from common.pictures import Samples
 from common.run import Run, Settings, launch
 
-from layers import BatchNormalization, Conv2D, Conv2DTranspose, LeakyReLU
+from layers import BatchNormalization, LeakyReLU
 from optimizers import Adam
 from trainers import Trainer
 
@@ -43,20 +45,16 @@ from trainers import Trainer
 class Config(Settings):
     """The settings of this model; every line is a flag."""
 
-    size_multiple = 16  # both networks halve or double the image four times
+    size_multiple = None  # sides are 4 to 7 pixels, doubled d times
 
     steps: Annotated[int, "training steps; 0 writes the initial checkpoint and stops", 0] = 1000
     batch_size: Annotated[int, "images per step", 2] = 64
     learning_rate: Annotated[float, "step size of Adam", 0] = 2e-4
     latent_dim: Annotated[int, "numbers that an image is drawn from", 1] = 100
     filters: Annotated[int, "channels of the first convolution; the others have multiples", 1] = 32
-    generator_rate: Annotated[
-        float | None, "step size of the generator's Adam (default: that of --learning-rate)", 0
-    ] = None
-    average: Annotated[float, "draw with an average of G that keeps this share a step", 0, 1] = 0.0
 
 
-# N batch, Z latent, C channels, H height, W width, f filters, h = H / 16, w = W / 16
+# N batch, Z latent, C channels, H height, W width, f filters, d doublings, h = H / 2^d, w = W / 2^d
 
 
 def preprocess(images):
@@ -74,49 +72,72 @@ def draw_noise(random, config, *shape):
     return random.uniform(-1, 1, (*shape, config.latent_dim)).astype(config.dtype)
 
 
+class UpBlock(keras.Model):
+    """Twice the side, half the channels: (N, H, W, C) -> (N, 2H, 2W, C / 2)."""
+
+    def __init__(self, channels, **named):
+        normal, norm = initial_settings()
+        double = {"kernel_size": 4, "strides": 2, "padding": "same", "use_bias": False, **normal}
+        x = keras.Input((None, None, channels))
+        y = layers.Conv2DTranspose(channels // 2, **double, name="deconv")(x)
+        y = BatchNormalization(**norm, name="norm")(y)
+        super().__init__(x, layers.ReLU()(y), **named)
+
+
 class Generator(keras.Model):
     """Latent vector to image: (N, Z) -> (N, H, W, C) in [-1, 1]."""
 
     def __init__(self, image_shape, latent_dim, filters):
-        height, width, channels = image_shape
-        base = (8 * filters, height // 16, width // 16)
+        side, _, channels = image_shape
+        doublings = count_doublings(side)  # 2 for 28 pixels, which are 7 * 2 * 2
+        base = (filters * 2**doublings, side >> doublings, side >> doublings)
         normal, norm = initial_settings()
-        # "same" of this layer cuts off 2 before and 1 after; that of Keras' own 1 and 2.
-        upsample = {"kernel_size": 5, "strides": 2, "padding": "same", **normal}
+        double = {"kernel_size": 4, "strides": 2, "padding": "same", **normal}
         z = keras.Input((latent_dim,))
-        x = layers.Dense(8 * filters * base[1] * base[2], **normal, name="dense")(z)
-        x = layers.Permute((2, 3, 1))(layers.Reshape(base)(x))  # (N, h, w, 8f)
-        x = layers.ReLU()(BatchNormalization(**norm, name="norm1")(x))
-        x = Conv2DTranspose(16 * filters, **upsample, use_bias=False, name="deconv1")(x)
-        x = layers.ReLU()(BatchNormalization(**norm, name="norm2")(x))  # (N, 2h, 2w, 16f)
-        x = Conv2DTranspose(8 * filters, **upsample, use_bias=False, name="deconv2")(x)
-        x = layers.ReLU()(BatchNormalization(**norm, name="norm3")(x))  # (N, 4h, 4w, 8f)
-        x = Conv2DTranspose(4 * filters, **upsample, use_bias=False, name="deconv3")(x)
-        x = layers.ReLU()(BatchNormalization(**norm, name="norm4")(x))  # (N, 8h, 8w, 4f)
-        x = Conv2DTranspose(channels, **upsample, name="deconv4")(x)  # (N, H, W, C)
+        x = layers.Dense(math.prod(base), **normal, name="dense")(z)
+        x = layers.Permute((2, 3, 1))(layers.Reshape(base)(x))  # channels last
+        x = layers.ReLU()(BatchNormalization(**norm, name="norm")(x))  # (N, h, w, f * 2^d)
+        inner = y = keras.Input(x.shape[1:])
+        for n in range(doublings - 1):
+            y = UpBlock(base[0] // 2**n, name=str(n))(y)
+        x = keras.Model(inner, y, name="blocks")(x)  # (N, H / 2, W / 2, 2f)
+        x = layers.Conv2DTranspose(channels, **double, name="deconv")(x)  # (N, H, W, C)
         super().__init__(z, layers.Activation("tanh")(x))
+
+
+class DownBlock(keras.Model):
+    """Half the side, twice the channels: (N, H, W, C) -> (N, H / 2, W / 2, 2C)."""
+
+    def __init__(self, channels, **named):
+        normal, norm = initial_settings()
+        half = {"kernel_size": 4, "strides": 2, "padding": "same", "use_bias": False, **normal}
+        x = keras.Input((None, None, channels))
+        y = layers.Conv2D(2 * channels, **half, name="conv")(x)
+        y = BatchNormalization(**norm, name="norm")(y)
+        super().__init__(x, LeakyReLU(negative_slope=0.2)(y), **named)
 
 
 class Discriminator(keras.Model):
     """Image to the logit of its being real: (N, H, W, C) -> (N, 1)."""
 
     def __init__(self, image_shape, filters):
+        side, _, _ = image_shape
+        halvings = count_doublings(side)
+        width = filters * 2 ** (halvings - 1)
         normal, norm = initial_settings()
-        # "same" of this layer pads by 2 before and 1 after; that of Keras' own by 1 and 2.
-        downsample = {"kernel_size": 5, "strides": 2, "padding": "same", **normal}
+        half = {"kernel_size": 4, "strides": 2, "padding": "same", **normal}
         image = keras.Input(image_shape)
-        x = Conv2D(filters, **downsample, name="conv1")(image)  # (N, 8h, 8w, f)
-        x = LeakyReLU(negative_slope=0.2)(x)
-        x = Conv2D(2 * filters, **downsample, use_bias=False, name="conv2")(x)
-        x = BatchNormalization(**norm, name="norm2")(x)  # (N, 4h, 4w, 2f)
-        x = LeakyReLU(negative_slope=0.2)(x)
-        x = Conv2D(4 * filters, **downsample, use_bias=False, name="conv3")(x)
-        x = BatchNormalization(**norm, name="norm3")(x)  # (N, 2h, 2w, 4f)
-        x = LeakyReLU(negative_slope=0.2)(x)
-        x = Conv2D(8 * filters, **downsample, use_bias=False, name="conv4")(x)
-        x = BatchNormalization(**norm, name="norm4")(x)  # (N, h, w, 8f)
-        x = LeakyReLU(negative_slope=0.2)(x)
-        # (N, 8f, h, w): the order that others flatten in
+        x = layers.Conv2D(filters, **half, name="conv1")(image)
+        x = LeakyReLU(negative_slope=0.2)(x)  # (N, H / 2, W / 2, f)
+        inner = y = keras.Input(x.shape[1:])
+        for n in range(halvings - 1):
+            y = DownBlock(filters * 2**n, name=str(n))(y)
+        x = keras.Model(inner, y, name="blocks")(x)  # (N, h, w, f * 2^(d - 1))
+        whole = {"kernel_size": 4, "padding": "valid", "use_bias": False, **normal}
+        x = layers.Conv2D(2 * width, **whole, name="conv2")(x)
+        x = BatchNormalization(**norm, name="norm2")(x)
+        x = LeakyReLU(negative_slope=0.2)(x)  # (N, h - 3, w - 3, f * 2^d)
+        # channels first: the order that others flatten in
         x = layers.Flatten()(layers.Permute((3, 1, 2))(x))
         super().__init__(image, layers.Dense(1, **normal, name="dense")(x))  # (N, 1)
 
@@ -144,12 +165,21 @@ def generator_loss(fake_logits):
     return cross_entropy(ops.ones_like(fake_logits), fake_logits)
 
 
+class GeneratorTrainer(Trainer):
+    """Noise to the generator's loss, and the fakes: (N, Z) -> (), (N, H, W, C)."""
+
+    def call(self, noise):
+        fakes = self.generator(noise, training=True)
+        loss = generator_loss(self.discriminator(fakes, training=True))
+        self.add_loss(loss)
+        return {"generator_loss": loss, "fakes": fakes}
+
+
 class DiscriminatorTrainer(Trainer):
-    """Images and noise to the discriminator's loss: (N, H, W, C), (N, Z) -> ()."""
+    """Real images and fakes to the discriminator's loss: twice (N, H, W, C) -> ()."""
 
     def call(self, inputs):
-        images, noise = inputs
-        fakes = ops.stop_gradient(self.generator(noise, training=True))
+        images, fakes = inputs
         # Real and fake images pass separately, so that batch norm never mixes their statistics.
         real_logits = self.discriminator(images, training=True)
         fake_logits = self.discriminator(fakes, training=True)
@@ -158,28 +188,12 @@ class DiscriminatorTrainer(Trainer):
         return {"discriminator_loss": loss}
 
 
-class GeneratorTrainer(Trainer):
-    """Noise to the generator's loss: (N, Z) -> ()."""
-
-    def call(self, noise):
-        fakes = self.generator(noise, training=True)
-        loss = generator_loss(self.discriminator(fakes, training=True))
-        self.add_loss(loss)
-        return {"generator_loss": loss}
-
-
 def train_step(trainers, images, noise):
-    """Update D on real and fake images, then G on fresh noise; noise is (2, N, Z)."""
-    d_loss = trainers["discriminator"].train_on_batch([images, noise[0]], return_dict=True)
-    g_loss = trainers["generator"].train_on_batch(noise[1], return_dict=True)
+    """Update G on what D says of its fakes, then D on these and on real images; noise is (N, Z)."""
+    g_loss = trainers["generator"].train_on_batch(noise, return_dict=True)
+    fakes = g_loss.pop("fakes")
+    d_loss = trainers["discriminator"].train_on_batch([images, fakes], return_dict=True)
     return d_loss | g_loss
-
-
-def update_average(average, generator, keep):
-    """Move the average of the generator's past weights: keep * average + (1 - keep) * weights."""
-    # The running averages of batch norm are among the weights.
-    for old, new in zip(average.weights, generator.weights, strict=True):
-        old.assign(keep * old + (1 - keep) * new)
 
 
 def sample(generator, noise):
@@ -188,25 +202,19 @@ def sample(generator, noise):
 
 
 def build(config, image_shape):
-    """Both networks and their optimisers; the average begins with the generator's weights."""
+    """Both networks and their optimisers."""
     networks = {
         "generator": Generator(image_shape, config.latent_dim, config.filters),
         "discriminator": Discriminator(image_shape, config.filters),
     }
+    judge = {"discriminator": networks["discriminator"]}
     trainers = {
         "generator": GeneratorTrainer(networks, trained=["generator"]),
-        "discriminator": DiscriminatorTrainer(networks, trained=["discriminator"]),
+        "discriminator": DiscriminatorTrainer(judge, trained=["discriminator"]),
     }
-    rates = {
-        "generator": config.generator_rate or config.learning_rate,
-        "discriminator": config.learning_rate,
-    }
-    adam = {"beta_1": 0.5, "beta_2": 0.999, "epsilon": 1e-8}
-    for name, trainer in trainers.items():
-        trainer.compile(Adam(rates[name], **adam))
-    if config.average:
-        networks["average"] = Generator(image_shape, config.latent_dim, config.filters)
-        networks["average"].set_weights(networks["generator"].get_weights())
+    adam = {"learning_rate": config.learning_rate, "beta_1": 0.5, "beta_2": 0.999, "epsilon": 1e-8}
+    for trainer in trainers.values():
+        trainer.compile(Adam(**adam))
     return networks, trainers
 
 
@@ -217,13 +225,12 @@ def main():
     bridge.prepare(config.seed, config.device, config.precision)
     networks, trainers = build(config, run.image_shape)
     run.connect(bridge, networks, trainers)
-    drawing = networks["average" if config.average else "generator"]
 
     def make_noise(random, count):
         return draw_noise(random, config, count)
 
     def draw(noise):
-        return postprocess(sample(drawing, noise))
+        return postprocess(sample(networks["generator"], noise))
 
     samples = Samples(run.data, config.seed, make_noise, draw)
     if config.generate:
@@ -232,10 +239,8 @@ def main():
     run.begin(samples)
     for step, batch in run.steps():
         images = preprocess(batch.images)
-        noise = run.share(draw_noise(run.random, config, 2, config.batch_size), axis=1)
+        noise = run.share(draw_noise(run.random, config, config.batch_size))
         losses = train_step(trainers, images, noise)
-        if config.average:
-            update_average(networks["average"], networks["generator"], config.average)
         run.log(step, losses)
         if run.samples_due(step):
             run.save_samples(step, samples)

@@ -41,7 +41,7 @@ class Config(Settings):
     """The settings of this model; every line is a flag."""
 
     dataset: Annotated[
-        str, "digits, newts, cifar10, mnist, fashion_mnist, imori or folder:PATH"
+        str, "digits, newts, cifar10, mnist, fashion_mnist, kmnist, imori or folder:PATH"
     ] = "digits"
     steps: Annotated[int, "training steps; 0 writes the initial checkpoint and stops", 0] = 10_000
     batch_size: Annotated[int, "images per step", 1] = 128

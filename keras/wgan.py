@@ -7,6 +7,7 @@ Departures from the paper: the widths of the layers, DCGAN's (see dcgan.py), and
 from the first step on.
 """
 
+import math
 import os
 import sys
 from dataclasses import dataclass
@@ -30,10 +31,11 @@ import keras
 from keras import layers, ops
 
 from common.bridges import keras as bridge
+from common.data import count_doublings
 from common.pictures import Samples
 from common.run import Run, Settings, launch
 
-from layers import BatchNormalization, Conv2D, Conv2DTranspose, LeakyReLU
+from layers import BatchNormalization, LeakyReLU
 from optimizers import RMSProp
 from trainers import Trainer
 
@@ -42,7 +44,7 @@ from trainers import Trainer
 class Config(Settings):
     """The settings of this model; every line is a flag."""
 
-    size_multiple = 16  # both networks halve or double the image four times
+    size_multiple = None  # sides are 4 to 7 pixels, doubled d times
 
     steps: Annotated[int, "training steps; 0 writes the initial checkpoint and stops", 0] = 1000
     batch_size: Annotated[int, "images per step", 2] = 64
@@ -54,7 +56,7 @@ class Config(Settings):
 CRITIC_UPDATES = 5  # per update of the generator
 CLIP = 0.01  # the critic's weights stay within [-CLIP, CLIP]: that bounds its slope
 
-# N batch, Z latent, C channels, H height, W width, f filters, h = H / 16, w = W / 16
+# N batch, Z latent, C channels, H height, W width, f filters, d doublings, h = H / 2^d, w = W / 2^d
 
 
 def preprocess(images):
@@ -72,53 +74,72 @@ def draw_noise(random, config, *shape):
     return random.uniform(-1, 1, (*shape, config.latent_dim)).astype(config.dtype)
 
 
+class UpBlock(keras.Model):
+    """Twice the side, half the channels: (N, H, W, C) -> (N, 2H, 2W, C / 2)."""
+
+    def __init__(self, channels, **named):
+        normal, norm = initial_settings()
+        double = {"kernel_size": 4, "strides": 2, "padding": "same", "use_bias": False, **normal}
+        x = keras.Input((None, None, channels))
+        y = layers.Conv2DTranspose(channels // 2, **double, name="deconv")(x)
+        y = BatchNormalization(**norm, name="norm")(y)
+        super().__init__(x, layers.ReLU()(y), **named)
+
+
 class Generator(keras.Model):
     """Latent vector to image: (N, Z) -> (N, H, W, C) in [-1, 1]."""
 
     def __init__(self, image_shape, latent_dim, filters):
-        height, width, channels = image_shape
-        base = (8 * filters, height // 16, width // 16)
+        side, _, channels = image_shape
+        doublings = count_doublings(side)  # 2 for 28 pixels, which are 7 * 2 * 2
+        base = (filters * 2**doublings, side >> doublings, side >> doublings)
         normal, norm = initial_settings()
-        # "same" of this layer cuts off 2 before and 1 after; that of Keras' own 1 and 2.
-        upsample = {"kernel_size": 5, "strides": 2, "padding": "same", **normal}
+        double = {"kernel_size": 4, "strides": 2, "padding": "same", **normal}
         z = keras.Input((latent_dim,))
-        x = layers.Dense(8 * filters * base[1] * base[2], **normal, name="dense")(z)
-        x = layers.Permute((2, 3, 1))(layers.Reshape(base)(x))  # (N, h, w, 8f)
-        x = layers.ReLU()(BatchNormalization(**norm, name="norm1")(x))
-        x = Conv2DTranspose(16 * filters, **upsample, use_bias=False, name="deconv1")(x)
-        x = layers.ReLU()(BatchNormalization(**norm, name="norm2")(x))  # (N, 2h, 2w, 16f)
-        x = Conv2DTranspose(8 * filters, **upsample, use_bias=False, name="deconv2")(x)
-        x = layers.ReLU()(BatchNormalization(**norm, name="norm3")(x))  # (N, 4h, 4w, 8f)
-        x = Conv2DTranspose(4 * filters, **upsample, use_bias=False, name="deconv3")(x)
-        x = layers.ReLU()(BatchNormalization(**norm, name="norm4")(x))  # (N, 8h, 8w, 4f)
-        x = Conv2DTranspose(channels, **upsample, name="deconv4")(x)  # (N, H, W, C)
+        x = layers.Dense(math.prod(base), **normal, name="dense")(z)
+        x = layers.Permute((2, 3, 1))(layers.Reshape(base)(x))  # channels last
+        x = layers.ReLU()(BatchNormalization(**norm, name="norm")(x))  # (N, h, w, f * 2^d)
+        inner = y = keras.Input(x.shape[1:])
+        for n in range(doublings - 1):
+            y = UpBlock(base[0] // 2**n, name=str(n))(y)
+        x = keras.Model(inner, y, name="blocks")(x)  # (N, H / 2, W / 2, 2f)
+        x = layers.Conv2DTranspose(channels, **double, name="deconv")(x)  # (N, H, W, C)
         super().__init__(z, layers.Activation("tanh")(x))
+
+
+class DownBlock(keras.Model):
+    """Half the side, twice the channels: (N, H, W, C) -> (N, H / 2, W / 2, 2C)."""
+
+    def __init__(self, channels, **named):
+        normal, norm = clipped_settings()
+        half = {"kernel_size": 4, "strides": 2, "padding": "same", "use_bias": False, **normal}
+        x = keras.Input((None, None, channels))
+        y = layers.Conv2D(2 * channels, **half, name="conv")(x)
+        y = BatchNormalization(**norm, name="norm")(y)
+        super().__init__(x, LeakyReLU(negative_slope=0.2)(y), **named)
 
 
 class Critic(keras.Model):
     """Image to its score, no probability: (N, H, W, C) -> (N, 1)."""
 
     def __init__(self, image_shape, filters):
-        normal, norm = initial_settings()
-        # Every weight is clipped after each update; running averages are no weights.
-        clip = Clip(CLIP)
-        normal |= {"kernel_constraint": clip, "bias_constraint": clip}
-        norm |= {"gamma_constraint": clip, "beta_constraint": clip}
-        # "same" of this layer pads by 2 before and 1 after; that of Keras' own by 1 and 2.
-        downsample = {"kernel_size": 5, "strides": 2, "padding": "same", **normal}
+        side, _, _ = image_shape
+        halvings = count_doublings(side)
+        width = filters * 2 ** (halvings - 1)
+        normal, norm = clipped_settings()
+        half = {"kernel_size": 4, "strides": 2, "padding": "same", **normal}
         image = keras.Input(image_shape)
-        x = Conv2D(filters, **downsample, name="conv1")(image)  # (N, 8h, 8w, f)
-        x = LeakyReLU(negative_slope=0.2)(x)
-        x = Conv2D(2 * filters, **downsample, use_bias=False, name="conv2")(x)
-        x = BatchNormalization(**norm, name="norm2")(x)  # (N, 4h, 4w, 2f)
-        x = LeakyReLU(negative_slope=0.2)(x)
-        x = Conv2D(4 * filters, **downsample, use_bias=False, name="conv3")(x)
-        x = BatchNormalization(**norm, name="norm3")(x)  # (N, 2h, 2w, 4f)
-        x = LeakyReLU(negative_slope=0.2)(x)
-        x = Conv2D(8 * filters, **downsample, use_bias=False, name="conv4")(x)
-        x = BatchNormalization(**norm, name="norm4")(x)  # (N, h, w, 8f)
-        x = LeakyReLU(negative_slope=0.2)(x)
-        # (N, 8f, h, w): the order that others flatten in
+        x = layers.Conv2D(filters, **half, name="conv1")(image)
+        x = LeakyReLU(negative_slope=0.2)(x)  # (N, H / 2, W / 2, f)
+        inner = y = keras.Input(x.shape[1:])
+        for n in range(halvings - 1):
+            y = DownBlock(filters * 2**n, name=str(n))(y)
+        x = keras.Model(inner, y, name="blocks")(x)  # (N, h, w, f * 2^(d - 1))
+        whole = {"kernel_size": 4, "padding": "valid", "use_bias": False, **normal}
+        x = layers.Conv2D(2 * width, **whole, name="conv2")(x)
+        x = BatchNormalization(**norm, name="norm2")(x)
+        x = LeakyReLU(negative_slope=0.2)(x)  # (N, h - 3, w - 3, f * 2^d)
+        # channels first: the order that others flatten in
         x = layers.Flatten()(layers.Permute((3, 1, 2))(x))
         super().__init__(image, layers.Dense(1, **normal, name="dense")(x))  # (N, 1)
 
@@ -140,6 +161,14 @@ def initial_settings():
     normal = {"kernel_initializer": keras.initializers.RandomNormal(0.0, 0.02, seed)}
     scales = {"gamma_initializer": keras.initializers.RandomNormal(1.0, 0.02, seed)}
     return normal, {"epsilon": 1e-5, "momentum": 0.9, **scales}
+
+
+def clipped_settings():
+    """The same, with every weight clipped after each update; running averages are no weights."""
+    normal, norm = initial_settings()
+    clip = Clip(CLIP)
+    normal |= {"kernel_constraint": clip, "bias_constraint": clip}
+    return normal, norm | {"gamma_constraint": clip, "beta_constraint": clip}
 
 
 def critic_loss(real_scores, fake_scores):

@@ -8,6 +8,7 @@ class as a one-hot vector beside its noise, the discriminator as a plane of ones
 zeros, a plane per class, beside the image's channels.
 """
 
+import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from common.bridges import pytorch as bridge
+from common.data import count_doublings
 from common.pictures import ClassSamples
 from common.run import Run, Settings, launch
 
@@ -33,7 +35,7 @@ from common.run import Run, Settings, launch
 class Config(Settings):
     """The settings of this model; every line is a flag."""
 
-    size_multiple = 16  # both networks halve or double the image four times
+    size_multiple = None  # sides are 4 to 7 pixels, doubled d times
 
     steps: Annotated[int, "training steps; 0 writes the initial checkpoint and stops", 0] = 1000
     batch_size: Annotated[int, "images per step", 2] = 64
@@ -43,7 +45,8 @@ class Config(Settings):
     class_: Annotated[str | None, "with --generate: the one class to draw"] = None
 
 
-# N batch, Z latent, K classes, C channels, H height, W width, f filters, h = H / 16, w = W / 16
+# N batch, Z latent, K classes, C channels, H height, W width, f filters, d doublings,
+# h = H / 2^d, w = W / 2^d
 
 
 def preprocess(images, device):
@@ -63,35 +66,53 @@ def draw_noise(random, config, *shape):
     return random.uniform(-1, 1, (*shape, config.latent_dim)).astype(config.dtype)
 
 
+class UpBlock(nn.Module):
+    """Twice the side, half the channels: (N, C, H, W) -> (N, C / 2, 2H, 2W)."""
+
+    def __init__(self, channels):
+        super().__init__()
+        double = {"kernel_size": 4, "stride": 2, "padding": 1}
+        self.deconv = nn.ConvTranspose2d(channels, channels // 2, **double, bias=False)
+        self.norm = nn.BatchNorm2d(channels // 2, eps=1e-5, momentum=0.1)
+
+    def forward(self, x):
+        return F.relu(self.norm(self.deconv(x)))
+
+
 class Generator(nn.Module):
     """Latent vector and class to image: (N, Z), (N,) -> (N, C, H, W) in [-1, 1]."""
 
     def __init__(self, image_shape, latent_dim, classes, filters):
         super().__init__()
-        height, width, channels = image_shape
-        self.base = (8 * filters, height // 16, width // 16)
-        upsample = {"kernel_size": 5, "stride": 2, "padding": 2, "output_padding": 1}
-        norm = {"eps": 1e-5, "momentum": 0.1}  # the running average keeps 1 - 0.1
+        side, _, channels = image_shape
+        doublings = count_doublings(side)  # 2 for 28 pixels, which are 7 * 2 * 2
+        self.base = (filters * 2**doublings, side >> doublings, side >> doublings)
         self.classes = classes
-        self.dense = nn.Linear(latent_dim + classes, 8 * filters * self.base[1] * self.base[2])
-        self.norm1 = nn.BatchNorm2d(8 * filters, **norm)
-        self.deconv1 = nn.ConvTranspose2d(8 * filters, 16 * filters, **upsample, bias=False)
-        self.norm2 = nn.BatchNorm2d(16 * filters, **norm)
-        self.deconv2 = nn.ConvTranspose2d(16 * filters, 8 * filters, **upsample, bias=False)
-        self.norm3 = nn.BatchNorm2d(8 * filters, **norm)
-        self.deconv3 = nn.ConvTranspose2d(8 * filters, 4 * filters, **upsample, bias=False)
-        self.norm4 = nn.BatchNorm2d(4 * filters, **norm)
-        self.deconv4 = nn.ConvTranspose2d(4 * filters, channels, **upsample)
+        self.dense = nn.Linear(latent_dim + classes, math.prod(self.base))
+        self.norm = nn.BatchNorm2d(self.base[0], eps=1e-5, momentum=0.1)
+        self.blocks = nn.Sequential(*(UpBlock(self.base[0] // 2**n) for n in range(doublings - 1)))
+        self.deconv = nn.ConvTranspose2d(2 * filters, channels, kernel_size=4, stride=2, padding=1)
         self.apply(initialize)
 
     def forward(self, z, labels):
         z = torch.cat([z, F.one_hot(labels, self.classes)], 1)  # (N, Z + K)
-        x = self.dense(z).view(-1, *self.base)  # (N, 8f, h, w)
-        x = F.relu(self.norm1(x))
-        x = F.relu(self.norm2(self.deconv1(x)))  # (N, 16f, 2h, 2w)
-        x = F.relu(self.norm3(self.deconv2(x)))  # (N, 8f, 4h, 4w)
-        x = F.relu(self.norm4(self.deconv3(x)))  # (N, 4f, 8h, 8w)
-        return torch.tanh(self.deconv4(x))  # (N, C, H, W)
+        x = self.dense(z).view(-1, *self.base)
+        x = F.relu(self.norm(x))  # (N, f * 2^d, h, w)
+        x = self.blocks(x)  # (N, 2f, H / 2, W / 2)
+        return torch.tanh(self.deconv(x))  # (N, C, H, W)
+
+
+class DownBlock(nn.Module):
+    """Half the side, twice the channels: (N, C, H, W) -> (N, 2C, H / 2, W / 2)."""
+
+    def __init__(self, channels):
+        super().__init__()
+        half = {"kernel_size": 4, "stride": 2, "padding": 1}
+        self.conv = nn.Conv2d(channels, 2 * channels, **half, bias=False)
+        self.norm = nn.BatchNorm2d(2 * channels, eps=1e-5, momentum=0.1)
+
+    def forward(self, x):
+        return F.leaky_relu(self.norm(self.conv(x)), 0.2)
 
 
 class Discriminator(nn.Module):
@@ -99,28 +120,24 @@ class Discriminator(nn.Module):
 
     def __init__(self, image_shape, classes, filters):
         super().__init__()
-        height, width, channels = image_shape
-        # The same zeros on both sides, where "SAME" of TensorFlow and Keras has (1, 2).
-        downsample = {"kernel_size": 5, "stride": 2, "padding": 2}
-        norm = {"eps": 1e-5, "momentum": 0.1}
+        side, _, channels = image_shape
+        halvings = count_doublings(side)
+        left = (side >> halvings) - 3  # the last convolution is not padded
+        width = filters * 2 ** (halvings - 1)
         self.classes = classes
-        self.conv1 = nn.Conv2d(channels + classes, filters, **downsample)
-        self.conv2 = nn.Conv2d(filters, 2 * filters, **downsample, bias=False)
-        self.norm2 = nn.BatchNorm2d(2 * filters, **norm)
-        self.conv3 = nn.Conv2d(2 * filters, 4 * filters, **downsample, bias=False)
-        self.norm3 = nn.BatchNorm2d(4 * filters, **norm)
-        self.conv4 = nn.Conv2d(4 * filters, 8 * filters, **downsample, bias=False)
-        self.norm4 = nn.BatchNorm2d(8 * filters, **norm)
-        self.dense = nn.Linear(8 * filters * (height // 16) * (width // 16), 1)
+        self.conv1 = nn.Conv2d(channels + classes, filters, kernel_size=4, stride=2, padding=1)
+        self.blocks = nn.Sequential(*(DownBlock(filters * 2**n) for n in range(halvings - 1)))
+        self.conv2 = nn.Conv2d(width, 2 * width, kernel_size=4, bias=False)
+        self.norm2 = nn.BatchNorm2d(2 * width, eps=1e-5, momentum=0.1)
+        self.dense = nn.Linear(2 * width * left * left, 1)
         self.apply(initialize)
 
     def forward(self, x, labels):
         planes = F.one_hot(labels, self.classes)[:, :, None, None]  # (N, K, 1, 1)
         x = torch.cat([x, planes.expand(-1, -1, *x.shape[2:])], 1)  # (N, C + K, H, W)
-        x = F.leaky_relu(self.conv1(x), 0.2)  # (N, f, 8h, 8w)
-        x = F.leaky_relu(self.norm2(self.conv2(x)), 0.2)  # (N, 2f, 4h, 4w)
-        x = F.leaky_relu(self.norm3(self.conv3(x)), 0.2)  # (N, 4f, 2h, 2w)
-        x = F.leaky_relu(self.norm4(self.conv4(x)), 0.2)  # (N, 8f, h, w)
+        x = F.leaky_relu(self.conv1(x), 0.2)  # (N, f, H / 2, W / 2)
+        x = self.blocks(x)  # (N, f * 2^(d - 1), h, w)
+        x = F.leaky_relu(self.norm2(self.conv2(x)), 0.2)  # (N, f * 2^d, h - 3, w - 3)
         return self.dense(x.flatten(1))  # (N, 1)
 
 
@@ -147,24 +164,22 @@ def generator_loss(fake_logits):
 
 
 def train_step(networks, optimizers, images, labels, noise):
-    """Update D on real and fake images of the same classes, then G; noise is (2, N, Z)."""
+    """Update G on what D says of its fakes, then D on these and on real images; noise is (N, Z)."""
     generator, discriminator = networks["generator"], networks["discriminator"]
-    with torch.no_grad():
-        fakes = generator(noise[0], labels)
-    # Real and fake images pass separately, so that batch norm never mixes their statistics.
-    real_logits = discriminator(images, labels)
-    d_loss = discriminator_loss(real_logits, discriminator(fakes, labels))
-    optimizers["discriminator"].zero_grad()
-    d_loss.backward()
-    optimizers["discriminator"].step()
-
+    fakes = generator(noise, labels)
     discriminator.requires_grad_(False)
-    fake_logits = discriminator(generator(noise[1], labels), labels)
-    g_loss = generator_loss(fake_logits)
+    g_loss = generator_loss(discriminator(fakes, labels))
     optimizers["generator"].zero_grad()
     g_loss.backward()
     optimizers["generator"].step()
     discriminator.requires_grad_(True)
+
+    # Real and fake images pass separately, so that batch norm never mixes their statistics.
+    real_logits = discriminator(images, labels)
+    d_loss = discriminator_loss(real_logits, discriminator(fakes.detach(), labels))
+    optimizers["discriminator"].zero_grad()
+    d_loss.backward()
+    optimizers["discriminator"].step()
     return {"discriminator_loss": d_loss.detach(), "generator_loss": g_loss.detach()}
 
 
@@ -213,7 +228,7 @@ def main():
     for step, batch in run.steps():
         images = preprocess(batch.images, device)
         labels = bridge.send(batch.labels, device)
-        noise = run.share(draw_noise(run.random, config, 2, config.batch_size), axis=1)
+        noise = run.share(draw_noise(run.random, config, config.batch_size))
         noise = bridge.send(noise, device)
         losses = train_step(networks, optimizers, images, labels, noise)
         run.log(step, losses)

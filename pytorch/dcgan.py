@@ -8,7 +8,7 @@ batch norm has a bias, as in the authors' code: the norm takes it away again, so
 nothing but rounding, which Adam blows up to full steps.
 """
 
-import copy
+import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from common.bridges import pytorch as bridge
+from common.data import count_doublings
 from common.pictures import Samples
 from common.run import Run, Settings, launch
 
@@ -34,20 +35,16 @@ from common.run import Run, Settings, launch
 class Config(Settings):
     """The settings of this model; every line is a flag."""
 
-    size_multiple = 16  # both networks halve or double the image four times
+    size_multiple = None  # sides are 4 to 7 pixels, doubled d times
 
     steps: Annotated[int, "training steps; 0 writes the initial checkpoint and stops", 0] = 1000
     batch_size: Annotated[int, "images per step", 2] = 64
     learning_rate: Annotated[float, "step size of Adam", 0] = 2e-4
     latent_dim: Annotated[int, "numbers that an image is drawn from", 1] = 100
     filters: Annotated[int, "channels of the first convolution; the others have multiples", 1] = 32
-    generator_rate: Annotated[
-        float | None, "step size of the generator's Adam (default: that of --learning-rate)", 0
-    ] = None
-    average: Annotated[float, "draw with an average of G that keeps this share a step", 0, 1] = 0.0
 
 
-# N batch, Z latent, C channels, H height, W width, f filters, h = H / 16, w = W / 16
+# N batch, Z latent, C channels, H height, W width, f filters, d doublings, h = H / 2^d, w = W / 2^d
 
 
 def preprocess(images, device):
@@ -67,33 +64,51 @@ def draw_noise(random, config, *shape):
     return random.uniform(-1, 1, (*shape, config.latent_dim)).astype(config.dtype)
 
 
+class UpBlock(nn.Module):
+    """Twice the side, half the channels: (N, C, H, W) -> (N, C / 2, 2H, 2W)."""
+
+    def __init__(self, channels):
+        super().__init__()
+        double = {"kernel_size": 4, "stride": 2, "padding": 1}
+        self.deconv = nn.ConvTranspose2d(channels, channels // 2, **double, bias=False)
+        self.norm = nn.BatchNorm2d(channels // 2, eps=1e-5, momentum=0.1)
+
+    def forward(self, x):
+        return F.relu(self.norm(self.deconv(x)))
+
+
 class Generator(nn.Module):
     """Latent vector to image: (N, Z) -> (N, C, H, W) in [-1, 1]."""
 
     def __init__(self, image_shape, latent_dim, filters):
         super().__init__()
-        height, width, channels = image_shape
-        self.base = (8 * filters, height // 16, width // 16)
-        upsample = {"kernel_size": 5, "stride": 2, "padding": 2, "output_padding": 1}
-        norm = {"eps": 1e-5, "momentum": 0.1}  # the running average keeps 1 - 0.1
-        self.dense = nn.Linear(latent_dim, 8 * filters * self.base[1] * self.base[2])
-        self.norm1 = nn.BatchNorm2d(8 * filters, **norm)
-        self.deconv1 = nn.ConvTranspose2d(8 * filters, 16 * filters, **upsample, bias=False)
-        self.norm2 = nn.BatchNorm2d(16 * filters, **norm)
-        self.deconv2 = nn.ConvTranspose2d(16 * filters, 8 * filters, **upsample, bias=False)
-        self.norm3 = nn.BatchNorm2d(8 * filters, **norm)
-        self.deconv3 = nn.ConvTranspose2d(8 * filters, 4 * filters, **upsample, bias=False)
-        self.norm4 = nn.BatchNorm2d(4 * filters, **norm)
-        self.deconv4 = nn.ConvTranspose2d(4 * filters, channels, **upsample)
+        side, _, channels = image_shape
+        doublings = count_doublings(side)  # 2 for 28 pixels, which are 7 * 2 * 2
+        self.base = (filters * 2**doublings, side >> doublings, side >> doublings)
+        self.dense = nn.Linear(latent_dim, math.prod(self.base))
+        self.norm = nn.BatchNorm2d(self.base[0], eps=1e-5, momentum=0.1)
+        self.blocks = nn.Sequential(*(UpBlock(self.base[0] // 2**n) for n in range(doublings - 1)))
+        self.deconv = nn.ConvTranspose2d(2 * filters, channels, kernel_size=4, stride=2, padding=1)
         self.apply(initialize)
 
     def forward(self, z):
-        x = self.dense(z).view(-1, *self.base)  # (N, 8f, h, w)
-        x = F.relu(self.norm1(x))
-        x = F.relu(self.norm2(self.deconv1(x)))  # (N, 16f, 2h, 2w)
-        x = F.relu(self.norm3(self.deconv2(x)))  # (N, 8f, 4h, 4w)
-        x = F.relu(self.norm4(self.deconv3(x)))  # (N, 4f, 8h, 8w)
-        return torch.tanh(self.deconv4(x))  # (N, C, H, W)
+        x = self.dense(z).view(-1, *self.base)
+        x = F.relu(self.norm(x))  # (N, f * 2^d, h, w)
+        x = self.blocks(x)  # (N, 2f, H / 2, W / 2)
+        return torch.tanh(self.deconv(x))  # (N, C, H, W)
+
+
+class DownBlock(nn.Module):
+    """Half the side, twice the channels: (N, C, H, W) -> (N, 2C, H / 2, W / 2)."""
+
+    def __init__(self, channels):
+        super().__init__()
+        half = {"kernel_size": 4, "stride": 2, "padding": 1}
+        self.conv = nn.Conv2d(channels, 2 * channels, **half, bias=False)
+        self.norm = nn.BatchNorm2d(2 * channels, eps=1e-5, momentum=0.1)
+
+    def forward(self, x):
+        return F.leaky_relu(self.norm(self.conv(x)), 0.2)
 
 
 class Discriminator(nn.Module):
@@ -101,25 +116,21 @@ class Discriminator(nn.Module):
 
     def __init__(self, image_shape, filters):
         super().__init__()
-        height, width, channels = image_shape
-        # The same zeros on both sides, where "SAME" of TensorFlow and Keras has (1, 2).
-        downsample = {"kernel_size": 5, "stride": 2, "padding": 2}
-        norm = {"eps": 1e-5, "momentum": 0.1}
-        self.conv1 = nn.Conv2d(channels, filters, **downsample)
-        self.conv2 = nn.Conv2d(filters, 2 * filters, **downsample, bias=False)
-        self.norm2 = nn.BatchNorm2d(2 * filters, **norm)
-        self.conv3 = nn.Conv2d(2 * filters, 4 * filters, **downsample, bias=False)
-        self.norm3 = nn.BatchNorm2d(4 * filters, **norm)
-        self.conv4 = nn.Conv2d(4 * filters, 8 * filters, **downsample, bias=False)
-        self.norm4 = nn.BatchNorm2d(8 * filters, **norm)
-        self.dense = nn.Linear(8 * filters * (height // 16) * (width // 16), 1)
+        side, _, channels = image_shape
+        halvings = count_doublings(side)
+        left = (side >> halvings) - 3  # the last convolution is not padded
+        width = filters * 2 ** (halvings - 1)
+        self.conv1 = nn.Conv2d(channels, filters, kernel_size=4, stride=2, padding=1)
+        self.blocks = nn.Sequential(*(DownBlock(filters * 2**n) for n in range(halvings - 1)))
+        self.conv2 = nn.Conv2d(width, 2 * width, kernel_size=4, bias=False)
+        self.norm2 = nn.BatchNorm2d(2 * width, eps=1e-5, momentum=0.1)
+        self.dense = nn.Linear(2 * width * left * left, 1)
         self.apply(initialize)
 
     def forward(self, x):
-        x = F.leaky_relu(self.conv1(x), 0.2)  # (N, f, 8h, 8w)
-        x = F.leaky_relu(self.norm2(self.conv2(x)), 0.2)  # (N, 2f, 4h, 4w)
-        x = F.leaky_relu(self.norm3(self.conv3(x)), 0.2)  # (N, 4f, 2h, 2w)
-        x = F.leaky_relu(self.norm4(self.conv4(x)), 0.2)  # (N, 8f, h, w)
+        x = F.leaky_relu(self.conv1(x), 0.2)  # (N, f, H / 2, W / 2)
+        x = self.blocks(x)  # (N, f * 2^(d - 1), h, w)
+        x = F.leaky_relu(self.norm2(self.conv2(x)), 0.2)  # (N, f * 2^d, h - 3, w - 3)
         return self.dense(x.flatten(1))  # (N, 1)
 
 
@@ -146,32 +157,22 @@ def generator_loss(fake_logits):
 
 
 def train_step(networks, optimizers, images, noise):
-    """Update D on real and fake images, then G on fresh noise; noise is (2, N, Z)."""
+    """Update G on what D says of its fakes, then D on these and on real images; noise is (N, Z)."""
     generator, discriminator = networks["generator"], networks["discriminator"]
-    with torch.no_grad():
-        fakes = generator(noise[0])
-    # Real and fake images pass separately, so that batch norm never mixes their statistics.
-    d_loss = discriminator_loss(discriminator(images), discriminator(fakes))
-    optimizers["discriminator"].zero_grad()
-    d_loss.backward()
-    optimizers["discriminator"].step()
-
+    fakes = generator(noise)
     discriminator.requires_grad_(False)
-    g_loss = generator_loss(discriminator(generator(noise[1])))
+    g_loss = generator_loss(discriminator(fakes))
     optimizers["generator"].zero_grad()
     g_loss.backward()
     optimizers["generator"].step()
     discriminator.requires_grad_(True)
+
+    # Real and fake images pass separately, so that batch norm never mixes their statistics.
+    d_loss = discriminator_loss(discriminator(images), discriminator(fakes.detach()))
+    optimizers["discriminator"].zero_grad()
+    d_loss.backward()
+    optimizers["discriminator"].step()
     return {"discriminator_loss": d_loss.detach(), "generator_loss": g_loss.detach()}
-
-
-@torch.no_grad()
-def update_average(average, generator, keep):
-    """Move the average of the generator's past weights: keep * average + (1 - keep) * weights."""
-    weights = generator.state_dict()  # the running averages of batch norm among them
-    for name, array in average.state_dict().items():
-        if array.is_floating_point():  # the count of batches is not
-            array.lerp_(weights[name], 1 - keep)
 
 
 @torch.no_grad()
@@ -184,22 +185,15 @@ def sample(generator, noise):
 
 
 def build(config, image_shape, device):
-    """Both networks and their optimisers; the average begins with the generator's weights."""
+    """Both networks and their optimisers."""
     networks = {
         "generator": Generator(image_shape, config.latent_dim, config.filters).to(device),
         "discriminator": Discriminator(image_shape, config.filters).to(device),
     }
-    rates = {
-        "generator": config.generator_rate or config.learning_rate,
-        "discriminator": config.learning_rate,
-    }
-    adam = {"betas": (0.5, 0.999), "eps": 1e-8, "fused": True}
+    adam = {"lr": config.learning_rate, "betas": (0.5, 0.999), "eps": 1e-8, "fused": True}
     optimizers = {
-        name: torch.optim.Adam(network.parameters(), rates[name], **adam)
-        for name, network in networks.items()
+        name: torch.optim.Adam(network.parameters(), **adam) for name, network in networks.items()
     }
-    if config.average:
-        networks["average"] = copy.deepcopy(networks["generator"])
     return networks, optimizers
 
 
@@ -210,13 +204,12 @@ def main():
     device = bridge.prepare(config.seed, config.device, config.precision)
     networks, optimizers = build(config, run.image_shape, device)
     run.connect(bridge, networks, optimizers)
-    drawing = networks["average" if config.average else "generator"]
 
     def make_noise(random, count):
         return draw_noise(random, config, count)
 
     def draw(noise):
-        return postprocess(sample(drawing, bridge.send(noise, device)))
+        return postprocess(sample(networks["generator"], bridge.send(noise, device)))
 
     samples = Samples(run.data, config.seed, make_noise, draw)
     if config.generate:
@@ -225,10 +218,8 @@ def main():
     run.begin(samples)
     for step, batch in run.steps():
         images = preprocess(batch.images, device)
-        noise = run.share(draw_noise(run.random, config, 2, config.batch_size), axis=1)
+        noise = run.share(draw_noise(run.random, config, config.batch_size))
         losses = train_step(networks, optimizers, images, bridge.send(noise, device))
-        if config.average:
-            update_average(networks["average"], networks["generator"], config.average)
         run.log(step, losses)
         if run.samples_due(step):
             run.save_samples(step, samples)

@@ -8,6 +8,7 @@ DCGAN's, as the networks are. The two discriminators share an optimiser, which u
 as its own would.
 """
 
+import math
 import os
 import sys
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # quick convolutions, witho
 import tensorflow as tf
 
 from common.bridges import tensorflow as bridge
+from common.data import count_doublings
 from common.pictures import SamplesAndReconstructions
 from common.run import Run, Settings, launch
 
@@ -41,7 +43,7 @@ CODE_UNITS = 750  # in the layers of the code discriminator
 class Config(Settings):
     """The settings of this model; every line is a flag."""
 
-    size_multiple = 16  # the networks halve or double the image four times
+    size_multiple = None  # sides are 4 to 7 pixels, doubled d times
 
     steps: Annotated[int, "training steps; 0 writes the initial checkpoint and stops", 0] = 1000
     batch_size: Annotated[int, "images per step", 2] = 64
@@ -50,7 +52,7 @@ class Config(Settings):
     filters: Annotated[int, "channels of the first convolution; the others have multiples", 1] = 32
 
 
-# N batch, Z latent, C channels, H height, W width, f filters, h = H / 16, w = W / 16
+# N batch, Z latent, C channels, H height, W width, f filters, d doublings, h = H / 2^d, w = W / 2^d
 
 
 def preprocess(images):
@@ -69,33 +71,56 @@ def draw_noise(random, config, *shape):
     return random.standard_normal((*shape, config.latent_dim)).astype(config.dtype)
 
 
+class DownBlock(tf.Module):
+    """Half the side, twice the channels: (N, H, W, C) -> (N, H / 2, W / 2, 2C)."""
+
+    def __init__(self, channels):
+        super().__init__()
+        half = {"kernel_size": 4, "stride": 2, "padding": 1}
+        self.conv = nn.Conv2d(channels, 2 * channels, **half, bias=False)
+        self.norm = nn.BatchNorm2d(2 * channels, eps=1e-5, momentum=0.1)
+
+    def __call__(self, x, training):
+        return nn.leaky_relu(self.norm(self.conv(x), training), 0.2)
+
+
 class Encoder(tf.Module):
     """Image to code: (N, H, W, C) -> (N, Z)."""
 
     def __init__(self, image_shape, latent_dim, filters):
         super().__init__()
-        height, width, channels = image_shape
-        # The same zeros on both sides, where "SAME" of TensorFlow and Keras has (1, 2).
-        downsample = {"kernel_size": 5, "stride": 2, "padding": 2}
-        norm = {"eps": 1e-5, "momentum": 0.1}
-        self.conv1 = nn.Conv2d(channels, filters, **downsample)
-        self.conv2 = nn.Conv2d(filters, 2 * filters, **downsample, bias=False)
-        self.norm2 = nn.BatchNorm2d(2 * filters, **norm)
-        self.conv3 = nn.Conv2d(2 * filters, 4 * filters, **downsample, bias=False)
-        self.norm3 = nn.BatchNorm2d(4 * filters, **norm)
-        self.conv4 = nn.Conv2d(4 * filters, 8 * filters, **downsample, bias=False)
-        self.norm4 = nn.BatchNorm2d(8 * filters, **norm)
-        self.dense = nn.Linear(8 * filters * (height // 16) * (width // 16), latent_dim)
+        side, _, channels = image_shape
+        halvings = count_doublings(side)
+        left = (side >> halvings) - 3  # the last convolution is not padded
+        width = filters * 2 ** (halvings - 1)
+        self.conv1 = nn.Conv2d(channels, filters, kernel_size=4, stride=2, padding=1)
+        self.blocks = [DownBlock(filters * 2**n) for n in range(halvings - 1)]
+        self.conv2 = nn.Conv2d(width, 2 * width, kernel_size=4, bias=False)
+        self.norm2 = nn.BatchNorm2d(2 * width, eps=1e-5, momentum=0.1)
+        self.dense = nn.Linear(2 * width * left * left, latent_dim)
         for layer in self.submodules:
             initialize(layer)
 
     def __call__(self, x, training):
-        x = nn.leaky_relu(self.conv1(x), 0.2)  # (N, 8h, 8w, f)
-        x = nn.leaky_relu(self.norm2(self.conv2(x), training), 0.2)  # (N, 4h, 4w, 2f)
-        x = nn.leaky_relu(self.norm3(self.conv3(x), training), 0.2)  # (N, 2h, 2w, 4f)
-        x = nn.leaky_relu(self.norm4(self.conv4(x), training), 0.2)  # (N, h, w, 8f)
-        x = tf.transpose(x, (0, 3, 1, 2))  # (N, 8f, h, w): the order that others flatten in
+        x = nn.leaky_relu(self.conv1(x), 0.2)  # (N, H / 2, W / 2, f)
+        for block in self.blocks:
+            x = block(x, training)  # (N, h, w, f * 2^(d - 1))
+        x = nn.leaky_relu(self.norm2(self.conv2(x), training), 0.2)  # (N, h - 3, w - 3, f * 2^d)
+        x = tf.transpose(x, (0, 3, 1, 2))  # channels first: the order that others flatten in
         return self.dense(tf.reshape(x, (tf.shape(x)[0], -1)))  # (N, Z)
+
+
+class UpBlock(tf.Module):
+    """Twice the side, half the channels: (N, H, W, C) -> (N, 2H, 2W, C / 2)."""
+
+    def __init__(self, channels):
+        super().__init__()
+        double = {"kernel_size": 4, "stride": 2, "padding": 1}
+        self.deconv = nn.ConvTranspose2d(channels, channels // 2, **double, bias=False)
+        self.norm = nn.BatchNorm2d(channels // 2, eps=1e-5, momentum=0.1)
+
+    def __call__(self, x, training):
+        return tf.nn.relu(self.norm(self.deconv(x), training))
 
 
 class Generator(tf.Module):
@@ -103,30 +128,23 @@ class Generator(tf.Module):
 
     def __init__(self, image_shape, latent_dim, filters):
         super().__init__()
-        height, width, channels = image_shape
-        self.base = (8 * filters, height // 16, width // 16)
-        upsample = {"kernel_size": 5, "stride": 2, "padding": 2, "output_padding": 1}
-        norm = {"eps": 1e-5, "momentum": 0.1}  # the running average keeps 1 - 0.1
-        self.dense = nn.Linear(latent_dim, 8 * filters * self.base[1] * self.base[2])
-        self.norm1 = nn.BatchNorm2d(8 * filters, **norm)
-        self.deconv1 = nn.ConvTranspose2d(8 * filters, 16 * filters, **upsample, bias=False)
-        self.norm2 = nn.BatchNorm2d(16 * filters, **norm)
-        self.deconv2 = nn.ConvTranspose2d(16 * filters, 8 * filters, **upsample, bias=False)
-        self.norm3 = nn.BatchNorm2d(8 * filters, **norm)
-        self.deconv3 = nn.ConvTranspose2d(8 * filters, 4 * filters, **upsample, bias=False)
-        self.norm4 = nn.BatchNorm2d(4 * filters, **norm)
-        self.deconv4 = nn.ConvTranspose2d(4 * filters, channels, **upsample)
+        side, _, channels = image_shape
+        doublings = count_doublings(side)  # 2 for 28 pixels, which are 7 * 2 * 2
+        self.base = (filters * 2**doublings, side >> doublings, side >> doublings)
+        self.dense = nn.Linear(latent_dim, math.prod(self.base))
+        self.norm = nn.BatchNorm2d(self.base[0], eps=1e-5, momentum=0.1)
+        self.blocks = [UpBlock(self.base[0] // 2**n) for n in range(doublings - 1)]
+        self.deconv = nn.ConvTranspose2d(2 * filters, channels, kernel_size=4, stride=2, padding=1)
         for layer in self.submodules:
             initialize(layer)
 
     def __call__(self, z, training):
-        x = tf.reshape(self.dense(z), (-1, *self.base))  # (N, 8f, h, w)
-        x = tf.transpose(x, (0, 2, 3, 1))  # (N, h, w, 8f)
-        x = tf.nn.relu(self.norm1(x, training))
-        x = tf.nn.relu(self.norm2(self.deconv1(x), training))  # (N, 2h, 2w, 16f)
-        x = tf.nn.relu(self.norm3(self.deconv2(x), training))  # (N, 4h, 4w, 8f)
-        x = tf.nn.relu(self.norm4(self.deconv3(x), training))  # (N, 8h, 8w, 4f)
-        return tf.tanh(self.deconv4(x))  # (N, H, W, C)
+        x = tf.reshape(self.dense(z), (-1, *self.base))
+        x = tf.transpose(x, (0, 2, 3, 1))  # channels last
+        x = tf.nn.relu(self.norm(x, training))  # (N, h, w, f * 2^d)
+        for block in self.blocks:
+            x = block(x, training)  # (N, H / 2, W / 2, 2f)
+        return tf.tanh(self.deconv(x))  # (N, H, W, C)
 
 
 class Discriminator(tf.Module):
@@ -134,26 +152,24 @@ class Discriminator(tf.Module):
 
     def __init__(self, image_shape, filters):
         super().__init__()
-        height, width, channels = image_shape
-        downsample = {"kernel_size": 5, "stride": 2, "padding": 2}
-        norm = {"eps": 1e-5, "momentum": 0.1}
-        self.conv1 = nn.Conv2d(channels, filters, **downsample)
-        self.conv2 = nn.Conv2d(filters, 2 * filters, **downsample, bias=False)
-        self.norm2 = nn.BatchNorm2d(2 * filters, **norm)
-        self.conv3 = nn.Conv2d(2 * filters, 4 * filters, **downsample, bias=False)
-        self.norm3 = nn.BatchNorm2d(4 * filters, **norm)
-        self.conv4 = nn.Conv2d(4 * filters, 8 * filters, **downsample, bias=False)
-        self.norm4 = nn.BatchNorm2d(8 * filters, **norm)
-        self.dense = nn.Linear(8 * filters * (height // 16) * (width // 16), 1)
+        side, _, channels = image_shape
+        halvings = count_doublings(side)
+        left = (side >> halvings) - 3  # the last convolution is not padded
+        width = filters * 2 ** (halvings - 1)
+        self.conv1 = nn.Conv2d(channels, filters, kernel_size=4, stride=2, padding=1)
+        self.blocks = [DownBlock(filters * 2**n) for n in range(halvings - 1)]
+        self.conv2 = nn.Conv2d(width, 2 * width, kernel_size=4, bias=False)
+        self.norm2 = nn.BatchNorm2d(2 * width, eps=1e-5, momentum=0.1)
+        self.dense = nn.Linear(2 * width * left * left, 1)
         for layer in self.submodules:
             initialize(layer)
 
     def __call__(self, x, training):
-        x = nn.leaky_relu(self.conv1(x), 0.2)  # (N, 8h, 8w, f)
-        x = nn.leaky_relu(self.norm2(self.conv2(x), training), 0.2)  # (N, 4h, 4w, 2f)
-        x = nn.leaky_relu(self.norm3(self.conv3(x), training), 0.2)  # (N, 2h, 2w, 4f)
-        x = nn.leaky_relu(self.norm4(self.conv4(x), training), 0.2)  # (N, h, w, 8f)
-        x = tf.transpose(x, (0, 3, 1, 2))  # (N, 8f, h, w): the order that others flatten in
+        x = nn.leaky_relu(self.conv1(x), 0.2)  # (N, H / 2, W / 2, f)
+        for block in self.blocks:
+            x = block(x, training)  # (N, h, w, f * 2^(d - 1))
+        x = nn.leaky_relu(self.norm2(self.conv2(x), training), 0.2)  # (N, h - 3, w - 3, f * 2^d)
+        x = tf.transpose(x, (0, 3, 1, 2))  # channels first: the order that others flatten in
         return self.dense(tf.reshape(x, (tf.shape(x)[0], -1)))  # (N, 1)
 
 

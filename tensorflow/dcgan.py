@@ -8,7 +8,7 @@ batch norm has a bias, as in the authors' code: the norm takes it away again, so
 nothing but rounding, which Adam blows up to full steps.
 """
 
-import copy
+import math
 import os
 import sys
 from dataclasses import dataclass
@@ -28,6 +28,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # quick convolutions, witho
 import tensorflow as tf
 
 from common.bridges import tensorflow as bridge
+from common.data import count_doublings
 from common.pictures import Samples
 from common.run import Run, Settings, launch
 
@@ -39,20 +40,16 @@ from optimizers import Adam
 class Config(Settings):
     """The settings of this model; every line is a flag."""
 
-    size_multiple = 16  # both networks halve or double the image four times
+    size_multiple = None  # sides are 4 to 7 pixels, doubled d times
 
     steps: Annotated[int, "training steps; 0 writes the initial checkpoint and stops", 0] = 1000
     batch_size: Annotated[int, "images per step", 2] = 64
     learning_rate: Annotated[float, "step size of Adam", 0] = 2e-4
     latent_dim: Annotated[int, "numbers that an image is drawn from", 1] = 100
     filters: Annotated[int, "channels of the first convolution; the others have multiples", 1] = 32
-    generator_rate: Annotated[
-        float | None, "step size of the generator's Adam (default: that of --learning-rate)", 0
-    ] = None
-    average: Annotated[float, "draw with an average of G that keeps this share a step", 0, 1] = 0.0
 
 
-# N batch, Z latent, C channels, H height, W width, f filters, h = H / 16, w = W / 16
+# N batch, Z latent, C channels, H height, W width, f filters, d doublings, h = H / 2^d, w = W / 2^d
 
 
 def preprocess(images):
@@ -71,35 +68,54 @@ def draw_noise(random, config, *shape):
     return random.uniform(-1, 1, (*shape, config.latent_dim)).astype(config.dtype)
 
 
+class UpBlock(tf.Module):
+    """Twice the side, half the channels: (N, H, W, C) -> (N, 2H, 2W, C / 2)."""
+
+    def __init__(self, channels):
+        super().__init__()
+        double = {"kernel_size": 4, "stride": 2, "padding": 1}
+        self.deconv = nn.ConvTranspose2d(channels, channels // 2, **double, bias=False)
+        self.norm = nn.BatchNorm2d(channels // 2, eps=1e-5, momentum=0.1)
+
+    def __call__(self, x, training):
+        return tf.nn.relu(self.norm(self.deconv(x), training))
+
+
 class Generator(tf.Module):
     """Latent vector to image: (N, Z) -> (N, H, W, C) in [-1, 1]."""
 
     def __init__(self, image_shape, latent_dim, filters):
         super().__init__()
-        height, width, channels = image_shape
-        self.base = (8 * filters, height // 16, width // 16)
-        upsample = {"kernel_size": 5, "stride": 2, "padding": 2, "output_padding": 1}
-        norm = {"eps": 1e-5, "momentum": 0.1}  # the running average keeps 1 - 0.1
-        self.dense = nn.Linear(latent_dim, 8 * filters * self.base[1] * self.base[2])
-        self.norm1 = nn.BatchNorm2d(8 * filters, **norm)
-        self.deconv1 = nn.ConvTranspose2d(8 * filters, 16 * filters, **upsample, bias=False)
-        self.norm2 = nn.BatchNorm2d(16 * filters, **norm)
-        self.deconv2 = nn.ConvTranspose2d(16 * filters, 8 * filters, **upsample, bias=False)
-        self.norm3 = nn.BatchNorm2d(8 * filters, **norm)
-        self.deconv3 = nn.ConvTranspose2d(8 * filters, 4 * filters, **upsample, bias=False)
-        self.norm4 = nn.BatchNorm2d(4 * filters, **norm)
-        self.deconv4 = nn.ConvTranspose2d(4 * filters, channels, **upsample)
+        side, _, channels = image_shape
+        doublings = count_doublings(side)  # 2 for 28 pixels, which are 7 * 2 * 2
+        self.base = (filters * 2**doublings, side >> doublings, side >> doublings)
+        self.dense = nn.Linear(latent_dim, math.prod(self.base))
+        self.norm = nn.BatchNorm2d(self.base[0], eps=1e-5, momentum=0.1)
+        self.blocks = [UpBlock(self.base[0] // 2**n) for n in range(doublings - 1)]
+        self.deconv = nn.ConvTranspose2d(2 * filters, channels, kernel_size=4, stride=2, padding=1)
         for layer in self.submodules:
             initialize(layer)
 
     def __call__(self, z, training):
-        x = tf.reshape(self.dense(z), (-1, *self.base))  # (N, 8f, h, w)
-        x = tf.transpose(x, (0, 2, 3, 1))  # (N, h, w, 8f)
-        x = tf.nn.relu(self.norm1(x, training))
-        x = tf.nn.relu(self.norm2(self.deconv1(x), training))  # (N, 2h, 2w, 16f)
-        x = tf.nn.relu(self.norm3(self.deconv2(x), training))  # (N, 4h, 4w, 8f)
-        x = tf.nn.relu(self.norm4(self.deconv3(x), training))  # (N, 8h, 8w, 4f)
-        return tf.tanh(self.deconv4(x))  # (N, H, W, C)
+        x = tf.reshape(self.dense(z), (-1, *self.base))
+        x = tf.transpose(x, (0, 2, 3, 1))  # channels last
+        x = tf.nn.relu(self.norm(x, training))  # (N, h, w, f * 2^d)
+        for block in self.blocks:
+            x = block(x, training)  # (N, H / 2, W / 2, 2f)
+        return tf.tanh(self.deconv(x))  # (N, H, W, C)
+
+
+class DownBlock(tf.Module):
+    """Half the side, twice the channels: (N, H, W, C) -> (N, H / 2, W / 2, 2C)."""
+
+    def __init__(self, channels):
+        super().__init__()
+        half = {"kernel_size": 4, "stride": 2, "padding": 1}
+        self.conv = nn.Conv2d(channels, 2 * channels, **half, bias=False)
+        self.norm = nn.BatchNorm2d(2 * channels, eps=1e-5, momentum=0.1)
+
+    def __call__(self, x, training):
+        return nn.leaky_relu(self.norm(self.conv(x), training), 0.2)
 
 
 class Discriminator(tf.Module):
@@ -107,27 +123,24 @@ class Discriminator(tf.Module):
 
     def __init__(self, image_shape, filters):
         super().__init__()
-        height, width, channels = image_shape
-        # The same zeros on both sides, where "SAME" of TensorFlow and Keras has (1, 2).
-        downsample = {"kernel_size": 5, "stride": 2, "padding": 2}
-        norm = {"eps": 1e-5, "momentum": 0.1}
-        self.conv1 = nn.Conv2d(channels, filters, **downsample)
-        self.conv2 = nn.Conv2d(filters, 2 * filters, **downsample, bias=False)
-        self.norm2 = nn.BatchNorm2d(2 * filters, **norm)
-        self.conv3 = nn.Conv2d(2 * filters, 4 * filters, **downsample, bias=False)
-        self.norm3 = nn.BatchNorm2d(4 * filters, **norm)
-        self.conv4 = nn.Conv2d(4 * filters, 8 * filters, **downsample, bias=False)
-        self.norm4 = nn.BatchNorm2d(8 * filters, **norm)
-        self.dense = nn.Linear(8 * filters * (height // 16) * (width // 16), 1)
+        side, _, channels = image_shape
+        halvings = count_doublings(side)
+        left = (side >> halvings) - 3  # the last convolution is not padded
+        width = filters * 2 ** (halvings - 1)
+        self.conv1 = nn.Conv2d(channels, filters, kernel_size=4, stride=2, padding=1)
+        self.blocks = [DownBlock(filters * 2**n) for n in range(halvings - 1)]
+        self.conv2 = nn.Conv2d(width, 2 * width, kernel_size=4, bias=False)
+        self.norm2 = nn.BatchNorm2d(2 * width, eps=1e-5, momentum=0.1)
+        self.dense = nn.Linear(2 * width * left * left, 1)
         for layer in self.submodules:
             initialize(layer)
 
     def __call__(self, x, training):
-        x = nn.leaky_relu(self.conv1(x), 0.2)  # (N, 8h, 8w, f)
-        x = nn.leaky_relu(self.norm2(self.conv2(x), training), 0.2)  # (N, 4h, 4w, 2f)
-        x = nn.leaky_relu(self.norm3(self.conv3(x), training), 0.2)  # (N, 2h, 2w, 4f)
-        x = nn.leaky_relu(self.norm4(self.conv4(x), training), 0.2)  # (N, h, w, 8f)
-        x = tf.transpose(x, (0, 3, 1, 2))  # (N, 8f, h, w): the order that others flatten in
+        x = nn.leaky_relu(self.conv1(x), 0.2)  # (N, H / 2, W / 2, f)
+        for block in self.blocks:
+            x = block(x, training)  # (N, h, w, f * 2^(d - 1))
+        x = nn.leaky_relu(self.norm2(self.conv2(x), training), 0.2)  # (N, h - 3, w - 3, f * 2^d)
+        x = tf.transpose(x, (0, 3, 1, 2))  # channels first: the order that others flatten in
         return self.dense(tf.reshape(x, (tf.shape(x)[0], -1)))  # (N, 1)
 
 
@@ -155,28 +168,21 @@ def generator_loss(fake_logits):
 
 @tf.function
 def train_step(networks, optimizers, images, noise):
-    """Update D on real and fake images, then G on fresh noise; noise is (2, N, Z)."""
+    """Update G on what D says of its fakes, then D on these and on real images; noise is (N, Z)."""
     generator, discriminator = networks["generator"], networks["discriminator"]
-    fakes = generator(noise[0], training=True)
+    with tf.GradientTape() as tape:
+        fakes = generator(noise, training=True)
+        g_loss = generator_loss(discriminator(fakes, training=True))
+    gradients = tape.gradient(g_loss, generator.trainable_variables)
+    optimizers["generator"].apply(gradients)
+
     with tf.GradientTape() as tape:
         # Real and fake images pass separately, so that batch norm never mixes their statistics.
         real_logits = discriminator(images, training=True)
         d_loss = discriminator_loss(real_logits, discriminator(fakes, training=True))
     gradients = tape.gradient(d_loss, discriminator.trainable_variables)
     optimizers["discriminator"].apply(gradients)
-
-    with tf.GradientTape() as tape:
-        g_loss = generator_loss(discriminator(generator(noise[1], training=True), training=True))
-    gradients = tape.gradient(g_loss, generator.trainable_variables)
-    optimizers["generator"].apply(gradients)
     return {"discriminator_loss": d_loss, "generator_loss": g_loss}
-
-
-def update_average(average, generator, keep):
-    """Move the average of the generator's past weights: keep * average + (1 - keep) * weights."""
-    # The running averages of batch norm are among the variables.
-    for old, new in zip(average.variables, generator.variables, strict=True):
-        old.assign(keep * old + (1 - keep) * new)
 
 
 @tf.function
@@ -186,22 +192,15 @@ def sample(generator, noise):
 
 
 def build(config, image_shape):
-    """Both networks and their optimisers; the average begins with the generator's weights."""
+    """Both networks and their optimisers."""
     networks = {
         "generator": Generator(image_shape, config.latent_dim, config.filters),
         "discriminator": Discriminator(image_shape, config.filters),
     }
-    rates = {
-        "generator": config.generator_rate or config.learning_rate,
-        "discriminator": config.learning_rate,
-    }
-    adam = {"betas": (0.5, 0.999), "eps": 1e-8}
+    adam = {"lr": config.learning_rate, "betas": (0.5, 0.999), "eps": 1e-8}
     optimizers = {
-        name: Adam(network.trainable_variables, rates[name], **adam)
-        for name, network in networks.items()
+        name: Adam(network.trainable_variables, **adam) for name, network in networks.items()
     }
-    if config.average:
-        networks["average"] = copy.deepcopy(networks["generator"])
     return networks, optimizers
 
 
@@ -212,13 +211,12 @@ def main():
     strategy = bridge.prepare(config.seed, config.device, config.precision)
     networks, optimizers = build(config, run.image_shape)
     run.connect(bridge, networks, optimizers)
-    drawing = networks["average" if config.average else "generator"]
 
     def make_noise(random, count):
         return draw_noise(random, config, count)
 
     def draw(noise):
-        return postprocess(sample(drawing, tf.constant(noise)))
+        return postprocess(sample(networks["generator"], tf.constant(noise)))
 
     samples = Samples(run.data, config.seed, make_noise, draw)
     if config.generate:
@@ -227,10 +225,8 @@ def main():
     run.begin(samples)
     for step, batch in run.steps():
         images = preprocess(batch.images)
-        noise = run.share(draw_noise(run.random, config, 2, config.batch_size), axis=1)
+        noise = run.share(draw_noise(run.random, config, config.batch_size))
         losses = strategy.run(train_step, (networks, optimizers, images, tf.constant(noise)))
-        if config.average:
-            update_average(networks["average"], networks["generator"], config.average)
         run.log(step, losses)
         if run.samples_due(step):
             run.save_samples(step, samples)

@@ -61,7 +61,7 @@ def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., st
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("--dataset newtz", "newts, digits, cifar10, mnist, fashion_mnist, imori"),
+        ("--dataset newtz", "newts, digits, cifar10, mnist, fashion_mnist, kmnist, imori"),
         ("--dataset", "expected one argument"),
         ("--batchsize 3", "did you mean --batch-size?"),
         ("--batch-size many", "invalid int value: 'many'"),

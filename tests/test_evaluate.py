@@ -111,7 +111,7 @@ def folders(home: Path) -> dict[str, dict[str, Path]]:
         requests = {name: ask(name, None if "colour" in name else COUNT) for name in SHARED}
         if framework == CHOSEN[0]:
             requests |= {"again": ask("vae"), "other seed": ask("vae", seed=1)}
-            requests |= {"few": ask("dcgan", 64), "many": ask("dcgan", 300)}
+            requests |= {"few": ask("dcgan", 64), "many": ask("dcgan", 1001)}
             requests |= {name: ask(name, None) for name in ("pix2pix", "ae")}
             requests |= {"whole": ask("vae", None), "cgan": ask("cgan")}
             requests |= {"cyclegan": ask("cyclegan")}
@@ -321,7 +321,7 @@ def test_a_command_prints_and_leaves_everything(home: Path, tmp_path: Path) -> N
     ("name", "message"),
     [
         ("few", "--samples 64: too few for the Fréchet distance"),
-        ("many", "--samples 300: digits has 299 test and 1498 training images"),
+        ("many", "--samples 1001: digits has 1000 test and 4000 training images"),
     ],
     ids=["too few", "more than the test split has"],
 )

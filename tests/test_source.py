@@ -44,17 +44,24 @@ FROM_POOLS = r"fake_a, fake_b = swap\(pools\[|"
 WITHOUT_GRADIENT = {
     "pytorch": (
         FROM_POOLS
-        + r"    with torch\.no_grad\(\):\n(        .*\n)*?        .*(fakes|samples) = generator\(",
+        + r"    with torch\.no_grad\(\):\n(        .*\n)*?        .*(fakes|samples) = generator\("
+        r"|discriminator\(fakes\.detach\(\)",
         r"\.requires_grad_\(False\)\n(.*\n)+?.*\.requires_grad_\(True\)\n"
         r"|g_loss\.backward\(inputs=list\(generator\.parameters\(\)\)\)",
     ),
     "tensorflow": (
-        FROM_POOLS + r"\n    (fakes|samples) = generator\(.*\n    with tf\.GradientTape\(\)",
+        FROM_POOLS + r"\n    (fakes|samples) = generator\(.*\n    with tf\.GradientTape\(\)"
+        r"|\n        fakes = generator\((.*\n)+?    with tf\.GradientTape\(\)"
+        r"(.*\n)+?.*discriminator\(fakes",
     ),
-    "keras": (FROM_POOLS + r"(fakes|samples) = ops\.stop_gradient\(self\.generator\(",),
+    "keras": (
+        FROM_POOLS + r"(fakes|samples) = ops\.stop_gradient\(self\.generator\("
+        r"|\.pop\(\"fakes\"\)",
+    ),
     "chainer": (
         FROM_POOLS + r"    with chainer\.no_backprop_mode\(\):\n"
-        r"(        .*\n)*?        .*(fakes|samples) = .*generator\(",
+        r"(        .*\n)*?        .*(fakes|samples) = .*generator\("
+        r"|discriminator\(fakes\.array",
     ),
 }
 

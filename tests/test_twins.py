@@ -28,7 +28,8 @@ EXTRAS = {
     "pytorch": {"initialize"},  # weights are set after a layer is made
     "tensorflow": {"initialize"},
     "chainer": {"around_one", "one_hot"},  # no initialiser with a mean, no one-hot vectors
-    "keras": {"initial_settings", "Clip"},  # initialisers and constraints are arguments of layers
+    # initialisers and constraints are arguments of layers
+    "keras": {"initial_settings", "clipped_settings", "Clip"},
 }
 # Keras' compiled models hold networks and optimisers, and make the passes.
 TRAINER = re.compile(r"\w*Trainer(\.\w+)?")
@@ -73,7 +74,7 @@ def docstring(node: ast.AST) -> str | None:
     text = ast.get_docstring(node)  # type: ignore[arg-type]
     if text is None:
         return None
-    text = re.sub(r"\(N, (H[^,]*), (W[^,]*), (\w+)\)", r"(N, \3, \1, \2)", text)
+    text = re.sub(r"\(N, (2?H[^,]*), (2?W[^,]*), ([^,)]+)\)", r"(N, \3, \1, \2)", text)
     for name in ("PyTorch", "TensorFlow", "Keras", "Chainer"):
         text = text.replace(f"in {name}.", "in FRAMEWORK.")
     return re.sub(r"python (pytorch|tensorflow|keras|chainer)/", "python FRAMEWORK/", text)
@@ -172,9 +173,9 @@ def test_twins_agree(model: str, framework: str) -> None:
     [
         ("chainer", '"images per step", 2] = 64', '"images per step", 2] = 32', "Config"),
         ("pytorch", '"images per step", 2] = 64', '"images per step", 2] = 32', "Config"),
-        ("pytorch", "self.deconv2 =", "self.deconvolution2 =", "layers of Generator"),
-        ("tensorflow", "self.deconv2 =", "self.deconvolution2 =", "layers of Generator"),
-        ("keras", 'name="norm3"', 'name="norm_3"', "layers of Generator"),
+        ("pytorch", "self.blocks = nn.S", "self.block = nn.S", "layers of Generator"),
+        ("tensorflow", "self.blocks = [Up", "self.ups = [Up", "layers of Generator"),
+        ("keras", 'name="norm2"', 'name="norm_2"', "layers of Discriminator"),
         ("chainer", "non-saturating loss", "saturating loss", "docstring of generator_loss"),
         ("tensorflow", "def sample(generator, noise)", "def sample(generator, z)", "sample takes"),
         ("keras", "def generator_loss", "def generators_loss", "defines"),

@@ -16,13 +16,14 @@ from common.errors import UserError
 from common.files import user_path
 
 # The side of each data set's images in pixels when the user asks for none: their own, except that
-# the digits, of 8 pixels, are enlarged, and photos made small.
+# photos are made small.
 OWN_SIZES = {
     "newts": 64,
-    "digits": 32,
+    "digits": 28,
     "cifar10": 32,
     "mnist": 28,
     "fashion_mnist": 28,
+    "kmnist": 28,
     "imori": 64,
     **dict.fromkeys(unpaired.NAMES, 64),
 }
@@ -48,7 +49,7 @@ def load(
     name: str,
     data_dir: str | Path | None = None,
     image_size: int | None = None,
-    multiple: int = 1,
+    multiple: int | None = 1,
     task: str | None = None,
 ) -> Dataset:
     """Load a data set, downloading it if need be.
@@ -59,7 +60,7 @@ def load(
         image_size: side of the images in pixels; None means the data set's own, rounded up to
             `multiple`. Newts are drawn and photos are cropped at this size. Images of a fixed
             size are padded with zeros if it is theirs rounded up to `multiple`, else resized.
-        multiple: what the model needs the side to be a multiple of.
+        multiple: what the side has to be a multiple of, as `sizes.multiple_at` takes it.
         task: what the model translates from (one of `common.data.sources.TASKS`), or `domains` if
             it translates between two classes, `labels` if it tells classes apart, or None. For
             `pairs` a folder holds `source/` and `target/`, for `domains` it holds `a/` and `b/`.
@@ -109,7 +110,7 @@ def _load_pairs(name: str, size: int) -> Dataset:
     return pairs.load(name.removeprefix(FOLDER), size)
 
 
-def _load(name: str, data_dir: str | Path | None, size: int, multiple: int) -> Dataset:
+def _load(name: str, data_dir: str | Path | None, size: int, multiple: int | None) -> Dataset:
     if name.startswith(FOLDER):
         from common.data import folder
 

@@ -22,7 +22,7 @@ class Data:
         name: as given to `--dataset`; see `load`, also for the next four.
         data_dir: where data sets lie or are downloaded to.
         image_size: side of the images in pixels, or None for the data set's own.
-        multiple: what the model needs the side to be a multiple of.
+        multiple: what the side has to be a multiple of, as `sizes.multiple_at` takes it.
         task: what the model translates from, or None.
         like: `image_shape` (H, W, C) and `class_names` of a checkpoint, if its networks are to be
             used as they are. Both are then known without loading, and the data set is loaded at
@@ -37,7 +37,7 @@ class Data:
         name: str,
         data_dir: str | Path | None = None,
         image_size: int | None = None,
-        multiple: int = 1,
+        multiple: int | None = 1,
         task: str | None = None,
         like: tuple[Sequence[int], Sequence[str]] | None = None,
     ) -> None:

@@ -1,8 +1,9 @@
-"""MNIST and Fashion-MNIST: 60 000 training and 10 000 test images, grey, 28 x 28 pixels.
+"""MNIST, Fashion-MNIST and Kuzushiji-MNIST: 60 000 training and 10 000 test images, 28 x 28.
 
 MNIST: http://yann.lecun.com/exdb/mnist/ (LeCun, Cortes and Burges), which also defines the IDX
 format. Fashion-MNIST: https://github.com/zalandoresearch/fashion-mnist (Xiao, Rasul and Vollgraf,
-2017), four files of the same names and format.
+2017) and Kuzushiji-MNIST: http://codh.rois.ac.jp/kmnist/ (Clanuwat and others, 2018, CC BY-SA 4.0)
+have four files of the same names and format.
 """
 
 from __future__ import annotations
@@ -76,6 +77,19 @@ SOURCES = {
         ),
         packaged=Path("/usr/share/datasets/fashion-mnist"),  # Debian: dataset-fashion-mnist
     ),
+    "kmnist": Source(
+        mirrors=(
+            "https://codh.rois.ac.jp/kmnist/dataset/kmnist/",
+            "http://codh.rois.ac.jp/kmnist/dataset/kmnist/",
+        ),
+        md5s=(
+            "bdb82020997e1d708af4cf47b453dcf7",
+            "e144d726b3acfaa3e44228e80efcd344",
+            "5c965bf0a639b31b8f53240b1b52f4d7",
+            "7320c461ea6c1c855c0b718fb2a4b134",
+        ),
+        class_names=("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
+    ),
 }  # fmt: skip
 
 
@@ -83,15 +97,15 @@ LARGEST = 200_000_000  # bytes of a file that is read, unpacked
 
 
 def load(name: str, data_dir: Path) -> Dataset:
-    """MNIST or Fashion-MNIST: images `uint8` (N, 28, 28, 1), white on black.
+    """A data set of `SOURCES`: images `uint8` (N, 28, 28, 1), grey on black.
 
     The files, compressed with gzip or not, are looked for in `data_dir/NAME/`; in `data_dir`
-    itself only if it is called NAME, because the two data sets' files have the same names; then
+    itself only if it is called NAME, because all these data sets' files have the same names; then
     where the operating system's package puts them. Failing that, those missing are downloaded to
     `data_dir/NAME/`.
 
     Args:
-        name: `mnist` or `fashion_mnist`.
+        name: `mnist`, `fashion_mnist` or `kmnist`.
         data_dir: where data sets lie.
 
     Raises:

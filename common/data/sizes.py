@@ -16,21 +16,41 @@ if TYPE_CHECKING:
 SMALLEST = 8  # pixels; smaller images show nothing
 
 
-def round_up(size: int, multiple: int) -> int:
-    """`size`, rounded up to a multiple of `multiple`."""
+SMALLEST_START = 4  # pixels of a side that is doubled until it is an image's
+
+
+def count_doublings(size: int) -> int:
+    """How often a side of 4 to 7 pixels is doubled to reach this one: 2 for 28, or 7 * 2 * 2."""
+    return max(0, size.bit_length() - SMALLEST_START.bit_length())
+
+
+def multiple_at(size: int, multiple: int | None) -> int:
+    """What a side near `size` must be a multiple of.
+
+    Args:
+        size: side in pixels.
+        multiple: of all sides; None means that sides are 4 to 7 pixels, doubled any number of
+            times: a multiple of 4 up to 28, of 8 from 32 to 56, of 16 from 64 to 112.
+    """
+    return 2 ** count_doublings(size) if multiple is None else multiple
+
+
+def round_up(size: int, multiple: int | None) -> int:
+    """The smallest side from `size` on that is accepted; `multiple` as in `multiple_at`."""
+    multiple = multiple_at(size, multiple)
     return -(-size // multiple) * multiple
 
 
-def choose(own: int, image_size: int | None, multiple: int) -> int:
+def choose(own: int, image_size: int | None, multiple: int | None) -> int:
     """The side in pixels that a data set's images will have.
 
     Args:
-        own: the data set's own side; without `image_size` it is rounded up to `multiple`.
+        own: the data set's own side; without `image_size` it is rounded up.
         image_size: what the user asked for, or None.
-        multiple: what the model's strides need the side to be a multiple of.
+        multiple: what the model's strides need the side to be a multiple of, as in `multiple_at`.
 
     Raises:
-        UserError: `image_size` is not a multiple of `multiple`, or is too small.
+        UserError: `image_size` does not suit the model, or is too small.
     """
     if image_size is None:
         return round_up(own, multiple)
@@ -39,11 +59,12 @@ def choose(own: int, image_size: int | None, multiple: int) -> int:
         raise UserError(
             f"--image-size {image_size}: too small; the smallest accepted is {smallest}"
         )
-    if image_size % multiple:
-        below = image_size // multiple * multiple
+    step = multiple_at(image_size, multiple)
+    if image_size % step:
+        below = image_size // step * step
+        wanted = f"a multiple of {multiple}" if multiple else "4 to 7, doubled any number of times"
         raise UserError(
-            f"--image-size {image_size}: must be a multiple of {multiple}; "
-            f"the nearest: {below} or {below + multiple}"
+            f"--image-size {image_size}: must be {wanted}; the nearest: {below} or {below + step}"
         )
     return image_size
 
@@ -88,7 +109,7 @@ def resize(images: np.ndarray, size: int, name: str = "images") -> np.ndarray:
     return resized
 
 
-def fit(dataset: Dataset, size: int, multiple: int) -> Dataset:
+def fit(dataset: Dataset, size: int, multiple: int | None) -> Dataset:
     """A data set with images of another size.
 
     If that is the data set's own size rounded up to `multiple`, the images are padded with zeros,

@@ -27,11 +27,11 @@ class Settings:
     below; of words a tuple of all.
     """
 
-    size_multiple: ClassVar[int] = 1  # what the sides of images must be a multiple of
+    size_multiple: ClassVar[int | None] = 1  # of image sides; None: 4 to 7 pixels, then doubled
     task: ClassVar[str | None] = None  # what the images of a batch are made from, if anything
 
     dataset: Annotated[
-        str, "newts, digits, cifar10, mnist, fashion_mnist, imori or folder:PATH"
+        str, "newts, digits, cifar10, mnist, fashion_mnist, kmnist, imori or folder:PATH"
     ] = "newts"
     data_dir: Annotated[
         str | None, "where data sets lie or are downloaded to (default: $QUARTET_DATA or the cache)"

@@ -16,10 +16,8 @@ from models.description import (
     Reference,
     Weights,
     choose,
-    conv,
     dense,
     from_tanh,
-    norm,
     numbers,
     to_tanh,
 )
@@ -30,41 +28,16 @@ from reference_optimizers import Adam
 RECONSTRUCTION_WEIGHT = 10
 
 
-def encoder_weights(image_shape: ImageShape, latent_dim: int, filters: int) -> Weights:
-    height, width, channels = image_shape
-    return (
-        conv("conv1", channels, filters, 5, "normal")
-        | conv("conv2", filters, 2 * filters, 5, "normal", bias=False)
-        | norm("norm2", 2 * filters, "scale")
-        | conv("conv3", 2 * filters, 4 * filters, 5, "normal", bias=False)
-        | norm("norm3", 4 * filters, "scale")
-        | conv("conv4", 4 * filters, 8 * filters, 5, "normal", bias=False)
-        | norm("norm4", 8 * filters, "scale")
-        | dense("dense", 8 * filters * (height // 16) * (width // 16), latent_dim, "normal")
-    )
-
-
 def networks(image_shape: ImageShape, config: Config, classes: int) -> dict[str, Weights]:
     latent, filters = config["latent_dim"], config["filters"]
     return {
-        "encoder": encoder_weights(image_shape, latent, filters),
+        "encoder": dcgan.discriminator_weights(image_shape, filters, latent),
         "generator": dcgan.generator_weights(image_shape, latent, filters),
         "discriminator": dcgan.discriminator_weights(image_shape, filters),
         "code_discriminator": dense("dense1", latent, 750, "normal")
         | dense("dense2", 750, 750, "normal")
         | dense("dense3", 750, 1, "normal"),
     }
-
-
-class Encoder(Network):
-    def __call__(self, x: Value, training: bool = True) -> Value:
-        """(N, C, H, W) -> codes (N, Z)."""
-        down = {"stride": 2, "padding": 2}
-        x = leaky_relu(self.conv("conv1", x, **down))
-        x = leaky_relu(self.norm("norm2", self.conv("conv2", x, **down), training))
-        x = leaky_relu(self.norm("norm3", self.conv("conv3", x, **down), training))
-        x = leaky_relu(self.norm("norm4", self.conv("conv4", x, **down), training))
-        return self.dense("dense", x.reshape(len(x.data), -1))
 
 
 class CodeDiscriminator(Network):
@@ -95,7 +68,7 @@ class AutoencodingAdversarial(Reference):
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        self.encoder = Encoder(self.part("encoder"))
+        self.encoder = dcgan.Discriminator(self.part("encoder"))
         self.generator = dcgan.Generator(self.part("generator"), self.image_shape)
         self.discriminator = dcgan.Discriminator(self.part("discriminator"))
         self.code_discriminator = CodeDiscriminator(self.part("code_discriminator"))
@@ -169,7 +142,7 @@ MODEL = Model(
         "filters": 32,
     },
     proof={
-        "image_size": 32,
+        "image_size": 40,
         "batch_size": 4,
         "learning_rate": 5e-5,
         "latent_dim": 20,
@@ -195,5 +168,5 @@ MODEL = Model(
         "code_loss",
     ),
     reference=AutoencodingAdversarial,
-    size_multiple=16,
+    size_multiple=None,
 )

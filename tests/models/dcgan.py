@@ -1,7 +1,8 @@
-"""DCGAN; Radford, Metz, Chintala (2015). Trained as the fully connected GAN."""
+"""DCGAN; Radford, Metz, Chintala (2015)."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,81 +18,106 @@ from models.description import (
     dense,
     from_tanh,
     norm,
+    numbers,
     to_tanh,
 )
 from models.gan import Adversarial
-from reference import Value, leaky_relu, relu, tanh
+from reference import Value, cross_entropy, leaky_relu, mean, relu, tanh
 from reference_layers import Network
 
 
+def scaled(name: str, channels: int) -> Weights:
+    return norm(name, channels, "scale")
+
+
+SMALLEST_START = 4  # pixels of the side that is doubled until it is the image's
+
+
+def find_start(side: int) -> tuple[int, int]:
+    """The side of 4 to 7 pixels that an image's is doubled from, and how often it is doubled."""
+    doublings = 0
+    while side >= 2 * SMALLEST_START:
+        side, doublings = side // 2, doublings + 1
+    return side, doublings
+
+
 def generator_weights(image_shape: ImageShape, inputs: int, filters: int) -> Weights:
-    height, width, channels = image_shape
-    return (
-        dense("dense", inputs, 8 * filters * (height // 16) * (width // 16), "normal")
-        | norm("norm1", 8 * filters, "scale")
-        | deconv("deconv1", 8 * filters, 16 * filters, 5, "normal", bias=False)
-        | norm("norm2", 16 * filters, "scale")
-        | deconv("deconv2", 16 * filters, 8 * filters, 5, "normal", bias=False)
-        | norm("norm3", 8 * filters, "scale")
-        | deconv("deconv3", 8 * filters, 4 * filters, 5, "normal", bias=False)
-        | norm("norm4", 4 * filters, "scale")
-        | deconv("deconv4", 4 * filters, channels, 5, "normal")
-    )
+    side, _, channels = image_shape
+    start, doublings = find_start(side)
+    width = filters * 2**doublings
+    weights = dense("dense", inputs, width * start**2, "normal") | norm("norm", width, "scale")
+    for block in range(doublings - 1):
+        weights |= deconv(f"blocks.{block}.deconv", width, width // 2, 4, "normal", bias=False)
+        weights |= norm(f"blocks.{block}.norm", width // 2, "scale")
+        width //= 2
+    return weights | deconv("deconv", width, channels, 4, "normal")
 
 
-def discriminator_weights(image_shape: ImageShape, filters: int) -> Weights:
-    height, width, channels = image_shape
-    return (
-        conv("conv1", channels, filters, 5, "normal")
-        | conv("conv2", filters, 2 * filters, 5, "normal", bias=False)
-        | norm("norm2", 2 * filters, "scale")
-        | conv("conv3", 2 * filters, 4 * filters, 5, "normal", bias=False)
-        | norm("norm3", 4 * filters, "scale")
-        | conv("conv4", 4 * filters, 8 * filters, 5, "normal", bias=False)
-        | norm("norm4", 8 * filters, "scale")
-        | dense("dense", 8 * filters * (height // 16) * (width // 16), 1, "normal")
-    )
+def discriminator_weights(
+    image_shape: ImageShape,
+    filters: int,
+    outputs: int = 1,
+    bias: bool = False,
+    normed: Callable[[str, int], Weights] = scaled,
+) -> Weights:
+    side, _, channels = image_shape
+    start, halvings = find_start(side)
+    width = filters
+    weights = conv("conv1", channels, width, 4, "normal")
+    for block in range(halvings - 1):
+        weights |= conv(f"blocks.{block}.conv", width, 2 * width, 4, "normal", bias=bias)
+        weights |= normed(f"blocks.{block}.norm", 2 * width)
+        width *= 2
+    weights |= conv("conv2", width, 2 * width, 4, "normal", bias=bias)
+    weights |= normed("norm2", 2 * width)
+    return weights | dense("dense", 2 * width * (start - 3) ** 2, outputs, "normal")
 
 
 def networks(image_shape: ImageShape, config: Config, classes: int) -> dict[str, Weights]:
     generator = generator_weights(image_shape, config["latent_dim"], config["filters"])
-    average = {"average": generator} if config["average"] else {}
     return {
         "generator": generator,
         "discriminator": discriminator_weights(image_shape, config["filters"]),
-        **average,
     }
 
 
 class Generator(Network):
     def __init__(self, arrays: Arrays, image_shape: ImageShape) -> None:
         super().__init__(arrays)
-        self.base = (-1, image_shape[0] // 16, image_shape[1] // 16)
+        self.start, self.doublings = find_start(image_shape[0])
 
     def __call__(self, z: Value, training: bool = True) -> Value:
         """(N, Z) -> (N, C, H, W) in [-1, 1]."""
-        double = {"stride": 2, "padding": 2, "output_padding": 1}
-        x = self.dense("dense", z).reshape(len(z.data), *self.base)
-        x = relu(self.norm("norm1", x, training))
-        x = relu(self.norm("norm2", self.deconv("deconv1", x, **double), training))
-        x = relu(self.norm("norm3", self.deconv("deconv2", x, **double), training))
-        x = relu(self.norm("norm4", self.deconv("deconv3", x, **double), training))
-        return tanh(self.deconv("deconv4", x, **double))
+        x = self.dense("dense", z).reshape(len(z.data), -1, self.start, self.start)
+        x = relu(self.norm("norm", x, training))
+        for block in range(self.doublings - 1):
+            x = self.deconv(f"blocks.{block}.deconv", x, stride=2, padding=1)
+            x = relu(self.norm(f"blocks.{block}.norm", x, training))
+        return tanh(self.deconv("deconv", x, stride=2, padding=1))
 
 
 class Discriminator(Network):
-    """Also a critic; it is never asked out of training."""
+    """Also a critic, or an encoder, which alone is ever asked out of training."""
 
-    def __call__(self, x: Value) -> Value:
-        """(N, C, H, W) -> logits or scores (N, 1)."""
-        x = leaky_relu(self.conv("conv1", x, stride=2, padding=2))
-        x = leaky_relu(self.norm("norm2", self.conv("conv2", x, stride=2, padding=2), True))
-        x = leaky_relu(self.norm("norm3", self.conv("conv3", x, stride=2, padding=2), True))
-        x = leaky_relu(self.norm("norm4", self.conv("conv4", x, stride=2, padding=2), True))
+    def __call__(self, x: Value, training: bool = True) -> Value:
+        """(N, C, H, W) -> logits or scores (N, 1), or codes (N, Z)."""
+        x = leaky_relu(self.conv("conv1", x, stride=2, padding=1))
+        block = 0
+        while f"blocks.{block}.conv.weight" in self.weights:
+            x = self.conv(f"blocks.{block}.conv", x, stride=2, padding=1)
+            x = leaky_relu(self.normalise(f"blocks.{block}.norm", x, training))
+            block += 1
+        x = self.conv("conv2", x, stride=1, padding=0)
+        x = leaky_relu(self.normalise("norm2", x, training))
         return self.dense("dense", x.reshape(len(x.data), -1))
+
+    def normalise(self, name: str, x: Value, training: bool) -> Value:
+        return self.norm(name, x, training)
 
 
 class DeepAdversarial(Adversarial):
+    """Both updates see the same fakes: the generator's first, so that its D is the one before."""
+
     def make_networks(self) -> None:
         self.generator = Generator(self.part("generator"), self.image_shape)
         self.discriminator = Discriminator(self.part("discriminator"))
@@ -105,25 +131,20 @@ class DeepAdversarial(Adversarial):
     def generate(self, z: np.ndarray, labels: np.ndarray, training: bool = True) -> Value:
         return self.generator(Value(z), training)
 
-
-class Averaged(DeepAdversarial):
-    """Draws with a running average of the generator, if it keeps one."""
-
-    def make_networks(self) -> None:
-        super().make_networks()
-        self.keep = self.config["average"]
-        average = Generator(self.part("average"), self.image_shape)
-        self.drawing = average if self.keep else self.generator
-
     def step(self, batch: Any, random: np.random.Generator) -> dict[str, float]:
-        losses = super().step(batch, random)
-        weights = self.part("generator")
-        for name, array in self.part("average").items():
-            array[...] = self.keep * array + (1 - self.keep) * weights[name]
-        return losses
+        labels = batch.labels
+        noise = random.uniform(-1, 1, (len(labels), self.config["latent_dim"]))
 
-    def generate(self, z: np.ndarray, labels: np.ndarray, training: bool = True) -> Value:
-        return (self.generator if training else self.drawing)(Value(z), training)
+        fakes = self.generate(noise, labels)
+        g_loss = mean(cross_entropy(self.judge(fakes, labels), 1))
+        self.generator_optimizer.minimize(g_loss)
+
+        # The order is seen in the running averages of batch norm, which each pass moves.
+        real_logits = self.judge(Value(self.to_network(batch.images)), labels)
+        fake_logits = self.judge(fakes.detach(), labels)
+        d_loss = mean(cross_entropy(real_logits, 1)) + mean(cross_entropy(fake_logits, 0))
+        self.discriminator_optimizer.minimize(d_loss)
+        return numbers({"discriminator_loss": d_loss, "generator_loss": g_loss})
 
 
 MODEL = Model(
@@ -134,22 +155,18 @@ MODEL = Model(
         "learning_rate": 2e-4,
         "latent_dim": 100,
         "filters": 32,
-        "generator_rate": None,
-        "average": 0.0,
     },
     proof={
-        "image_size": 32,
+        "image_size": 40,
         "batch_size": 4,
         "learning_rate": 1e-4,
         "latent_dim": 50,
-        "filters": 8,
-        "generator_rate": 5e-5,
-        "average": 0.9,
+        "filters": 4,
     },
     networks=networks,
     classes={"generator": "Generator", "discriminator": "Discriminator"},
     optimizers={"generator": ("generator",), "discriminator": ("discriminator",)},
     losses=("discriminator_loss", "generator_loss"),
-    reference=Averaged,
-    size_multiple=16,
+    reference=DeepAdversarial,
+    size_multiple=None,
 )

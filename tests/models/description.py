@@ -247,7 +247,8 @@ class Model:
         optimizers: by name, the networks that each one updates.
         losses: the names logged, in order.
         reference: its training in NumPy.
-        size_multiple: what the sides of images have to be a multiple of.
+        size_multiple: what the sides of images have to be a multiple of; None if they are 4 to 7
+            pixels, doubled any number of times.
         batches: what a step takes.
         may_rest: weights that a step may leave as they are.
         below_dropout: layers whose output all passes through dropout.
@@ -263,7 +264,7 @@ class Model:
     optimizers: dict[str, tuple[str, ...]]
     losses: tuple[str, ...]
     reference: type[Reference]
-    size_multiple: int = 1
+    size_multiple: int | None = 1
     batches: int = 1
     may_rest: Collection[str] = ()
     below_dropout: Collection[str] = ()
@@ -283,7 +284,7 @@ class Model:
         """Of a small run, with the dropout and the latent space that the model has by default."""
         chosen = ("dropout", "latent_dim")
         settings = {key: value for key, value in self.proof.items() if key not in chosen}
-        settings["image_size"] = max(self.size_multiple, 8)
+        settings["image_size"] = max(self.size_multiple or 1, 8)
         return as_flags(settings | self.from_chance)
 
     def weights(self, image_shape: ImageShape, config: Config, classes: int) -> Weights:

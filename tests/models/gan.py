@@ -66,8 +66,7 @@ class Adversarial(Reference):
         super().__init__(*arguments)
         self.make_networks()
         rate = self.config["learning_rate"]
-        generator_rate = self.config.get("generator_rate") or rate
-        self.generator_optimizer = Adam(self.generator.weights.values(), generator_rate, beta1=0.5)
+        self.generator_optimizer = Adam(self.generator.weights.values(), rate, beta1=0.5)
         self.discriminator_optimizer = Adam(self.discriminator.weights.values(), rate, beta1=0.5)
 
     def make_networks(self) -> None:

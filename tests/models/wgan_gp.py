@@ -6,22 +6,19 @@ from typing import Any
 
 import numpy as np
 
-from models.dcgan import Generator, generator_weights
+from models.dcgan import Discriminator, Generator, discriminator_weights, generator_weights
 from models.description import (
     Config,
     ImageShape,
     Model,
     Reference,
     Weights,
-    conv,
-    dense,
     from_tanh,
     group_norm,
     numbers,
     to_tanh,
 )
-from reference import Value, gradients, leaky_relu, mean, sum_to, total
-from reference_layers import Network
+from reference import Value, gradients, mean, sum_to, total
 from reference_optimizers import Adam
 
 CRITIC_UPDATES = 5  # per update of the generator
@@ -29,35 +26,18 @@ PENALTY_WEIGHT = 10
 TINY = 1e-12
 
 
-def critic_weights(image_shape: ImageShape, filters: int) -> Weights:
-    height, width, channels = image_shape
-    return (
-        conv("conv1", channels, filters, 5, "normal")
-        | conv("conv2", filters, 2 * filters, 5, "normal")
-        | group_norm("norm2", 2 * filters)
-        | conv("conv3", 2 * filters, 4 * filters, 5, "normal")
-        | group_norm("norm3", 4 * filters)
-        | conv("conv4", 4 * filters, 8 * filters, 5, "normal")
-        | group_norm("norm4", 8 * filters)
-        | dense("dense", 8 * filters * (height // 16) * (width // 16), 1, "normal")
-    )
-
-
 def networks(image_shape: ImageShape, config: Config, classes: int) -> dict[str, Weights]:
     return {
         "generator": generator_weights(image_shape, config["latent_dim"], config["filters"]),
-        "critic": critic_weights(image_shape, config["filters"]),
+        "critic": discriminator_weights(
+            image_shape, config["filters"], bias=True, normed=group_norm
+        ),
     }
 
 
-class Critic(Network):
-    def __call__(self, x: Value) -> Value:
-        """(N, C, H, W) -> scores (N, 1)."""
-        x = leaky_relu(self.conv("conv1", x, stride=2, padding=2))
-        x = leaky_relu(self.group_norm("norm2", self.conv("conv2", x, stride=2, padding=2)))
-        x = leaky_relu(self.group_norm("norm3", self.conv("conv3", x, stride=2, padding=2)))
-        x = leaky_relu(self.group_norm("norm4", self.conv("conv4", x, stride=2, padding=2)))
-        return self.dense("dense", x.reshape(len(x.data), -1))
+class Critic(Discriminator):
+    def normalise(self, name: str, x: Value, training: bool) -> Value:
+        return self.group_norm(name, x)
 
 
 class Penalized(Reference):
@@ -125,18 +105,18 @@ MODEL = Model(
         "filters": 32,
     },
     proof={
-        "image_size": 32,
+        "image_size": 40,
         "batch_size": 4,
         "learning_rate": 2e-5,
         "latent_dim": 50,
-        "filters": 8,
+        "filters": 4,
     },
     networks=networks,
     classes={"generator": "Generator", "critic": "Critic"},
     optimizers={"generator": ("generator",), "critic": ("critic",)},
     losses=("critic_loss", "wasserstein", "gradient_penalty", "gradient_norm", "generator_loss"),
     reference=Penalized,
-    size_multiple=16,
+    size_multiple=None,
     batches=CRITIC_UPDATES,
     may_rest=("critic.dense.bias",),  # it moves f(x) and f(G(z)) alike: its gradient is 0
 )

@@ -56,7 +56,7 @@ def write_script(path: Path) -> None:
     A script and not a file of data, which a page could not read when it is opened from a disk.
     """
     arrays = checkpoint.load(WEIGHTS).arrays
-    test = load("digits", image_size=32).test
+    test = load("digits").test
     layers = [
         {
             "shape": arrays[f"decoder.{name}.weight"].shape,
