@@ -11,7 +11,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-DEMO_STEPS ?= 3000
+DEMO_STEPS ?= 2500
 JOBS ?= 2  # files that `make test` tests at a time, with up to 3 GiB of memory each
 
 QUICK := tests/test_parity.py tests/test_dropout.py tests/test_frozen.py tests/test_twins.py \
@@ -28,7 +28,7 @@ GPU := tests/test_gpu.py tests/test_parity.py tests/test_dropout.py tests/test_f
 .DEFAULT_GOAL := demo
 
 demo: .venv/.ready-pytorch
-	$(BIN)/python pytorch/cgan.py --dataset digits --image-size 32 --filters 16 --batch-size 16 \
+	$(BIN)/python pytorch/cgan.py --dataset digits --filters 24 --learning-rate 0.0004 \
 		--steps $(DEMO_STEPS) --out runs/demo-$$(date +%Y%m%d-%H%M%S)
 
 test: lint

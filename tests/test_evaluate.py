@@ -191,13 +191,20 @@ def test_each_kind_of_picture_has_its_figures(first: dict[str, Drawn]) -> None:
     sliced = [f"sliced Wasserstein, {side} pixels" for side in (32, 16)]
     of_larger = [*of_samples, *sliced, "diversity"]
     of_samples += [sliced[1], "diversity"]
+    of_classes = ["classes among 200", "share of the class asked for", "diversity within classes"]
     expected = {
-        "dcgan": [*of_samples, "path length"],
-        "cgan": [*of_samples, "path length"],
+        "dcgan": [*of_samples, "classes among 200", "path length"],
+        "cgan": [*of_samples, *of_classes, "path length"],
         "ae": ["mean squared error", *of_pairs],
         "pix2pix": ["L1", *of_pairs],
         "cyclegan": [*of_larger, *first["cyclegan"].others[0]],
-        "vae": [*of_samples, "mean squared error", *of_pairs, *first["vae"].others[0]],
+        "vae": [
+            *of_samples,
+            "mean squared error",
+            *of_pairs,
+            "classes among 200",
+            *first["vae"].others[0],
+        ],
     }
     for name, names in expected.items():
         figures, left_out = evaluate.measure(first[name], features.extract)
@@ -222,7 +229,7 @@ def test_all_images_of_two_domains_are_translated(first: dict[str, Drawn]) -> No
 def test_a_perfect_model_has_the_floor_s_figures(first: dict[str, Drawn]) -> None:
     one = first["dcgan"]
     figures, _ = evaluate.measure(replace(one, samples=one.floors), features.extract)
-    del figures["path length"]  # of the model alone
+    del figures["path length"], figures["classes among 200"]  # of the model alone, and of all
     for name, figure in figures.items():
         assert figure.values == figure.floor, name
     bad, _ = evaluate.measure(one, features.extract)
@@ -379,3 +386,25 @@ def test_the_framework_that_trained_draws_if_it_is_installed(
     for module in (evaluate, scripts):
         monkeypatch.setattr(module, "find_version", lambda one: "1" if one == installed else None)
     assert evaluate.parse(arguments).framework == installed
+
+
+def test_classes_are_read_by_the_nearest_training_images() -> None:
+    """Real test digits in the place of samples: nearly all are read as what they are."""
+    data = load("digits")
+    drawn = Drawn("", data.test.images, data.train.images, [data.test.images])
+    drawn.samples = [data.test.images, data.test.images[::-1]]
+    drawn.labels = [data.test.labels, data.train.labels]
+    drawn.asked = data.test.labels
+    figures, _ = evaluate.measure(drawn, features.extract)
+    right, wrong = figures["share of the class asked for"].values
+    assert right > 0.97
+    assert [right] == figures["share of the class asked for"].floor
+    assert wrong < 0.2  # asked for in another order
+    assert figures["classes among 200"].values == [10, 10]
+    assert figures["diversity within classes"].values[0] == pytest.approx(1)
+    one = np.repeat(data.test.images[:10], 100, axis=0)  # a picture a class, over and over
+    drawn.samples, drawn.asked = [one], np.repeat(np.arange(10), 100)
+    figures, _ = evaluate.measure(drawn, features.extract)
+    assert figures["share of the class asked for"].values[0] == 1
+    assert figures["classes among 200"].values == [2]
+    assert figures["diversity within classes"].values[0] < 0.1

@@ -98,7 +98,8 @@ def test_the_gradient_of_the_reference_is_that_of_finite_differences() -> None:
     weights, images = make_case("critic")
     expected = by_reference("critic")
     random = np.random.default_rng(0)
-    for name in ("conv1.weight", "conv3.weight", "norm2.weight", "norm3.bias", "dense.weight"):
+    names = ("conv1.weight", "blocks.1.conv.weight", "norm2.weight", "blocks.0.norm.bias")
+    for name in (*names, "dense.weight"):
         place = tuple(random.integers(size) for size in weights[name].shape)
         levels = []
         for step in (1e-6, -1e-6):

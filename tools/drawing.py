@@ -24,6 +24,7 @@ from common.errors import UserError
 from common.measures import bound, segments, similarity
 from common.measures.path_length import path_length
 from common.pictures import (
+    ClassSamples,
     DomainTranslations,
     LatentSpace,
     Predictions,
@@ -82,6 +83,9 @@ class Drawn:
         sources: these; or None.
         others: for each draw, figures by name that need the networks themselves; or nothing.
         sheet: a picture of what a classifier takes test images for; or None.
+        labels: the classes of the images of the test split, and of those in `train`, if samples
+            can be read by them.
+        asked: the classes that the samples were asked to be of; or nothing.
     """
 
     title: str
@@ -93,6 +97,8 @@ class Drawn:
     sources: np.ndarray | None = None
     others: list[dict[str, float]] = field(default_factory=list)
     sheet: np.ndarray | None = None
+    labels: list[np.ndarray] = field(default_factory=list)
+    asked: np.ndarray | None = None
 
 
 # In the child.
@@ -155,6 +161,10 @@ def draw_here(request: Request) -> Drawn:
     generators = [np.random.default_rng((request.seed, 4, draw)) for draw in range(DRAWS)]
     if isinstance(pictures, DRAWN):
         drawn.samples = [pictures.images(count, generator) for generator in generators]
+    if isinstance(pictures, DRAWN) and len(run.class_names) > 1 and not run.data.augment:
+        drawn.labels = [split.labels, run.data.train.labels]
+    if isinstance(pictures, ClassSamples):
+        drawn.asked = pictures.asked(count)
     if isinstance(pictures, Samples):
         for generator in generators:
             ends = [pictures.noise(count, generator) for _ in range(2)]
@@ -235,7 +245,9 @@ def write(drawn: Drawn, folder: Path) -> None:
     arrays: dict[str, np.ndarray | None] = {"test": drawn.test, "train": drawn.train}
     arrays |= {f"floor{draw}": images for draw, images in enumerate(drawn.floors)}
     arrays |= {f"sample{draw}": images for draw, images in enumerate(drawn.samples)}
+    arrays |= {f"label{split}": labels for split, labels in enumerate(drawn.labels)}
     arrays |= {"made": drawn.made, "sources": drawn.sources, "sheet": drawn.sheet}
+    arrays |= {"asked": drawn.asked}
     for name, array in arrays.items():
         if array is not None:
             np.save(folder / f"{name}.npy", array)
@@ -267,6 +279,8 @@ def read(folder: Path) -> Drawn:
         made=next(iter(arrays("made")), None),
         sources=next(iter(arrays("sources")), None),
         sheet=next(iter(arrays("sheet")), None),
+        labels=arrays("label"),
+        asked=next(iter(arrays("asked")), None),
         **about,
     )
 

@@ -35,6 +35,7 @@ Extract = Callable[[np.ndarray], np.ndarray]  # `uint8` images (N, H, W, C) to f
 INCEPTION_FEATURES = 2048
 SHOWN = 12  # images in a row of the picture
 SHEET = 36  # images in a square of the picture
+READ = 200  # samples whose classes are counted
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ BEST = {
     "sliced Wasserstein": "lower",
     "path length": "lower",
     "diversity": "near 1",
+    "diversity within classes": "near 1",
     "mean squared error": "lower",
     "L1": "lower",
     "L1 there and back": "lower",
@@ -122,6 +124,7 @@ def measure(drawn: Drawn, extract: Extract) -> tuple[dict[str, Figure], list[str
         The figures by name; and of those that there are too few images for, why.
     """
     tasks: list[tuple[Measure, list[Seen], list[Seen]]] = []
+    samples: list[Seen] = []
     shown = {"delay": 2, "leave": False}
     if drawn.samples:
         sets = [drawn.test, *drawn.samples, *drawn.floors]
@@ -146,9 +149,40 @@ def measure(drawn: Drawn, extract: Extract) -> tuple[dict[str, Figure], list[str
         for name in found[0]:
             values = [each[name] for each in found]
             figures[name] = Figure(values[: len(models)], values[len(models) :])
+    if drawn.labels:
+        figures |= of_classes(drawn, samples, real, Seen(drawn.train, extract(drawn.train)))
     for name in drawn.others[0] if drawn.others else ():
         figures[name] = Figure([others[name] for others in drawn.others], [])
     return figures, left_out
+
+
+def of_classes(drawn: Drawn, samples: list[Seen], real: Seen, known: Seen) -> dict[str, Figure]:
+    """What classes samples are of, read by the training images that they resemble most.
+
+    Args:
+        drawn: its classes.
+        samples: for each draw.
+        real: the test split.
+        known: the training images.
+    """
+    of_test, of_train = drawn.labels
+    read = [neighbours.read_classes(known.features, of_train, s.features) for s in (real, *samples)]
+    kinds = [float(len(np.unique(one[:READ]))) for one in read[1:]]
+    figures = {f"classes among {READ}": Figure(kinds, [float(len(np.unique(of_test)))])}
+    if drawn.asked is not None:
+        obeyed = [float((one == drawn.asked).mean()) for one in read[1:]]
+        figures["share of the class asked for"] = Figure(
+            obeyed, [float((read[0] == of_test).mean())]
+        )
+        within = [
+            [
+                diversity(seen.images[drawn.asked == label], real.images[of_test == label])
+                for label in np.unique(of_test)
+            ]
+            for seen in samples
+        ]
+        figures["diversity within classes"] = Figure([float(np.mean(one)) for one in within], [])
+    return figures
 
 
 def choose_extractor(options: argparse.Namespace) -> Extract:

@@ -1,4 +1,4 @@
-"""Precision and recall of drawn images, and each one's nearest real image, by their features.
+"""Precision, recall, classes and nearest real images of what was drawn, by features.
 
 Kynkäänniemi et al. (2019), Improved precision and recall metric for assessing generative models,
 https://arxiv.org/abs/1904.06991, there of VGG's features.
@@ -10,9 +10,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from common.errors import UserError
 from common.measures.checks import check_features
 
 NEIGHBOURS = 3  # the paper's k
+READERS = 5  # known images that a class is read from
 BLOCK = 1024  # rows of a matrix of distances held at a time
 
 
@@ -53,6 +55,33 @@ def nearest(real: np.ndarray, drawn: np.ndarray) -> np.ndarray:
     """
     check_features(real, drawn, 1, "to find the nearest")
     return np.concatenate([block.argmin(axis=1) for block in _distances(drawn, real)])
+
+
+def read_classes(known: np.ndarray, labels: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """The class of each image: that of most of its `READERS` nearest known ones.
+
+    Of equally frequent classes, the one with the smaller label.
+
+    Args:
+        known: features, shape (N, D).
+        labels: their classes, whole numbers from 0, shape (N,).
+        seen: features of the images to read, shape (M, D).
+
+    Returns:
+        `int64`, shape (M,).
+
+    Raises:
+        UserError: shapes do not fit, or fewer than `READERS` images are known.
+    """
+    check_features(known, seen, 1, "to read")
+    if len(known) < READERS:
+        raise UserError(f"{len(known)} known images: too few to read classes from {READERS}")
+    classes = np.arange(labels.max() + 1)
+    found = []
+    for block in _distances(seen, known):
+        near = labels[np.argpartition(block, READERS - 1, axis=1)[:, :READERS]]
+        found.append((near[..., np.newaxis] == classes).sum(axis=1).argmax(axis=1))
+    return np.concatenate(found)
 
 
 def _share_among(members: np.ndarray, samples: np.ndarray) -> float:

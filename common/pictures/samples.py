@@ -111,9 +111,13 @@ class ClassSamples(Samples):
 
     def from_noise(self, noise: np.ndarray) -> np.ndarray:
         """An image of each latent vector, `uint8` (N, H, W, C), of each class in turn."""
-        labels = np.arange(len(noise), dtype=np.int64) % len(self._data.class_names)
+        labels = self.asked(len(noise))
         drawn = [self._draw(noise[part], labels[part]) for part in portions(len(noise))]
         return np.concatenate(drawn)
+
+    def asked(self, count: int) -> np.ndarray:
+        """The classes of as many images from noise: each in turn, `int64` (N,)."""
+        return np.arange(count, dtype=np.int64) % len(self._data.class_names)
 
     def _rows(self, classes: np.ndarray, columns: int, random: Random) -> np.ndarray:
         noise = np.tile(self._make_noise(random, columns), (len(classes), 1))

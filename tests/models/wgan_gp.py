@@ -26,12 +26,14 @@ PENALTY_WEIGHT = 10
 TINY = 1e-12
 
 
+def critic_weights(image_shape: ImageShape, filters: int) -> Weights:
+    return discriminator_weights(image_shape, filters, bias=True, normed=group_norm)
+
+
 def networks(image_shape: ImageShape, config: Config, classes: int) -> dict[str, Weights]:
     return {
         "generator": generator_weights(image_shape, config["latent_dim"], config["filters"]),
-        "critic": discriminator_weights(
-            image_shape, config["filters"], bias=True, normed=group_norm
-        ),
+        "critic": critic_weights(image_shape, config["filters"]),
     }
 
 
