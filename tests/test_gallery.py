@@ -89,3 +89,27 @@ def test_a_page_names_the_commands_of_its_pictures(model: str) -> None:
 def test_the_gallery_holds_what_is_drawn_and_nothing_else(tmp_path: Path) -> None:
     there = {path.stem for path in (ROOT / "docs" / "gallery").iterdir()}
     assert there == set(gallery.list_pictures(tmp_path))
+
+
+def find_blanks(grey: np.ndarray) -> float:
+    """The share of 8 x 8 tiles of a picture (H, W) that are all of one value."""
+    rows = [np.array_split(part, 8, axis=1) for part in np.array_split(grey, 8)]
+    return float(np.mean([tile.max() - tile.min() < 3 for row in rows for tile in row]))
+
+
+@pytest.mark.parametrize(
+    "path",
+    sorted((ROOT / "docs").rglob("*.png")),
+    ids=lambda path: f"{path.parent.name}-{path.stem}",
+)
+def test_no_picture_of_the_docs_is_blank(path: Path) -> None:
+    grey = np.asarray(Image.open(path).convert("L")).astype(int)
+    assert grey.std() > 10
+    assert find_blanks(grey) < 0.5
+
+
+def test_a_blank_picture_would_be_found() -> None:
+    assert find_blanks(np.full((64, 64), 200)) == 1
+    half = np.random.default_rng(0).integers(0, 256, (64, 64))
+    half[:40] = 255
+    assert find_blanks(half) > 0.5
