@@ -59,42 +59,41 @@ class Known:
     differs: str
 
 
-ONE_DRAW = "G draws once a step, not twice"
 PEERS = (
     Known(
         "dcgan",
         "pytorch",
         "official",
         "pytorch/examples, dcgan",
-        f"{ONE_DRAW}; D goes backward twice; Adam not fused; waits for five figures a step",
+        "D goes backward twice; Adam not fused; waits for five figures a step",
     ),
     Known(
         "dcgan",
         "pytorch",
         "pytorch_gan",
         "PyTorch-GAN, dcgan",
-        f"{ONE_DRAW}, G first; D has gradients in G's pass; Adam not fused",
+        "D has gradients in G's pass; Adam not fused",
     ),
     Known(
         "dcgan",
         "tensorflow",
         "official",
         "TensorFlow's tutorial, DCGAN",
-        f'{ONE_DRAW}, and D judges fakes once; Keras\' layers and Adam; its zeros of "same"',
+        "D judges fakes once; Keras' layers and Adam",
     ),
     Known(
         "dcgan",
         "keras",
         "official",
         "Keras' examples, DCGAN",
-        '`fit`; real and fake images pass D as one batch; Keras\' own Adam and zeros of "same"',
+        "`fit`; G draws twice a step; real and fake images pass D as one batch; Keras' own Adam",
     ),
     Known(
         "dcgan",
         "chainer",
         "official",
         "Chainer's examples, dcgan",
-        f"{ONE_DRAW}; Chainer's own convolutions; weight decay; `StandardUpdater`",
+        "D judges fakes once; Chainer's own convolutions; weight decay; `StandardUpdater`",
     ),
     Known(
         "vae",

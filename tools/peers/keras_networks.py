@@ -12,44 +12,46 @@ import numpy as np
 import keras
 from keras import layers
 
+from common.data import count_doublings
+
 
 def dcgan_networks(config: Any, image_shape: tuple[int, ...]) -> tuple[Any, Any]:
-    """Generator and discriminator of keras/dcgan.py, but for where "same" has its zeros."""
-    height, width, channels = image_shape
-    f, base = config.filters, (height // 16, width // 16)
+    """Generator and discriminator of keras/dcgan.py."""
+    side, _, channels = image_shape
+    f, doublings = config.filters, count_doublings(side)
+    start, widest = side >> doublings, f * 2**doublings
     seed = keras.random.SeedGenerator()
     normal = {"kernel_initializer": keras.initializers.RandomNormal(0.0, 0.02, seed)}
-    sized = {"kernel_size": 5, "strides": 2, "padding": "same", **normal}
+    half = {"kernel_size": 4, "strides": 2, "padding": "same", **normal}
 
-    def upsample(filters: int) -> list[Any]:
-        convolution = layers.Conv2DTranspose(filters, **sized, use_bias=False)
+    def upsample(width: int) -> list[Any]:
+        convolution = layers.Conv2DTranspose(width // 2, **half, use_bias=False)
         return [convolution, layers.BatchNormalization(), layers.ReLU()]
 
-    def downsample(filters: int) -> list[Any]:
-        convolution = layers.Conv2D(filters, **sized, use_bias=False)
+    def downsample(width: int, **sizes: Any) -> list[Any]:
+        convolution = layers.Conv2D(2 * width, **sizes, use_bias=False)
         return [convolution, layers.BatchNormalization(), layers.LeakyReLU(negative_slope=0.2)]
 
+    ups = [layer for n in range(doublings, 1, -1) for layer in upsample(f * 2**n)]
+    downs = [layer for n in range(doublings - 1) for layer in downsample(f * 2**n, **half)]
     generator = keras.Sequential(
         [
             keras.Input((config.latent_dim,)),
-            layers.Dense(8 * f * base[0] * base[1], **normal),
-            layers.Reshape((*base, 8 * f)),
+            layers.Dense(widest * start**2, **normal),
+            layers.Reshape((start, start, widest)),
             layers.BatchNormalization(),
             layers.ReLU(),
-            *upsample(16 * f),
-            *upsample(8 * f),
-            *upsample(4 * f),
-            layers.Conv2DTranspose(channels, **sized, activation="tanh"),
+            *ups,
+            layers.Conv2DTranspose(channels, **half, activation="tanh"),
         ]
     )
     discriminator = keras.Sequential(
         [
             keras.Input(tuple(image_shape)),
-            layers.Conv2D(f, **sized),
+            layers.Conv2D(f, **half),
             layers.LeakyReLU(negative_slope=0.2),
-            *downsample(2 * f),
-            *downsample(4 * f),
-            *downsample(8 * f),
+            *downs,
+            *downsample(widest // 2, kernel_size=4, **normal),
             layers.Flatten(),
             layers.Dense(1, **normal),
         ]

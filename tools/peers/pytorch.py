@@ -11,46 +11,43 @@ from torch import nn
 from torch.nn import functional as F
 
 from common.bridges import pytorch as bridge
+from common.data import count_doublings
 from tools.peers.peer import Peer
 
 
 def dcgan_networks(config: Any, image_shape: tuple[int, ...]) -> tuple[nn.Module, nn.Module]:
     """The networks of pytorch/dcgan.py; the discriminator gives a probability, as the peers' do."""
-    height, width, channels = image_shape
-    f, base = config.filters, (height // 16, width // 16)
-    up: dict[str, Any] = {"kernel_size": 5, "stride": 2, "padding": 2, "output_padding": 1}
-    down: dict[str, Any] = {"kernel_size": 5, "stride": 2, "padding": 2}
+    side, _, channels = image_shape
+    f, doublings = config.filters, count_doublings(side)
+    start, widest = side >> doublings, f * 2**doublings
+    half: dict[str, Any] = {"kernel_size": 4, "stride": 2, "padding": 1}
+
+    def upsample(width: int) -> list[nn.Module]:
+        deconvolution = nn.ConvTranspose2d(width, width // 2, **half, bias=False)
+        return [deconvolution, nn.BatchNorm2d(width // 2), nn.ReLU(inplace=True)]
+
+    def downsample(width: int, **sizes: Any) -> list[nn.Module]:
+        convolution = nn.Conv2d(width, 2 * width, **sizes, bias=False)
+        return [convolution, nn.BatchNorm2d(2 * width), nn.LeakyReLU(0.2, inplace=True)]
+
+    ups = [layer for n in range(doublings, 1, -1) for layer in upsample(f * 2**n)]
+    downs = [layer for n in range(doublings - 1) for layer in downsample(f * 2**n, **half)]
     generator = nn.Sequential(
-        nn.Linear(config.latent_dim, 8 * f * base[0] * base[1]),
-        nn.Unflatten(1, (8 * f, *base)),
-        nn.BatchNorm2d(8 * f),
+        nn.Linear(config.latent_dim, widest * start**2),
+        nn.Unflatten(1, (widest, start, start)),
+        nn.BatchNorm2d(widest),
         nn.ReLU(inplace=True),
-        nn.ConvTranspose2d(8 * f, 16 * f, **up, bias=False),
-        nn.BatchNorm2d(16 * f),
-        nn.ReLU(inplace=True),
-        nn.ConvTranspose2d(16 * f, 8 * f, **up, bias=False),
-        nn.BatchNorm2d(8 * f),
-        nn.ReLU(inplace=True),
-        nn.ConvTranspose2d(8 * f, 4 * f, **up, bias=False),
-        nn.BatchNorm2d(4 * f),
-        nn.ReLU(inplace=True),
-        nn.ConvTranspose2d(4 * f, channels, **up),
+        *ups,
+        nn.ConvTranspose2d(2 * f, channels, **half),
         nn.Tanh(),
     )
     discriminator = nn.Sequential(
-        nn.Conv2d(channels, f, **down),
+        nn.Conv2d(channels, f, **half),
         nn.LeakyReLU(0.2, inplace=True),
-        nn.Conv2d(f, 2 * f, **down, bias=False),
-        nn.BatchNorm2d(2 * f),
-        nn.LeakyReLU(0.2, inplace=True),
-        nn.Conv2d(2 * f, 4 * f, **down, bias=False),
-        nn.BatchNorm2d(4 * f),
-        nn.LeakyReLU(0.2, inplace=True),
-        nn.Conv2d(4 * f, 8 * f, **down, bias=False),
-        nn.BatchNorm2d(8 * f),
-        nn.LeakyReLU(0.2, inplace=True),
+        *downs,
+        *downsample(widest // 2, kernel_size=4),
         nn.Flatten(),
-        nn.Linear(8 * f * base[0] * base[1], 1),
+        nn.Linear(widest * (start - 3) ** 2, 1),
         nn.Sigmoid(),
     )
     for network in (generator, discriminator):
