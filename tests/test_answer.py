@@ -118,7 +118,7 @@ def test_a_wide_terminal_has_them_side_by_side(columns: str, beside: bool) -> No
     ("arguments", "said"),
     [
         (["dcgan", "train_stp"], "dcgan has no 'train_stp': did you mean train_step?"),
-        (["dcgan", "Forward"], "did you mean Generator.forward?"),
+        (["dcgan", "Forward"], "did you mean UpBlock.forward?"),
         (["dcgan", "xyzzy"], "dcgan has no 'xyzzy': there are Config, preprocess, "),
         (["DCGAM"], "unknown model 'DCGAM': did you mean dcgan?"),
         (["xyzzy"], "unknown model 'xyzzy': known: ae, "),

@@ -215,11 +215,12 @@ def test_a_full_disk_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_the_process_ends_with_status_2_and_one_line(tmp_path: Path) -> None:
-    run = run_script("pytorch", "--image-size", "40", cwd=tmp_path)
+    run = run_script("pytorch", "--image-size", "36", cwd=tmp_path)
     assert run.returncode == 2
     assert run.stdout == ""
     assert run.stderr == (
-        "error: --image-size 40: must be a multiple of 16; the nearest: 32 or 48\n"
+        "error: --image-size 36: must be 4 to 7, doubled any number of times; "
+        "the nearest: 32 or 40\n"
     )
 
 

@@ -159,7 +159,8 @@ def test_figures_of_a_classifier_that_knows_the_labels_in_part(tmp_path: Path) -
     loss = (-3 * np.log(0.01) - (count - 3) * np.log(0.91)) / count
     assert figures["test classification_loss"] == pytest.approx(loss)
     picture, drawn = predictions.draw()
-    assert drawn["accuracy"] == (count - 3) / count
+    # A picture's figure is of 512 of the test images: of the three at most.
+    assert 1 - 3 / 512 <= drawn["accuracy"] < 1
     sheet = predictions.generate(6)
     red = (sheet[..., 0] > 150) & (sheet[..., 1] < 80)
     assert red.any()
@@ -267,7 +268,8 @@ def test_the_best_weights_are_kept(run: Path) -> None:
     assert best.metadata["step"] == 1 + int(np.argmax(columns["accuracy"]))
     assert best.metadata["model"] == "transfer"
     figures = json.loads((run / "evaluation.json").read_text())
-    assert figures["test accuracy"] == pytest.approx(columns["accuracy"][-1])
+    # The column is of 512 of the 1 000 test images.
+    assert figures["test accuracy"] == pytest.approx(columns["accuracy"][-1], abs=0.04)
 
 
 def test_the_best_weights_are_those_of_a_run_that_never_stopped(run: Path, tmp_path: Path) -> None:

@@ -233,6 +233,7 @@ def test_a_perfect_model_has_the_floor_s_figures(first: dict[str, Drawn]) -> Non
     for name, figure in figures.items():
         assert figure.values == figure.floor, name
     bad, _ = evaluate.measure(one, features.extract)
+    del figures["precision"]  # one picture over and over can have a high one
     for name, figure in figures.items():
         best = evaluate.BEST.get(name.partition(",")[0], "higher")
         worse = np.mean(bad[name].values) - np.mean(figure.floor)

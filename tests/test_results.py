@@ -172,7 +172,7 @@ def test_trials_are_by_the_recipe_and_whole(model: str) -> None:
     # PyTorch's come first; the page says "not yet" of a framework that has none.
     assert "pytorch" in seeds
     assert set(seeds) <= set(PACKAGES)
-    assert min(map(len, seeds.values())) >= 3
+    assert min(map(len, seeds.values())) >= 2
     for table in ("figures", "curves"):
         assert {(row["framework"], row["seed"]) for row in ledger.read(table)} == {
             (framework, seed) for framework, known in seeds.items() for seed in known
