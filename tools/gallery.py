@@ -27,18 +27,22 @@ from tools.scripts import ROOT
 from tools.trials import Trial, ledger
 
 GALLERY = ROOT / "docs" / "gallery"
+# A comparison of GANs goes on from the run that the first command of their page makes.
+BEGUN = "--init-from runs/{}-pytorch-digits/checkpoint.safetensors"
 # Flags of each model's comparison: short, and in double precision, so that the curves coincide.
 COMPARISONS = {
     "ae": "--steps 200",
     "convae": "--image-size 32 --batch-size 16",
     "vae": "--image-size 8 --steps 300",
     "gan": "--image-size 32 --steps 300",
-    "dcgan": "--dataset digits --filters 8 --batch-size 16 --steps 150",
-    "cgan": "--dataset digits --filters 8 --batch-size 16 --steps 150",
+    "dcgan": "--dataset digits --filters 24 --batch-size 16 --steps 20 " + BEGUN.format("dcgan"),
+    "cgan": "--dataset digits --filters 24 --batch-size 16 --steps 20 " + BEGUN.format("cgan"),
     "pix2pix": "--dropout 0 --image-size 32 --steps 50",
-    "wgan": "--dataset digits --filters 8 --batch-size 16 --steps 40",
-    "wgan_gp": "--dataset digits --filters 8 --batch-size 16 --steps 40",
-    "alphagan": "--dataset digits --filters 8 --batch-size 16 --steps 40",
+    "wgan": "--dataset digits --filters 16 --batch-size 16 --steps 20 " + BEGUN.format("wgan"),
+    "wgan_gp": "--dataset digits --filters 16 --batch-size 16 --steps 20 "
+    + BEGUN.format("wgan_gp"),
+    "alphagan": "--dataset digits --filters 16 --batch-size 16 --steps 20 "
+    + BEGUN.format("alphagan"),
     "cyclegan": "--image-size 32 --width 8 --steps 20",
     "transfer": "--image-size 32 --steps 20",
 }
@@ -96,6 +100,8 @@ def draw_comparison(model: str, scratch: Path) -> Path:
         scratch: a folder for the runs.
     """
     flags = ["--precision", "float64", *COMPARISONS[model].split()]
+    if "--init-from" in flags:
+        flags[-1] = str(ensure_run(model).folder.checkpoint)
     out = scratch / model
     command = ["-m", "tools.compare", model, *flags, "--out", str(out)]
     trials.run_program(command, scratch / "compare.log")
