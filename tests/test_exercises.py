@@ -190,7 +190,7 @@ def learners(kind: str, name: str) -> pytest.MarkDecorator:
     chosen = [
         pytest.param(index, each, id=f"{each['framework']}-{each[name].replace(' ', '_')}")
         for index, each in enumerate(read_learners()[kind])
-        if each["framework"] in GRADED
+        if each["framework"] in GRADED and each["model"] in BOOK
     ]
     return pytest.mark.parametrize(("index", "learner"), chosen)
 
