@@ -41,7 +41,7 @@ def load(name: str, data_dir: Path | None = None) -> Split:
 
 def foreign(name: str, shape: tuple[int, ...]) -> np.ndarray:
     """Images of another data set that needs no files, with this shape (H, W, C)."""
-    images = load("digits" if name in ("newts", "mnist") else "newts").images
+    images = load("digits" if name == "newts" else "newts").images
     if shape[-1] < images.shape[-1]:
         images = np.rint(images.mean(axis=-1, keepdims=True)).astype(np.uint8)
     images = images if images.shape[1] == shape[0] else sizes.resize(images, shape[0])
