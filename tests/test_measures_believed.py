@@ -97,7 +97,7 @@ def badness(figures, measure):
 @each_dataset
 def test_damage_is_seen(name, kind, measure, beyond):
     if (name, kind, measure) in MISSED:
-        return
+        pytest.skip("an odd real digit's ball takes newts in")
     floors, steps = measured(name)
     floor, found = badness(floors, measure), badness(steps[kind], measure)
     spread = np.std(floor, ddof=1)
