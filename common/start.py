@@ -38,19 +38,19 @@ def check_flags(script: str) -> None:
 
 
 def read(path: Path, base: type) -> tuple[Any, str]:
-    """A script's `Config` and docstring; of the rest only the standard library's imports run."""
+    """A script's `Config` and docstring; of the rest only standard imports and constants run."""
     tree = ast.parse(path.read_bytes(), path)
     names = {"Settings": base, "__name__": "__main__"}
-    kept = [node for node in tree.body if _is_standard(node) or _name(node) == "Config"]
+    kept = [node for node in tree.body if _is_needed(node)]
     exec(compile(ast.Module(kept, []), path, "exec", dont_inherit=True), names)
     return names["Config"], ast.get_docstring(tree) or ""
 
 
-def _name(node: ast.stmt) -> str:
-    return node.name if isinstance(node, ast.ClassDef) else ""
-
-
-def _is_standard(node: ast.stmt) -> bool:
+def _is_needed(node: ast.stmt) -> bool:
+    if isinstance(node, ast.ClassDef):
+        return node.name == "Config"
+    if isinstance(node, ast.Assign):
+        return isinstance(node.value, ast.Constant)
     if isinstance(node, ast.ImportFrom):
         modules = [node.module or ""]
     elif isinstance(node, ast.Import):

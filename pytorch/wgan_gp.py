@@ -29,12 +29,17 @@ from common.data import count_doublings
 from common.pictures import Samples
 from common.run import Run, Settings, launch
 
+CRITIC_UPDATES = 5  # per update of the generator
+PENALTY_WEIGHT = 10  # of the gradient penalty in the critic's loss
+TINY = 1e-12  # a root has no slope at 0: under it stands at least this
+
 
 @dataclass(frozen=True)
 class Config(Settings):
     """The settings of this model; every line is a flag."""
 
     size_multiple = None  # sides are 4 to 7 pixels, doubled d times
+    batches_per_step = CRITIC_UPDATES
 
     steps: Annotated[int, "training steps; 0 writes the initial checkpoint and stops", 0] = 1000
     batch_size: Annotated[int, "images per step", 2] = 64
@@ -42,10 +47,6 @@ class Config(Settings):
     latent_dim: Annotated[int, "numbers that an image is drawn from", 1] = 100
     filters: Annotated[int, "channels of the first convolution; the others have multiples", 1] = 32
 
-
-CRITIC_UPDATES = 5  # per update of the generator
-PENALTY_WEIGHT = 10  # of the gradient penalty in the critic's loss
-TINY = 1e-12  # a root has no slope at 0: under it stands at least this
 
 # N batch, Z latent, C channels, H height, W width, f filters, d doublings, h = H / 2^d, w = W / 2^d
 
@@ -256,7 +257,7 @@ def main():
     if config.generate:
         run.generate(samples)
         return
-    run.begin(samples, batches=CRITIC_UPDATES)
+    run.begin(samples)
     for step, batch in run.steps():
         images = preprocess(batch.images, device)
         noise = draw_noise(run.random, config, CRITIC_UPDATES + 1, config.batch_size)

@@ -34,12 +34,16 @@ from common.run import Run, Settings, launch
 import layers as nn
 from optimizers import RMSprop
 
+CRITIC_UPDATES = 5  # per update of the generator
+CLIP = 0.01  # the critic's weights stay within [-CLIP, CLIP]: that bounds its slope
+
 
 @dataclass(frozen=True)
 class Config(Settings):
     """The settings of this model; every line is a flag."""
 
     size_multiple = None  # sides are 4 to 7 pixels, doubled d times
+    batches_per_step = CRITIC_UPDATES
 
     steps: Annotated[int, "training steps; 0 writes the initial checkpoint and stops", 0] = 1000
     batch_size: Annotated[int, "images per step", 2] = 64
@@ -47,9 +51,6 @@ class Config(Settings):
     latent_dim: Annotated[int, "numbers that an image is drawn from", 1] = 100
     filters: Annotated[int, "channels of the first convolution; the others have multiples", 1] = 32
 
-
-CRITIC_UPDATES = 5  # per update of the generator
-CLIP = 0.01  # the critic's weights stay within [-CLIP, CLIP]: that bounds its slope
 
 # N batch, Z latent, C channels, H height, W width, f filters, d doublings, h = H / 2^d, w = W / 2^d
 
@@ -235,7 +236,7 @@ def main():
     if config.generate:
         run.generate(samples)
         return
-    run.begin(samples, batches=CRITIC_UPDATES)
+    run.begin(samples)
     for step, batch in run.steps():
         images = preprocess(batch.images)
         noise = draw_noise(run.random, config, CRITIC_UPDATES + 1, config.batch_size)

@@ -44,7 +44,7 @@ def noise_images(count, side=32, channels=3, seed=0):
 
 
 def test_features_are_those_of_the_formula():
-    image = newts.draw(np.arange(1), 32)[0]
+    image = newts.draw(np.arange(1), 32).images
     weights = features.load_weights()
     x = image[0].transpose(2, 0, 1) / 127.5 - 1
     for i in range(1, 5):
@@ -73,7 +73,7 @@ def test_grey_is_repeated_and_other_sizes_are_resized():
     grey = noise_images(3, channels=1)
     np.testing.assert_array_equal(extract(grey), extract(np.repeat(grey, 3, axis=-1)))
     np.testing.assert_allclose(extract(flat(90, side=45)), extract(flat(90)), atol=1e-4)
-    large, small = (newts.draw(np.arange(50), side)[0] for side in (64, 32))
+    large, small = (newts.draw(np.arange(50), side).images for side in (64, 32))
     apart = np.linalg.norm(extract(large) - extract(small), axis=1)
     strangers = np.linalg.norm(extract(large) - extract(small[::-1]), axis=1)
     assert np.median(apart) < 0.3 * np.median(strangers)
@@ -243,7 +243,7 @@ def test_sliced_distance_of_equal_sets_is_zero_at_every_level():
 
 
 def test_sliced_distance_does_not_count_brightness_and_contrast():
-    images = (newts.draw(np.arange(12), 32)[0] // 4) * 2  # at most 126, and even
+    images = (newts.draw(np.arange(12), 32).images // 4) * 2  # at most 126, and even
     changed = images // 2 + 100
     found = sliced_distance(images, changed, np.random.default_rng(0))
     assert max(found.values()) < 0.01
@@ -364,7 +364,7 @@ def test_structural_similarity_is_scikit_images():
 
 
 def test_structural_similarity_of_known_cases():
-    images = newts.draw(np.arange(3), 32)[0]
+    images = newts.draw(np.arange(3), 32).images
     assert structural_similarity(images, images) == pytest.approx(1)
     # Of flat images luminance alone is left.
     c1 = (0.01 * 255) ** 2

@@ -8,9 +8,14 @@ import pytest
 from common.data import newts
 
 
+def draw(indices: np.ndarray, size: int, seed: int = 0) -> tuple[np.ndarray, ...]:
+    """Images, labels and masks."""
+    return newts.draw(indices, size, seed).arrays()[:3]  # type: ignore[return-value]
+
+
 @pytest.fixture(scope="module")
 def drawn() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    return newts.draw(np.arange(200), 64)
+    return draw(np.arange(200), 64)
 
 
 def largest_part(mask: np.ndarray) -> int:
@@ -60,9 +65,9 @@ def test_shapes_and_types(drawn: tuple[np.ndarray, ...]) -> None:
 
 def test_a_picture_depends_on_seed_and_number_alone(drawn: tuple[np.ndarray, ...]) -> None:
     order = np.array([150, 3, 3, 77])
-    for whole, part in zip(drawn, newts.draw(order, 64), strict=True):
+    for whole, part in zip(drawn, draw(order, 64), strict=True):
         assert (whole[order] == part).all()
-    assert (newts.draw(order, 64, seed=1)[0] != drawn[0][order]).any(axis=(1, 2, 3)).all()
+    assert (draw(order, 64, seed=1)[0] != drawn[0][order]).any(axis=(1, 2, 3)).all()
 
 
 def test_no_two_pictures_are_alike(drawn: tuple[np.ndarray, ...]) -> None:
@@ -70,7 +75,7 @@ def test_no_two_pictures_are_alike(drawn: tuple[np.ndarray, ...]) -> None:
 
 
 def test_classes_are_equally_frequent() -> None:
-    _, labels, _ = newts.draw(np.arange(2000), 8)
+    _, labels, _ = draw(np.arange(2000), 8)
     assert abs(labels.mean() - 0.5) < 0.04  # three and a half standard errors
 
 
@@ -101,7 +106,7 @@ def test_colours_are_those_of_the_class(drawn: tuple[np.ndarray, ...]) -> None:
 
 def test_eyes_are_seen_where_there_is_room() -> None:
     """The iris is the only pale yellow: neither marking, ground nor stripe passes for it."""
-    images, _, masks = newts.draw(np.arange(40), 128)
+    images, _, masks = draw(np.arange(40), 128)
     red, green, blue = np.moveaxis(images.astype(int), -1, 0)
     pale = (red > 170) & (green > 150) & (blue > 80) & (red > green) & (green > blue + 40)
     assert (pale & (masks > 0)).sum(axis=(1, 2)).min() >= 4
@@ -120,8 +125,8 @@ def test_ground_varies_and_is_textured_and_shaded(drawn: tuple[np.ndarray, ...])
 
 def test_edges_are_smooth() -> None:
     """On the outline a pixel is the mean of the sixteen that it is at four times the size."""
-    images, _, _ = newts.draw(np.arange(40), 64)
-    fine_images, _, fine_masks = newts.draw(np.arange(40), 256)
+    images, _, _ = draw(np.arange(40), 64)
+    fine_images, _, fine_masks = draw(np.arange(40), 256)
     means = fine_images.reshape(40, 64, 4, 64, 4, 3).mean(axis=(2, 4))
     cover = (fine_masks > 0).reshape(40, 64, 4, 64, 4).mean(axis=(2, 4))
     outline = (cover > 0.2) & (cover < 0.8)
@@ -130,7 +135,7 @@ def test_edges_are_smooth() -> None:
 
 def test_the_same_newt_at_another_size(drawn: tuple[np.ndarray, ...]) -> None:
     _, labels, masks = drawn
-    _, small_labels, small_masks = newts.draw(np.arange(200), 32)
+    _, small_labels, small_masks = draw(np.arange(200), 32)
     assert (labels == small_labels).all()
     large = (masks > 0).reshape(200, 32, 2, 32, 2).mean(axis=(2, 4)) > 0.5
     small = small_masks > 0
@@ -160,7 +165,7 @@ def test_newts_are_long_and_bent(drawn: tuple[np.ndarray, ...]) -> None:
 def test_loading_gives_what_is_drawn() -> None:
     data, some = newts.load(16), 100
     for split, first in ((data.train, 0), (data.test, newts.TRAIN_SIZE)):
-        images, labels, masks = newts.draw(np.arange(first, first + some), 16)
+        images, labels, masks = draw(np.arange(first, first + some), 16)
         assert split.masks is not None
         assert (split.images[:some] == images).all()
         assert (split.labels[:some] == labels).all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from common.errors import UserError
 from common.pictures import images
 from common.run import Run, Settings, checkpoint
 from common.run.events import Board, _without_torch
+from common.run.recorder import in_words
 
 from little_run import SCRIPT, Bridge, Grey, make_run, rows, train
 
@@ -49,6 +51,85 @@ def test_what_is_due_when(start: Any) -> None:
     assert sorted(path.name for path in Path("run/samples").iterdir()) == [
         f"00000{step}.png" for step in (0, 3, 6, 7)
     ]
+
+
+def test_pictures_come_sooner_in_the_beginning(start: Any) -> None:
+    run, net = start("--steps 45 --sample-every 20 --checkpoint-every 99")
+    assert train(run, net) == [
+        *(f"samples {step}" for step in (2, 6, 20, 40, 45)),
+        "checkpoint 45",
+    ]
+
+
+def test_epochs_become_steps(start: Any) -> None:
+    """4 096 newts in batches of 512: eight steps an epoch."""
+    long = "--batch-size 512 --log-every 99 --sample-every 99"
+    run, net = start(f"{long} --epochs 1.3")
+    assert run.config.steps == 11
+    train(run, net)
+    assert run.step == 11
+    settings = run.folder.read_config()["settings"]
+    assert (settings["steps"], settings["epochs"]) == (11, None)
+    again, net = start(f"{long} --epochs 2 --resume")
+    train(again, net)
+    assert again.step == 16
+    with pytest.raises(UserError, match="has already reached step 16"):
+        start(f"{long} --epochs 1 --resume")
+    with pytest.raises(UserError, match="--steps and --epochs both say"):
+        start("--epochs 1 --steps 9")
+
+
+def test_an_epoch_counts_all_that_a_step_takes(start: Any) -> None:
+    @dataclass(frozen=True)
+    class Critic(Settings):
+        batches_per_step = 5
+
+    def steps(config: type[Settings], *flags: str) -> int:
+        return Run(
+            config, SCRIPT, "A model.", ["--image-size", "8", "--epochs", "1", *flags]
+        ).config.steps
+
+    assert steps(Settings, "--batch-size", "64") == 64
+    assert steps(Critic, "--batch-size", "64") == 13
+
+    @dataclass(frozen=True)
+    class Pairs(Settings):
+        task = "domains"
+
+    run = Run(Pairs, SCRIPT, "A model.", ["--image-size", "8", "--epochs", "1"])
+    larger = np.bincount(run.data.train.labels).max()
+    assert run.config.steps == math.ceil(larger / 64) < 64
+
+
+def test_a_long_run_says_how_long(start: Any, capsys: Any, monkeypatch: Any) -> None:
+    """After the second row, for the first steps compile; once, and only if it is worth a line."""
+    now = [0.0]
+    monkeypatch.setattr("time.perf_counter", lambda: now[0])
+    for seconds, expected in ((2.0, ["1,002 steps, about 33 minutes"]), (0.01, [])):
+        run, _ = start(f"--steps 1002 --sample-every 9999 --out {seconds}")
+        run.begin(Grey())
+        for step, _ in run.steps():
+            now[0] += 100.0 if step < 10 else seconds
+            run.log(step, {"loss": 0.5})
+            if step == 50:
+                break
+        told = capsys.readouterr().err
+        said = [line for line in told.splitlines() if "at this speed" in line]
+        assert [line.split(" at this")[0] for line in said] == expected
+        assert all(line.endswith("Ctrl-C saves, --resume goes on") for line in said)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (61, "1 minute"),
+        (3000, "50 minutes"),
+        (6300, "1.8 hours"),
+        (90_000, "25 hours"),
+    ],
+)
+def test_durations_in_words(seconds: float, words: str) -> None:
+    assert in_words(seconds) == words
 
 
 def test_tensorboard_is_told_what_the_files_say(start: Any) -> None:

@@ -14,12 +14,15 @@ SIZE = 48
 
 @pytest.fixture(scope="module")
 def segment() -> segments.Segment:
-    images, _, masks = newts.draw(np.arange(200), SIZE)
-    return segments.fit(images, masks)
+    known = newts.draw(np.arange(200), SIZE)
+    assert known.masks is not None
+    return segments.fit(known.images, known.masks)
 
 
 def test_newts_are_found_and_told_apart(segment: segments.Segment) -> None:
-    images, labels, masks = newts.draw(np.arange(5000, 5060), SIZE)
+    unseen = newts.draw(np.arange(5000, 5060), SIZE)
+    images, labels, masks = unseen.images, unseen.labels, unseen.masks
+    assert masks is not None
     found = segment(images)
     assert found.shape == masks.shape
     assert found.dtype == np.uint8

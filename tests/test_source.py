@@ -84,9 +84,15 @@ def find(source: str, name: str) -> Any:
 def read_settings(source: str) -> tuple[dict[str, Any], dict[str, list[Any]]]:
     """What `Config` sets: the defaults, and what the values of a flag are limited by."""
     defaults, limits = {}, {}
+    constants = {
+        ast.unparse(line.targets[0]): line.value
+        for line in ast.parse(source).body
+        if isinstance(line, ast.Assign)
+    }
     for line in find(source, "Config").body:
         if isinstance(line, ast.Assign):
-            defaults[ast.unparse(line.targets[0])] = ast.literal_eval(line.value)
+            value = constants.get(ast.unparse(line.value), line.value)
+            defaults[ast.unparse(line.targets[0])] = ast.literal_eval(value)
         elif isinstance(line, ast.AnnAssign):
             assert line.value is not None
             assert isinstance(line.annotation, ast.Subscript)
@@ -105,6 +111,7 @@ def test_settings_are_those_described(model: str, framework: str) -> None:
     for name, value in described.defaults.items():
         assert (SHARED | defaults)[name] == value, name
     assert defaults.get("size_multiple", 1) == described.size_multiple
+    assert defaults.get("batches_per_step", 1) == described.batches
     weights = described.weights((32, 32, 3), described.defaults, 2)
     normed = any(described.FIXED in name for name in weights)
     assert limits["batch_size"] == [2 if normed else 1], "a batch norm needs two images"

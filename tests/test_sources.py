@@ -110,6 +110,31 @@ def test_masks_follow_their_images_through_augmentation() -> None:
         assert (batch.sources == MASK_COLOURS[batch.images[..., 0] // 100]).all()
 
 
+def test_the_kind_of_ground_is_in_the_label_map() -> None:
+    masks = np.random.default_rng(2).integers(0, 3, (5, 8, 8), np.uint8)
+    known = Split(noise(5, 8), np.zeros(5, np.int64), masks, grounds=np.arange(5, dtype=np.uint8))
+    for source, mask, ground in zip(
+        make_sources("segmentation", known), masks, MASK_COLOURS[3:], strict=True
+    ):
+        assert (source[mask == 0] == ground).all()
+        assert (source[mask == 1] == MASK_COLOURS[1]).all()
+        assert (source[mask == 2] == MASK_COLOURS[2]).all()
+    unknown = make_sources("segmentation", split(known.images, masks))
+    assert (unknown[masks == 0] == 0).all()
+
+
+def test_newts_lie_on_the_ground_that_their_label_map_says() -> None:
+    drawn = newts.draw(np.arange(300), 16)
+    assert drawn.masks is not None
+    assert drawn.grounds is not None
+    sources = make_sources("segmentation", drawn)
+    for ground, colour in zip(newts.GROUNDS, MASK_COLOURS[3:], strict=True):
+        there = (sources == colour).all(axis=-1)
+        assert there.mean() > 0.1
+        seen = drawn.images[there].mean(axis=0) / ground.mean(axis=0)
+        assert np.ptp(seen) < 0.02, "the ground's hue is not the one that the map names"
+
+
 def test_other_sources_are_made_after_augmentation() -> None:
     data = dataset(split(noise(4, 20), np.zeros((4, 20, 20), np.uint8)), augment=True)
     batch = Batches(data, 8, np.random.default_rng(0), "edges").next()
@@ -123,14 +148,21 @@ def test_without_a_task_there_are_no_sources() -> None:
     assert Batches(data, 2, np.random.default_rng(0)).next().sources is None
 
 
-def test_a_fingerprint_sees_masks_and_sources() -> None:
+def test_a_fingerprint_sees_masks_sources_and_grounds() -> None:
     images, masks = noise(2, 8), np.zeros((2, 8, 8), np.uint8)
     labels = np.zeros(2, np.int64)
     prints = {
         dataset(Split(images, labels, *rest)).fingerprint()
-        for rest in ((), (masks,), (masks + 1,), (None, images), (None, images[::-1]))
+        for rest in (
+            (),
+            (masks,),
+            (masks + 1,),
+            (None, images),
+            (None, images[::-1]),
+            (None, None, masks[:, 0, 0]),
+        )
     }
-    assert len(prints) == 5
+    assert len(prints) == 6
 
 
 # What --input names.

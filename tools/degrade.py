@@ -35,7 +35,7 @@ FOREIGN = (0.1, 0.5, 1.0)  # shares of images replaced
 def load(name: str, data_dir: Path | None = None) -> Split:
     """Images at 32 pixels, or a data set's own 28: the training split."""
     if name == "newts":
-        return Split(*newts.draw(np.arange(newts.TRAIN_SIZE), 32))
+        return newts.draw(np.arange(newts.TRAIN_SIZE), 32)
     return catalogue.load(name, data_dir).train
 
 

@@ -62,10 +62,10 @@ def at_side(name: str, data_dir: Path) -> list[Split]:
 
 def draw_newts(indices: np.ndarray) -> Split:
     """Newts at 32 pixels, the even ones drawn at this size, the odd ones at 64 and resized."""
-    images, labels, masks = newts.draw(indices, features.SIDE, NEWTS_SEED)
-    large, _, _ = newts.draw(indices[1::2], 2 * features.SIDE, NEWTS_SEED)
-    images[1::2] = features.fit(large)
-    return Split(images, labels, masks)
+    drawn = newts.draw(indices, features.SIDE, NEWTS_SEED)
+    large = newts.draw(indices[1::2], 2 * features.SIDE, NEWTS_SEED)
+    drawn.images[1::2] = features.fit(large.images)
+    return drawn
 
 
 def gather(data_dir: Path) -> list[Source]:

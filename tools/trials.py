@@ -17,7 +17,6 @@ import queue
 import shutil
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +40,8 @@ RUNS = ROOT / "runs" / "trials"
 ROWS = 100  # of the curves, about
 DIGITS = 4  # of a loss
 # What says nothing of how a model trains.
-ELSEWHERE = (*ALONE, "data_dir", "device", "seed", "log_every", "sample_every", "checkpoint_every")
+ELSEWHERE = (*ALONE, "data_dir", "device", "seed", "epochs")
+ELSEWHERE += ("log_every", "sample_every", "checkpoint_every")
 
 
 @dataclass(frozen=True)
@@ -153,25 +153,29 @@ def processor() -> str:
 
 
 def run_program(command: list[str], log: Path) -> float:
-    """Run one of the suite's programs; return how many seconds it took.
+    """Run one of the suite's programs on this thread's core; return the seconds that it needed.
+
+    These are seconds of the processor, so that other work on the machine does not count.
 
     Raises:
         UserError: it failed; what it said is in the log.
     """
-    started = time.perf_counter()
-    with open(log, "w", encoding="utf-8") as file:
-        done = subprocess.run(
+    with (
+        open(log, "w", encoding="utf-8") as file,
+        subprocess.Popen(
             [sys.executable, *command],
             cwd=ROOT,
             stdout=file,
             stderr=subprocess.STDOUT,
             env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
-            check=False,
-        )
-    if done.returncode:
+        ) as program,
+    ):
+        _, status, usage = os.wait4(program.pid, 0)
+        program.returncode = os.waitstatus_to_exitcode(status)
+    if program.returncode:
         last = log.read_text(encoding="utf-8").strip().splitlines()[-1:]
         raise UserError(f"{' '.join(command[:3])}: {''.join(last)}; all that it said is in {log}")
-    return time.perf_counter() - started
+    return usage.ru_utime + usage.ru_stime
 
 
 def run(trial: Trial, recipe: dict[str, Any]) -> dict[str, list[dict]]:

@@ -91,6 +91,11 @@ class Batches:
         self.order = random.permutation(count)
         self.position = 0
 
+    @property
+    def epoch(self) -> int:
+        """How many images a pass over the training split takes, of each one crop."""
+        return len(self.dataset.train)
+
     def next(self) -> Batch:
         """The next batch."""
         indices = self.order[self.position : self.position + self.batch_size]
@@ -162,6 +167,11 @@ class DomainBatches:
             )
             for name, part in zip(NAMES, divide(dataset.train), strict=True)
         ]
+
+    @property
+    def epoch(self) -> int:
+        """How many images of each domain a pass over the larger one takes."""
+        return max(part.epoch for part in self.parts)
 
     def next(self) -> Batch:
         """The next batch: images of domain b, and as sources those of domain a."""

@@ -19,12 +19,19 @@ class Split:
             + 1), or None.
         sources: `uint8`, shape (N, H, W, 3), what each image of a pair is to be translated from,
             or None.
+        grounds: `uint8`, shape (N,), the kind of ground in each image, or None where the data set
+            does not say it.
     """
 
     images: np.ndarray
     labels: np.ndarray
     masks: np.ndarray | None = None
     sources: np.ndarray | None = None
+    grounds: np.ndarray | None = None
+
+    def arrays(self) -> tuple[np.ndarray | None, ...]:
+        """All that the split holds, in the order of its attributes."""
+        return self.images, self.labels, self.masks, self.sources, self.grounds
 
     def __len__(self) -> int:
         return len(self.images)
@@ -32,10 +39,7 @@ class Split:
     def take(self, indices: np.ndarray | slice) -> Split:
         """The images at these indices, with all that belongs to them."""
         return Split(
-            *(
-                None if array is None else array[indices]
-                for array in (self.images, self.labels, self.masks, self.sources)
-            )  # type: ignore[arg-type]
+            *(None if array is None else array[indices] for array in self.arrays())  # type: ignore[arg-type]
         )
 
 
@@ -64,7 +68,7 @@ class Dataset:
         """SHA-256 of everything in both splits, as 64 hexadecimal digits."""
         digest = hashlib.sha256()
         for split in (self.train, self.test):
-            for array in (split.images, split.labels, split.masks, split.sources):
+            for array in split.arrays():
                 if array is None:
                     continue
                 digest.update(repr((array.shape, array.dtype.str)).encode())

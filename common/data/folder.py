@@ -175,16 +175,17 @@ def read(path: Path, size: int) -> np.ndarray:
         return np.asarray(square.resize((size, size), Image.Resampling.LANCZOS))
 
 
-def read_mask(path: Path, size: int, colours: np.ndarray) -> np.ndarray:
+def read_mask(path: Path, size: int, colours: np.ndarray, indices: int) -> np.ndarray:
     """Read a picture as a mask: class indices, `uint8`, shape (size, size); cropped as by `read`.
 
-    The values of a palette or grey picture are taken as the indices if none is too large. In any
-    other picture each pixel gets the class of the nearest colour.
+    The values of a palette or grey picture are taken as class indices if all are below `indices`.
+    In any other picture each pixel gets the class of the nearest colour.
 
     Args:
         path: the file.
         size: side in pixels; the mask is resized by taking the nearest pixel.
         colours: one per class, `uint8`, shape (classes, 3).
+        indices: how many of the classes a picture may name by their index.
 
     Raises:
         PIL.UnidentifiedImageError: the file is not a picture.
@@ -194,7 +195,7 @@ def read_mask(path: Path, size: int, colours: np.ndarray) -> np.ndarray:
 
     with _opened(path) as picture:
         upright = ImageOps.exif_transpose(picture)
-        if upright.mode not in ("P", "L") or np.asarray(upright).max() >= len(colours):
+        if upright.mode not in ("P", "L") or np.asarray(upright).max() >= indices:
             upright = _to_rgb(upright)
         square = central_square(upright).resize((size, size), Image.Resampling.NEAREST)
     if square.mode != "RGB":

@@ -8,7 +8,7 @@ import numpy as np
 
 from common.data import crops, folder
 from common.data.dataset import Split
-from common.data.sources import MASK_COLOURS, make_sources
+from common.data.sources import FIRST_GROUND, MASK_COLOURS, make_sources
 from common.errors import UserError
 
 
@@ -36,7 +36,7 @@ def read_sources(task: str, path: str, size: int) -> dict[str, np.ndarray]:
 
     def read(file: Path) -> np.ndarray:
         if task == "segmentation":
-            return MASK_COLOURS[folder.read_mask(file, size, MASK_COLOURS)]
+            return MASK_COLOURS[folder.read_mask(file, size, MASK_COLOURS, FIRST_GROUND)]
         if task == "labels":
             return crops.take_middle(folder.read(file, crops.enlarged(size)), size)
         image = folder.read(file, size)

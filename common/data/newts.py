@@ -24,7 +24,8 @@ SCALE = (0.88, 1.02)  # length of the body, in widths of the image
 BEND = 0.25  # largest arch of the spine
 SWING = 0.12  # largest sway of the tail
 GAIT = 0.05  # how far the legs of one side are ahead of those of the other
-GROUNDS = np.array(  # two colours each, blended by noise: sand, moss, leaves, gravel, water
+GROUND_NAMES = ("sand", "moss", "leaves", "gravel", "water")
+GROUNDS = np.array(  # two colours of each, blended by noise
     [
         [(214, 192, 148), (180, 152, 108)],
         [(148, 170, 104), (104, 132, 74)],
@@ -60,9 +61,7 @@ TILE = 256  # side of a noise tile in pixels; tiles repeat without a seam
 CHUNK = 1 << 16  # pixels drawn at a time, so that their arrays stay in the processor's cache
 
 
-def draw(
-    indices: np.ndarray, size: int, seed: int = 0
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def draw(indices: np.ndarray, size: int, seed: int = 0) -> Split:
     """Draw newts by number: image i depends only on `seed` and i.
 
     Args:
@@ -71,20 +70,22 @@ def draw(
         seed: of the random numbers.
 
     Returns:
-        Images, `uint8`, shape (N, size, size, 3), values 0 to 255; labels, `int64`, shape (N,);
-        masks, `uint8`, shape (N, size, size), with 0 for the ground, 1 akahara, 2 madara.
+        Images, labels, masks and grounds, N of each; grounds are indices into `GROUND_NAMES`.
     """
     indices = np.asarray(indices)
     images = np.empty((len(indices), size, size, 3), np.uint8)
     labels = np.empty(len(indices), np.int64)
     masks = np.empty((len(indices), size, size), np.uint8)
+    grounds = np.empty(len(indices), np.uint8)
     with tqdm(total=len(indices), desc="drawing newts", unit="image", delay=2, leave=False) as bar:
         count = max(1, CHUNK // size**2)
         for start in range(0, len(indices), count):
             part = slice(start, start + count)
-            images[part], labels[part], masks[part] = _draw_chunk(indices[part], size, seed)
+            images[part], labels[part], masks[part], grounds[part] = _draw_chunk(
+                indices[part], size, seed
+            )
             bar.update(len(labels[part]))
-    return images, labels, masks
+    return Split(images, labels, masks, grounds=grounds)
 
 
 def load(image_size: int) -> Dataset:
@@ -93,13 +94,12 @@ def load(image_size: int) -> Dataset:
     Args:
         image_size: height and width of the images in pixels.
     """
-    images, labels, masks = draw(np.arange(TRAIN_SIZE + TEST_SIZE), image_size)
-    train, test = slice(None, TRAIN_SIZE), slice(TRAIN_SIZE, None)
+    newts = draw(np.arange(TRAIN_SIZE + TEST_SIZE), image_size)
     return Dataset(
         name="newts",
         class_names=CLASS_NAMES,
-        train=Split(images[train], labels[train], masks[train]),
-        test=Split(images[test], labels[test], masks[test]),
+        train=newts.take(slice(None, TRAIN_SIZE)),
+        test=newts.take(slice(TRAIN_SIZE, None)),
         image_shape=(image_size, image_size, 3),
     )
 
@@ -181,7 +181,7 @@ def _blend(low: np.ndarray, high: np.ndarray, share: np.ndarray) -> np.ndarray:
 
 def _draw_chunk(
     indices: np.ndarray, size: int, seed: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     chance = _Chance(indices, seed)
     labels = chance.below(len(CLASS_NAMES))
     line = ((np.arange(size, dtype=np.float32) + 0.5) / size * 2 - 1)[None]
@@ -215,7 +215,8 @@ def _draw_chunk(
     cover = np.clip(depth / pixel + 0.5, 0, 1)
 
     # The ground: two colours mixed by coarse noise, shaded by fine noise and the newt's shadow.
-    ground = GROUNDS[chance.below(len(GROUNDS))].transpose(1, 2, 0)[..., None, None]
+    grounds = chance.below(len(GROUNDS))
+    ground = GROUNDS[grounds].transpose(1, 2, 0)[..., None, None]
     coarse = _noise(chance, x, y, 16, 40)
     fine = _noise(chance, x, y, 128, 90)
     shadow = np.clip(1 + depth / 0.16, 0, 1)
@@ -239,4 +240,4 @@ def _draw_chunk(
 
     planes = np.clip(_blend(ground, skin, cover) + 0.5, 0, 255).astype(np.uint8)
     masks = np.where(cover > 0.5, labels[:, None, None] + 1, 0).astype(np.uint8)
-    return planes.transpose(1, 2, 3, 0), labels, masks
+    return planes.transpose(1, 2, 3, 0), labels, masks, grounds

@@ -12,9 +12,22 @@ from common.data.dataset import Dataset, Split
 from common.errors import UserError
 
 TASKS = ("segmentation", "colorization", "edges", "pairs")
-# A mask's colours: ground, akahara, madara. The last two are vermilion and bluish green of Okabe
-# and Ito, which colour-blind people can tell apart: https://jfly.uni-koeln.de/color/
-MASK_COLOURS = np.array([(0, 0, 0), (213, 94, 0), (0, 158, 115)], np.uint8)
+# The colours of a label map: any ground, the two newts, and the kinds of ground. They are those of
+# Okabe and Ito, which colour-blind people can tell apart, and grey: https://jfly.uni-koeln.de/color/
+MASK_COLOURS = np.array(
+    [
+        (0, 0, 0),
+        (213, 94, 0),  # akahara
+        (0, 158, 115),  # madara
+        (240, 228, 66),  # sand
+        (204, 121, 167),  # moss
+        (230, 159, 0),  # leaves
+        (153, 153, 153),  # gravel
+        (86, 180, 233),  # water
+    ],
+    np.uint8,
+)
+FIRST_GROUND = 3  # in MASK_COLOURS
 EDGE_CONTRAST = 8  # grey levels of ink for a slope of one grey level per pixel
 
 
@@ -42,8 +55,9 @@ def make_sources(task: str, split: Split) -> np.ndarray:
     """The sources of a split's images: `uint8`, shape (N, H, W, 3), values 0 to 255.
 
     Args:
-        task: `segmentation` (the mask in `MASK_COLOURS`), `colorization` (the image in grey),
-            `edges` (dark lines on white) or `pairs` (the split's own sources).
+        task: `segmentation` (the mask in `MASK_COLOURS`, with the kind of ground where it is
+            known), `colorization` (the image in grey), `edges` (dark lines on white) or `pairs`
+            (the split's own sources).
         split: part of a data set that has passed `check`.
     """
     if task == "pairs":
@@ -51,7 +65,10 @@ def make_sources(task: str, split: Split) -> np.ndarray:
         return split.sources
     if task == "segmentation":
         assert split.masks is not None
-        return MASK_COLOURS[split.masks]
+        masks = split.masks
+        if split.grounds is not None:
+            masks = np.where(masks == 0, FIRST_GROUND + split.grounds[:, None, None], masks)
+        return MASK_COLOURS[masks]
     grey = to_grey(split.images)
     return np.repeat((draw_edges(grey) if task == "edges" else grey)[..., np.newaxis], 3, axis=-1)
 

@@ -28,6 +28,7 @@ class Settings:
     """
 
     size_multiple: ClassVar[int | None] = 1  # of image sides; None: 4 to 7 pixels, then doubled
+    batches_per_step: ClassVar[int] = 1  # that a training step takes
     task: ClassVar[str | None] = None  # what the images of a batch are made from, if anything
 
     dataset: Annotated[
@@ -40,6 +41,9 @@ class Settings:
         int | None, "side of the images in pixels (default: the data set's own)", 1, 1 << 20
     ] = None
     steps: Annotated[int, "training steps; 0 writes the initial checkpoint and stops", 0] = 1000
+    epochs: Annotated[
+        float | None, "passes over the training images, in place of --steps", 0, 1 << 20
+    ] = None
     batch_size: Annotated[int, "images per step", 2] = 64
     learning_rate: Annotated[float, "step size of the optimiser", 0] = 2e-4
     seed: Annotated[int, "start of all random numbers", 0, 1 << 32] = 0
@@ -52,7 +56,9 @@ class Settings:
     ] = "float32"
     out: Annotated[str | None, "run folder (default: runs/MODEL-FRAMEWORK-DATASET)"] = None
     log_every: Annotated[int, "steps between two rows of metrics.csv", 1] = 10
-    sample_every: Annotated[int, "steps between two pictures in samples/", 1] = 100
+    sample_every: Annotated[
+        int, "steps between two pictures in samples/; the first ones come sooner", 1
+    ] = 100
     checkpoint_every: Annotated[int, "steps between two checkpoints", 1] = 500
     resume: Annotated[bool, "go on from the run folder's last checkpoint"] = False
     init_from: Annotated[str | None, "start from the weights in FILE, of any framework"] = None
@@ -247,6 +253,8 @@ def given_flags(
         hint = f"did you mean {close[0]}?" if close else "see --help"
         raise UserError(f"unknown argument {unknown[0]}: {hint}")
     found = vars(given)
+    if "steps" in found and "epochs" in found:
+        raise UserError("--steps and --epochs both say how long to train: give one of them")
     if found.get("mode") == "scratch" and "weights" in found:
         weights = found["weights"]
         raise UserError(f"--weights {weights} and --mode scratch contradict each other: give one")

@@ -18,6 +18,8 @@ from common.run.events import Board
 from common.run.folder import RunFolder
 from common.run.table import Table
 
+LONG_SECONDS = 60.0  # of a run whose duration is worth a line
+
 
 class Recorder:
     """Takes each step's losses, and writes those of the steps whose row is due.
@@ -59,6 +61,7 @@ class Recorder:
         self._steps_timed = 0
         self._collapsed = False
         self._bar: tqdm | None = None
+        self._warmed_up = self._told = False
         self._clock = time.perf_counter()
 
     @contextlib.contextmanager
@@ -127,9 +130,25 @@ class Recorder:
         known = {name: value for name, value in row.items() if value is not None}
         self._board.add_scalars(known, step)
         self._figures = {}
+        self._tell_duration(step, seconds / max(self._steps_timed, 1))
         self._steps_timed = 0
         self._written_step = step
         self._clock = time.perf_counter()
+
+    def _tell_duration(self, step: int, seconds: float) -> None:
+        """Say once how long the run will take, if that is long; `seconds` is what a step took.
+
+        The first row's steps are left out, since compilation may be among them.
+        """
+        warmed_up, self._warmed_up = self._warmed_up, True
+        if self._told or not warmed_up or self._bar is None or self._bar.total is None:
+            return
+        self._told = True
+        left = (self._bar.total - step) * seconds
+        if left < LONG_SECONDS or self._quiet:
+            return
+        text = f"{self._bar.total:,} steps, about {in_words(left)} at this speed"
+        tqdm.write(f"{text}; Ctrl-C saves, --resume goes on", file=sys.stderr)
 
     def add_picture(self, step: int, path: Path, figures: dict[str, float]) -> None:
         """Announce the picture of a PNG file; its figures go into the step's row."""
@@ -168,3 +187,12 @@ class Recorder:
                 "draws one picture (it has hardly begun, or its modes have collapsed)"
             )
         self._collapsed = collapsed
+
+
+def in_words(seconds: float) -> str:
+    """A duration in minutes or hours, to two digits: `5 minutes`, `1.5 hours`."""
+    minutes = max(1, round(seconds / 60))
+    if minutes < 100:
+        return f"{minutes} minute{'s' * (minutes > 1)}"
+    hours = seconds / 3600
+    return f"{hours:.1f} hours" if hours < 10 else f"{hours:.0f} hours"

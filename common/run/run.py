@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import math
 import os
 import shlex
 import sys
@@ -53,7 +54,7 @@ class Run:
         class_names: of the data set, one per label.
         random: the one source of chance in training: batch order, augmentation and noise.
         step: the last one that was trained.
-        images_per_step: that a step learns from, once the run has begun.
+        images_per_step: that a step learns from.
         title: names the run above plots.
         processes: which one this is, of those that train together.
 
@@ -113,7 +114,8 @@ class Run:
         self.class_names = self.data.class_names
         self.title = f"{self.model} in {self.framework} on {config.dataset}"
         self.random = np.random.default_rng(config.seed)
-        self.step = self.images_per_step = 0
+        self.step = 0
+        self.images_per_step = config.batches_per_step * config.batch_size
         if not config.generate:
             if config.batch_size % self.processes.count:
                 raise UserError(
@@ -123,6 +125,7 @@ class Run:
             self._batches = make_batches(
                 self.data.dataset, config.batch_size, self.random, self._task
             )
+            self.config = self._in_steps(config)
 
     def _find_earlier(self) -> tuple[Header, Checkpoint]:
         """What `--resume` goes on from; from here on the folder is this run's."""
@@ -207,13 +210,13 @@ class Run:
                 f"--resume: the data set {self.config.dataset} is not as it was when the run in "
                 f"{self.folder.path} was started; put it back, or start a new run with --out"
             )
-        step = state.metadata["step"]
-        if step > self.config.steps:
+        step, steps = state.metadata["step"], self.config.steps
+        if step > steps:
             raise UserError(
-                f"--steps {self.config.steps}: the run in {self.folder.path} has already reached "
-                f"step {step}; give a larger number"
+                f"--steps {steps}: the run in {self.folder.path} has already reached step {step}; "
+                "give a larger number"
             )
-        if step == self.config.steps:
+        if step == steps:
             warn(
                 f"the run has already reached step {step}: only its last pictures and figures "
                 "are made again; to train on, give a larger number with --steps"
@@ -221,19 +224,16 @@ class Run:
 
     # Training.
 
-    def begin(self, pictures: Pictures, batches: int = 1) -> None:
+    def begin(self, pictures: Pictures) -> None:
         """Open the run folder; of a new run, save the initial checkpoint and picture.
 
         Args:
             pictures: what `save_samples` will draw.
-            batches: how many a step takes.
 
         Raises:
             UserError: the folder cannot be written; the disk is as it was.
         """
         config = self.config
-        self._batches_per_step = batches
-        self.images_per_step = batches * config.batch_size
         if not config.resume:
             self.folder.lock()
             self.folder.check_free()  # another run may have been quicker
@@ -259,6 +259,13 @@ class Run:
                 if config.steps:
                     self.save_samples(0, pictures)
 
+    def _in_steps(self, config: Any) -> Any:
+        """The settings with `--epochs` turned into as many steps, rounded up."""
+        if config.epochs is None:
+            return config
+        steps = math.ceil(config.epochs * self._batches.epoch / self.images_per_step)
+        return dataclasses.replace(config, steps=steps, epochs=None)
+
     def steps(self) -> Iterator[tuple[int, Batch]]:
         """Yield each step's number and its `Batch`; the body must `log` the step's losses.
 
@@ -274,7 +281,7 @@ class Run:
         try:
             with recorder.progress(self.step, config.steps), stop_signals() as stopped:
                 while self.step < config.steps and not self._agree(stopped):
-                    drawn = [self._next_batch() for _ in range(self._batches_per_step)]
+                    drawn = [self._next_batch() for _ in range(config.batches_per_step)]
                     yield self.step + 1, drawn[0] if len(drawn) == 1 else stack(drawn)
                     self.step += 1
                     if recorder.logged_step != self.step:
@@ -322,8 +329,13 @@ class Run:
         self._recorder.log(step, losses)
 
     def samples_due(self, step: int) -> bool:
-        """Whether a picture is to be drawn after this step: now and then, and after the last."""
-        return step % self.config.sample_every == 0 or step == self.config.steps
+        """Whether to draw a picture after this step.
+
+        That is every `sample_every` steps and after the last, and sooner in the beginning, when
+        pictures change fastest: after a tenth and three tenths of `sample_every`.
+        """
+        every = self.config.sample_every
+        return step % every == 0 or step == self.config.steps or 10 * step in (every, 3 * every)
 
     def save_samples(self, step: int, pictures: Pictures) -> None:
         """Draw the picture of a step into the run folder; note the figures that come with it.
