@@ -14,7 +14,7 @@ from PIL import Image
 
 from common.errors import UserError
 from common.frameworks import PACKAGES, find_version
-from tools import cards, compare, results, trials
+from tools import cards, compare, normal, results, trials
 from tools.recipes import read_recipes, to_flags
 from tools.scripts import MODELS, ROOT
 from tools.trials import Ledger, Trial
@@ -189,6 +189,30 @@ def test_the_page_of_a_model_gives_its_recipe(model: str) -> None:
     page = (ROOT / "docs" / "models" / f"{model}.md").read_text(encoding="utf-8")
     words = " ".join(page.split())
     assert f"{model}.py {' '.join(to_flags(read_recipes()[model]))}" in words
+
+
+@each_model
+def test_pages_say_which_losses_are_normal(model: str) -> None:
+    for language, page in normal.pages(model).items():
+        text = page.read_text(encoding="utf-8")
+        assert normal.with_table(text, model, language) == text, "run python -m tools.results"
+
+
+def test_normal_is_what_nine_in_ten_values_are(folder: Path) -> None:
+    ledger = trials.ledger("dcgan")
+    curves = [{"step": str(n), "loss": str(n), "diversity": ""} for n in range(1, 1001)]
+    rows = found(0.0) | {"curves": curves}
+    ledger.put(Trial("dcgan", "pytorch", 1), {"steps": 1000}, rows)
+    early, middle, late = (pair or (0, 0) for pair in normal.ranges("dcgan")["loss"])
+    assert early == pytest.approx((5.95, 95.05))
+    assert middle == pytest.approx((120.95, 480.05))
+    assert late == pytest.approx((525.95, 975.05))
+    assert normal.ranges("dcgan")["diversity"] == [None] * 3
+    lines = normal.table("dcgan", "en").splitlines()
+    assert lines[2] == "| number | steps 1 to 100 | steps 101 to 500 | steps 501 to 1000 |"
+    assert lines[4] == "| `loss` | 5.9 to 95 | 120 to 480 | 530 to 980 |"
+    with pytest.raises(UserError, match="needs once"):
+        normal.with_table("no marks", "dcgan", "en")
 
 
 def test_make_demo_is_the_recipe_of_cgan() -> None:

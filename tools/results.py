@@ -1,6 +1,7 @@
 """The results page and its cards, from the committed figures of the trials.
 
-`python -m tools.results` writes docs/results.md and docs/results/MODEL/card.png.
+`python -m tools.results` writes docs/results.md, docs/results/MODEL/card.png and, on each model's
+page, which losses are normal.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 from common.files import write_text
 from common.frameworks import PACKAGES
 from common.run import launch
-from tools import cards
+from tools import cards, normal
 from tools.evaluate import best, mean_and_spread
 from tools.recipes import read_recipes, to_flags
 from tools.scripts import ROOT
@@ -254,7 +255,8 @@ def main() -> None:
     """Make the page."""
     argparse.ArgumentParser(prog="python -m tools.results", description=__doc__).parse_args()
     write_page()
-    print(f"page: {PAGE}")
+    normal.write_tables()
+    print(f"page: {PAGE}; and the tables of normal losses on the models' pages")
 
 
 if __name__ == "__main__":
