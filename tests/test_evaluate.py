@@ -224,6 +224,10 @@ def test_all_images_of_two_domains_are_translated(first: dict[str, Drawn]) -> No
     real = others["overlap of masks, sources"], others["share of the other kind, sources"]
     assert real[0] > 0.6 > others["overlap of masks"]  # it has learned nothing
     assert real[1] < 0.1
+    # Of each the very same newt as the other kind: all but its skin is alike.
+    alike = others["L1 to the true translation, sources"]
+    assert 0 < alike < 15 < others["L1 to the true translation"]
+    assert others["SSIM to the true translation"] < others["SSIM to the true translation, sources"]
 
 
 def test_a_perfect_model_has_the_floor_s_figures(first: dict[str, Drawn]) -> None:

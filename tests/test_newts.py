@@ -183,3 +183,18 @@ def test_splits_are_apart() -> None:
     train = {image.tobytes() for image in data.train.images}
     assert not any(image.tobytes() in train for image in data.test.images)
     assert data.fingerprint() == newts.load(16).fingerprint()
+
+
+def test_a_newt_as_the_other_kind() -> None:
+    """In place and pose and on its ground, in the other skin."""
+    own, other = (newts.draw(np.arange(60), 64, other_kind=kind) for kind in (False, True))
+    assert (own.labels == 1 - other.labels).all()
+    assert own.masks is not None
+    assert other.masks is not None
+    assert ((own.masks > 0) == (other.masks > 0)).all()
+    assert (own.grounds == other.grounds).all()
+    ground = ~widened(own.masks > 0, 2)
+    same = own.images[ground] == other.images[ground]
+    assert same.mean() > 0.999, "all but the tip of a tail that is thinner than a pixel"
+    skin = own.masks > 0
+    assert np.abs(own.images[skin].astype(int) - other.images[skin]).mean() > 40

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from common.data import Data, Split, sources
+from common.data import Data, newts, sources
 from common.data.batches import every_image
 from common.errors import UserError
 from common.measures import bound, segments, similarity
@@ -154,8 +154,10 @@ def draw_here(request: Request) -> Drawn:
             f"there are features; give at least {request.fewest}"
         )
     random = np.random.default_rng((request.seed, 3))
+    chosen = np.arange(count)
     if count < len(split):
-        split = split.take(np.sort(random.choice(len(split), count, replace=False)))
+        chosen = np.sort(random.choice(len(split), count, replace=False))
+        split = split.take(chosen)
     floors = [train[random.choice(len(train), count, replace=False)] for _ in range(DRAWS)]
     drawn = Drawn(run.title, split.images, train, floors)
     generators = [np.random.default_rng((request.seed, 4, draw)) for draw in range(DRAWS)]
@@ -176,7 +178,7 @@ def draw_here(request: Request) -> Drawn:
         drawn.sources = sources.make_sources(run.config.task, split)
         drawn.made = pictures.translate(drawn.sources)
     if isinstance(pictures, DomainTranslations):
-        drawn.samples, drawn.others = translate_domains(pictures, split, run.data)
+        drawn.samples, drawn.others = translate_domains(pictures, run.data, chosen)
     if isinstance(pictures, Predictions):
         drawn.others = [pictures.measure(split)]
         drawn.sheet = pictures.show(split.take(slice(SHOWN)))
@@ -189,13 +191,21 @@ def draw_here(request: Request) -> Drawn:
 
 
 def translate_domains(
-    pictures: DomainTranslations, split: Split, data: Data
+    pictures: DomainTranslations, data: Data, indices: np.ndarray
 ) -> tuple[list[np.ndarray], list[dict[str, float]]]:
-    """Translations of all images into their other domain, and figures by name, for one draw.
+    """Translations of test images into their other domain, and figures by name, for one draw.
 
-    The error of translating back; and where masks are known, whether a translation is in the place
-    of its source, and of the kind of its goal, with the same for the sources themselves.
+    The error of translating back. Where masks are known, whether a translation is in the place
+    of its source, and of the kind of its goal. Of newts, which can be drawn as the other kind, the
+    error against that true translation. The same figures of the sources themselves stand beside
+    them.
+
+    Args:
+        pictures: what translates.
+        data: whose test split has the images.
+        indices: of those to translate.
     """
+    split = data.test.take(indices)
     made, back = np.empty_like(split.images), np.empty_like(split.images)
     for label, direction in enumerate(("a2b", "b2a")):
         chosen = np.flatnonzero(split.labels == label)
@@ -212,6 +222,17 @@ def translate_domains(
             "overlap of masks, sources": segments.overlap(there, split.masks),
             "share of the other kind": segments.share(found, 2 - split.labels),
             "share of the other kind, sources": segments.share(there, 2 - split.labels),
+        }
+    if data.name == "newts":
+        size = data.image_shape[0]
+        true = newts.draw(newts.TRAIN_SIZE + indices, size, other_kind=True).images
+        figures |= {
+            "L1 to the true translation": similarity.absolute_error(true, made),
+            "L1 to the true translation, sources": similarity.absolute_error(true, split.images),
+            "SSIM to the true translation": similarity.structural_similarity(true, made),
+            "SSIM to the true translation, sources": similarity.structural_similarity(
+                true, split.images
+            ),
         }
     return [made], [figures]
 

@@ -61,13 +61,15 @@ TILE = 256  # side of a noise tile in pixels; tiles repeat without a seam
 CHUNK = 1 << 16  # pixels drawn at a time, so that their arrays stay in the processor's cache
 
 
-def draw(indices: np.ndarray, size: int, seed: int = 0) -> Split:
+def draw(indices: np.ndarray, size: int, seed: int = 0, other_kind: bool = False) -> Split:
     """Draw newts by number: image i depends only on `seed` and i.
 
     Args:
         indices: whole numbers from 0, shape (N,).
         size: height and width in pixels.
         seed: of the random numbers.
+        other_kind: draw each newt as it would be if it were of the other kind: in the same place
+            and pose, on the same ground. That is what a perfect translation would make of it.
 
     Returns:
         Images, labels, masks and grounds, N of each; grounds are indices into `GROUND_NAMES`.
@@ -82,7 +84,7 @@ def draw(indices: np.ndarray, size: int, seed: int = 0) -> Split:
         for start in range(0, len(indices), count):
             part = slice(start, start + count)
             images[part], labels[part], masks[part], grounds[part] = _draw_chunk(
-                indices[part], size, seed
+                indices[part], size, seed, other_kind
             )
             bar.update(len(labels[part]))
     return Split(images, labels, masks, grounds=grounds)
@@ -180,10 +182,12 @@ def _blend(low: np.ndarray, high: np.ndarray, share: np.ndarray) -> np.ndarray:
 
 
 def _draw_chunk(
-    indices: np.ndarray, size: int, seed: int
+    indices: np.ndarray, size: int, seed: int, other_kind: bool
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     chance = _Chance(indices, seed)
     labels = chance.below(len(CLASS_NAMES))
+    if other_kind:
+        labels = 1 - labels
     line = ((np.arange(size, dtype=np.float32) + 0.5) / size * 2 - 1)[None]
     x, y = line[:, None, :], line[:, :, None]
 
