@@ -82,8 +82,7 @@ def test_a_page_names_the_commands_of_its_pictures(model: str) -> None:
         trial = gallery.find_typical(model)
         flags = " ".join(to_flags(read_recipes()[model]))
         assert f"`python {trial.framework}/{model}.py {flags} --seed {trial.seed}`" in words
-    compared = f"{gallery.COMPARISONS[model]} --precision float64"
-    assert f"`python -m tools.compare {model} {compared}`" in words
+    assert f"`{gallery.comparison_command(model)}`" in words
 
 
 def test_the_gallery_holds_what_is_drawn_and_nothing_else(tmp_path: Path) -> None:

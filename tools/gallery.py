@@ -27,25 +27,24 @@ from tools.scripts import ROOT
 from tools.trials import Trial, ledger
 
 GALLERY = ROOT / "docs" / "gallery"
-# A comparison of GANs goes on from the run that the first command of their page makes.
-BEGUN = "--init-from runs/{}-pytorch-digits/checkpoint.safetensors"
-# Flags of each model's comparison: short, and in double precision, so that the curves coincide.
+# Flags of each model's comparison: few steps in double precision, so that the curves coincide. Where
+# that would show noise, it goes on from the run that a command of the model's page makes.
 COMPARISONS = {
     "ae": "--steps 200",
     "convae": "--image-size 32 --batch-size 16",
-    "vae": "--image-size 8 --steps 300",
-    "gan": "--image-size 32 --steps 300",
-    "dcgan": "--dataset digits --filters 24 --batch-size 16 --steps 20 " + BEGUN.format("dcgan"),
-    "cgan": "--dataset digits --filters 24 --batch-size 16 --steps 20 " + BEGUN.format("cgan"),
-    "pix2pix": "--dropout 0 --image-size 32 --steps 50",
-    "wgan": "--dataset digits --filters 16 --batch-size 16 --steps 20 " + BEGUN.format("wgan"),
-    "wgan_gp": "--dataset digits --filters 16 --batch-size 16 --steps 20 "
-    + BEGUN.format("wgan_gp"),
-    "alphagan": "--dataset digits --filters 16 --batch-size 16 --steps 20 "
-    + BEGUN.format("alphagan"),
-    "cyclegan": "--image-size 32 --width 8 --steps 20",
+    "vae": "--steps 50",
+    "gan": "--dataset digits --image-size 16 --steps 50",
+    "dcgan": "--dataset digits --filters 24 --batch-size 16 --steps 20",
+    "cgan": "--dataset digits --filters 24 --batch-size 16 --steps 20",
+    "pix2pix": "--dropout 0 --filters 16 --steps 20",
+    "wgan": "--dataset digits --filters 16 --batch-size 16 --steps 20",
+    "wgan_gp": "--dataset digits --filters 16 --batch-size 16 --steps 20",
+    "alphagan": "--dataset digits --filters 16 --latent-dim 16 --batch-size 16 --steps 20",
+    "cyclegan": "--steps 10",
     "transfer": "--image-size 32 --steps 20",
 }
+UNTRAINED = ("ae", "convae", "transfer")  # whose comparisons begin from fresh weights
+DATASETS = {"pix2pix": "newts", "cyclegan": "newts"}  # of the runs gone on from; else digits
 EVALUATED = "dcgan"  # the model whose evaluation is shown
 
 
@@ -92,6 +91,15 @@ def draw_evaluation(model: str) -> Path:
     return ensure_run(model).folder.path / "evaluation" / "evaluation.png"
 
 
+def comparison_command(model: str) -> str:
+    """What a reader types for a model's comparison, after the first command of its page."""
+    flags = COMPARISONS[model]
+    if model not in UNTRAINED:
+        run = f"runs/{model}-pytorch-{DATASETS.get(model, 'digits')}"
+        flags += f" --init-from {run}/checkpoint.safetensors"
+    return f"python -m tools.compare {model} {flags} --precision float64"
+
+
 def draw_comparison(model: str, scratch: Path) -> Path:
     """The picture of all frameworks from one start.
 
@@ -100,8 +108,8 @@ def draw_comparison(model: str, scratch: Path) -> Path:
         scratch: a folder for the runs.
     """
     flags = ["--precision", "float64", *COMPARISONS[model].split()]
-    if "--init-from" in flags:
-        flags[-1] = str(ensure_run(model).folder.checkpoint)
+    if model not in UNTRAINED:
+        flags += ["--init-from", str(ensure_run(model).folder.checkpoint)]
     out = scratch / model
     command = ["-m", "tools.compare", model, *flags, "--out", str(out)]
     trials.run_program(command, scratch / "compare.log")
