@@ -203,6 +203,7 @@ def test_each_kind_of_picture_has_its_figures(first: dict[str, Drawn]) -> None:
             "mean squared error",
             *of_pairs,
             "classes among 200",
+            "reconstructions of their class",
             *first["vae"].others[0],
         ],
     }
@@ -406,6 +407,10 @@ def test_classes_are_read_by_the_nearest_training_images() -> None:
     assert [right] == figures["share of the class asked for"].floor
     assert wrong < 0.2  # asked for in another order
     assert figures["classes among 200"].values == [10, 10]
+    drawn.made = np.roll(data.test.images, 1, axis=0)  # each in the place of the next class
+    restored = evaluate.measure(drawn, features.extract)[0]["reconstructions of their class"]
+    assert restored.values[0] < 0.02
+    assert restored.floor == [right]
     assert figures["diversity within classes"].values[0] == pytest.approx(1)
     one = np.repeat(data.test.images[:10], 100, axis=0)  # a picture a class, over and over
     drawn.samples, drawn.asked = [one], np.repeat(np.arange(10), 100)

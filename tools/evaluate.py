@@ -151,7 +151,10 @@ def measure(drawn: Drawn, extract: Extract) -> tuple[dict[str, Figure], list[str
             values = [each[name] for each in found]
             figures[name] = Figure(values[: len(models)], values[len(models) :])
     if drawn.labels:
-        figures |= of_classes(drawn, samples, real, Seen(drawn.train, extract(drawn.train)))
+        known = Seen(drawn.train, extract(drawn.train))
+        figures |= of_classes(drawn, samples, real, known)
+        if drawn.made is not None and drawn.sources is None:
+            figures |= of_restored(drawn, real, Seen(drawn.made, extract(drawn.made)), known)
     for name in drawn.others[0] if drawn.others else ():
         figures[name] = Figure([others[name] for others in drawn.others], [])
     return figures, left_out
@@ -184,6 +187,23 @@ def of_classes(drawn: Drawn, samples: list[Seen], real: Seen, known: Seen) -> di
         ]
         figures["diversity within classes"] = Figure([float(np.mean(one)) for one in within], [])
     return figures
+
+
+def of_restored(drawn: Drawn, real: Seen, made: Seen, known: Seen) -> dict[str, Figure]:
+    """The share of reconstructions that are read as what their images are; as `of_classes` reads.
+
+    Args:
+        drawn: its classes.
+        real: the test split.
+        made: its reconstructions.
+        known: the training images.
+    """
+    of_test, of_train = drawn.labels
+    shares = [
+        float((neighbours.read_classes(known.features, of_train, s.features) == of_test).mean())
+        for s in (made, real)
+    ]
+    return {"reconstructions of their class": Figure(shares[:1], shares[1:])}
 
 
 def choose_extractor(options: argparse.Namespace) -> Extract:
