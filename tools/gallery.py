@@ -27,8 +27,8 @@ from tools.scripts import ROOT
 from tools.trials import Trial, ledger
 
 GALLERY = ROOT / "docs" / "gallery"
-# Flags of each model's comparison: few steps in double precision, so that the curves coincide. Where
-# that would show noise, it goes on from the run that a command of the model's page makes.
+# Flags of each model's comparison: few steps in double precision, so that the curves coincide.
+# Where that would show noise, it goes on from the run that a command of the model's page makes.
 COMPARISONS = {
     "ae": "--steps 200",
     "convae": "--image-size 32 --batch-size 16",
