@@ -13,7 +13,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common.data import cifar10, default_data_dir, digits, imori, load, mnist, sizes, unpaired
+from common.data import (
+    cifar10,
+    default_data_dir,
+    digits,
+    hymenoptera,
+    imori,
+    load,
+    mnist,
+    sizes,
+    unpaired,
+)
 from common.errors import UserError
 from tools.scripts import ROOT
 
@@ -128,7 +138,8 @@ def test_resizing_keeps_a_gradient(channels):
         (
             "celeba",
             "accepted are newts, digits, cifar10, mnist, fashion_mnist, kmnist, imori, "
-            "horse2zebra, apple2orange, summer2winter_yosemite, monet2photo and folder:PATH",
+            "hymenoptera, horse2zebra, apple2orange, summer2winter_yosemite, monet2photo and "
+            "folder:PATH",
         ),
         ("", "accepted are"),
     ],
@@ -479,6 +490,72 @@ def test_real_mnist():
     middle = dataset.train.images[:, 14:18, 15:17].mean(axis=(1, 2, 3))
     assert middle[dataset.train.labels == 0].mean() < 60 < 150
     assert middle[dataset.train.labels == 1].mean() > 150
+
+
+# Ants and bees.
+
+
+def hymenoptera_zip(top="hymenoptera_data/", without="", extra=None):
+    """An archive in the official layout: a photo's level says its part, names are odd as there."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for index, part in enumerate(hymenoptera.PARTS):
+            for name in () if part == without else ("1_a.jpg", "ant photos.jpg", "F.28(f).jpg"):
+                photo = io.BytesIO()
+                Image.new("RGB", (40, 30), (50 * index,) * 3).save(photo, "JPEG")
+                archive.writestr(f"{top}{part}/{name}", photo.getvalue())
+        archive.writestr(f"{top}train/ants/imageNotFound.gif", b"GIF89a")
+        for path, content in (extra or {}).items():
+            archive.writestr(path, content)
+    return file.getvalue()
+
+
+def check_hymenoptera(dataset):
+    check(dataset, "hymenoptera", 2, (16, 16, 3))
+    assert dataset.class_names == ("ants", "bees")
+    for split, first in ((dataset.train, 0), (dataset.test, 100)):
+        levels = split.images[:, 0, 0, 0].astype(int)
+        assert levels.tolist() == [first] * 3 + [first + 50] * 3
+        assert split.labels.tolist() == [0] * 3 + [1] * 3
+
+
+@pytest.mark.parametrize("place", ["hymenoptera", "."])
+def test_ants_and_bees_are_unpacked_once(tmp_path, place, capsys):
+    (tmp_path / place).mkdir(exist_ok=True)
+    archive = tmp_path / place / hymenoptera.ARCHIVE
+    archive.write_bytes(
+        hymenoptera_zip(extra={"hymenoptera_data/train/ants/../../../evil.jpg": b"x"})
+    )
+    check_hymenoptera(load("hymenoptera", tmp_path, 16))
+    archive.unlink()
+    check_hymenoptera(load("hymenoptera", tmp_path, 16))
+    assert not list(tmp_path.parent.rglob("evil.jpg"))
+    assert not list(tmp_path.rglob("*.gif"))
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    "top", ["hymenoptera_data/", "hymenoptera/", "hymenoptera/hymenoptera_data/"]
+)
+def test_ants_and_bees_unpacked_by_hand(tmp_path, top):
+    with zipfile.ZipFile(io.BytesIO(hymenoptera_zip(f"{top}/"))) as archive:
+        archive.extractall(tmp_path)
+    (tmp_path / top / "train/ants/imageNotFound.gif").unlink()
+    check_hymenoptera(load("hymenoptera", tmp_path, 16))
+
+
+def test_an_archive_without_bees(tmp_path):
+    (tmp_path / hymenoptera.ARCHIVE).write_bytes(hymenoptera_zip(without="val/bees"))
+    with pytest.raises(UserError, match="holds no hymenoptera_data/val/bees"):
+        load("hymenoptera", tmp_path, 16)
+    assert not (tmp_path / "hymenoptera").exists()
+
+
+def test_ants_and_bees_for_a_classifier(tmp_path):
+    (tmp_path / hymenoptera.ARCHIVE).write_bytes(hymenoptera_zip())
+    dataset = load("hymenoptera", tmp_path, 16, task="labels")
+    assert dataset.test.images.shape == (6, 16, 16, 3)
+    assert dataset.train.images.shape[1] > 16
 
 
 # Unpaired photos.

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 import requests
 import safetensors.numpy
-from test_datasets import idx, imori_files, unpaired_zip
+from test_datasets import hymenoptera_zip, idx, imori_files, unpaired_zip
 
-from common.data import cifar10, download, imori, load, mnist, unpaired
+from common.data import cifar10, download, hymenoptera, imori, load, mnist, unpaired
 from common.errors import UserError
 from common.run import pretrained
 
@@ -492,6 +492,20 @@ def test_unpaired_photos_are_downloaded_and_unpacked(server, monkeypatch, tmp_pa
     assert sorted(path.name for path in (tmp_path / "data" / name).iterdir()) == [name]
     load(name, tmp_path / "data", 16)
     assert len([path for path, _ in server.requests if path.startswith("good/")]) == 1
+
+
+def test_ants_and_bees_are_downloaded_and_unpacked(server, monkeypatch, tmp_path):
+    content = hymenoptera_zip()
+    server.files[hymenoptera.ARCHIVE] = content
+    monkeypatch.setattr(hymenoptera, "URLS", (server.url + hymenoptera.ARCHIVE,))
+    with pytest.raises(UserError, match="its file has a wrong checksum"):
+        load("hymenoptera", tmp_path / "data", 16)
+    assert names(tmp_path) == []
+    monkeypatch.setattr(hymenoptera, "SHA256", hashlib.sha256(content).hexdigest())
+    assert load("hymenoptera", tmp_path / "data", 16).class_names == ("ants", "bees")
+    assert [path.name for path in (tmp_path / "data" / "hymenoptera").iterdir()] == [
+        "hymenoptera_data"
+    ]
 
 
 def test_unpaired_photos_without_network(closed, monkeypatch, tmp_path):

@@ -30,6 +30,7 @@ from PIL import Image, features
 from safetensors.numpy import save as serialize
 
 from common.data import cifar10, folder, inputs, mnist, unpaired
+from common.data.archive import unpack
 from common.errors import UserError
 from common.run import Run, checkpoint, pretrained
 from common.run.flags import Settings
@@ -283,6 +284,10 @@ def zipped() -> list[bytes]:
     return found
 
 
+def unpack_photos(path: Path, folder: Path) -> None:
+    unpack(path, folder, "horse2zebra", unpaired.PARTS)
+
+
 def backbones() -> list[bytes]:
     weights = np.ones((2, 3, 3, 3), np.float32)
     return [serialize({f"{prefix}conv1.weight": weights}) for prefix in ("", "backbone.")]
@@ -394,7 +399,7 @@ READERS = {
                   lambda data: gzip.compress(data, 1)),
     "tar in gzip": Reader(lambda: [gzip.compress(b) for b in tar()],
                           into("unpacked", cifar10.unpack)),
-    "zip": Reader(zipped, into("horse2zebra", unpaired.unpack)),
+    "zip": Reader(zipped, into("horse2zebra", unpack_photos)),
     "checkpoint": Reader(of_run("ch*.safetensors"), checkpoint.load),
     "header": Reader(of_run("ch*.safetensors"), checkpoint.load, with_header),
     "entries": Reader(entries, read_entries, with_entries, change=exchanged),

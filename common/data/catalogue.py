@@ -25,6 +25,7 @@ OWN_SIZES = {
     "fashion_mnist": 28,
     "kmnist": 28,
     "imori": 64,
+    "hymenoptera": 64,
     **dict.fromkeys(unpaired.NAMES, 64),
 }
 FOLDER = "folder:"
@@ -129,6 +130,10 @@ def _load(name: str, data_dir: str | Path | None, size: int, multiple: int | Non
         from common.data import imori
 
         return imori.load(where, size)
+    if name == "hymenoptera":
+        from common.data import hymenoptera
+
+        return hymenoptera.load(where, size)
     if name in unpaired.NAMES:
         return unpaired.load(name, where, size)
     if name == "cifar10":

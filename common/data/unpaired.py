@@ -6,21 +6,14 @@ From https://people.eecs.berkeley.edu/~taesung_park/CycleGAN/datasets/ (Zhu, Par
 
 from __future__ import annotations
 
-import os
-import re
-import shutil
-import tempfile
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 
 from common.data import download, folder
+from common.data.archive import AGAIN, unpack
 from common.data.dataset import Dataset, Split
 from common.data.domains import join
-from common.errors import UserError
-from common.files import disk_errors
 
 URLS = (
     "https://people.eecs.berkeley.edu/~taesung_park/CycleGAN/datasets/",
@@ -34,9 +27,6 @@ SHA256 = {
 }
 NAMES = tuple(SHA256)
 PARTS = ("trainA", "trainB", "testA", "testB")
-LARGEST = 4_000_000  # bytes of a photo
-MOST = 20_000  # photos
-_AGAIN = "remove it and it will be downloaded again"
 
 
 def load(name: str, data_dir: Path, image_size: int) -> Dataset:
@@ -57,7 +47,7 @@ def load(name: str, data_dir: Path, image_size: int) -> Dataset:
     parts = []
     for label, part in zip((0, 1, 0, 1), PARTS, strict=True):
         images = folder.read_all(
-            str(home / part), home / part, lambda file: folder.read(file, image_size), _AGAIN
+            str(home / part), home / part, lambda file: folder.read(file, image_size), AGAIN
         )
         parts.append(Split(np.stack([*images.values()]), np.full(len(images), label, np.int64)))
     first, second = name.split("_")[0].split("2")
@@ -78,47 +68,9 @@ def _find(name: str, data_dir: Path) -> Path:
             return target
         for place in places:
             if (place / archive).is_file():
-                unpack(place / archive, target)
+                unpack(place / archive, target, name, PARTS)
                 return target
         download.fetch([url + archive for url in URLS], home / archive, f"sha256:{SHA256[name]}")
-        unpack(home / archive, target)
+        unpack(home / archive, target, name, PARTS)
         (home / archive).unlink()  # the photos do not get smaller by it
     return target
-
-
-def unpack(archive: Path, target: Path) -> None:
-    """Unpack the photos into the folder `target`, which appears complete or not at all.
-
-    All else that is in the archive is left there.
-
-    Raises:
-        UserError: the archive is damaged, lacks a part or is too large; or the disk is full or
-            cannot be written to.
-    """
-    from tqdm import tqdm
-
-    wanted = re.compile(rf"{target.name}/({'|'.join(PARTS)})/([\w-][\w.-]*)")
-    with disk_errors(target, "--data-dir"):
-        aside = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=target.parent))
-        try:
-            with zipfile.ZipFile(archive) as file:
-                members = [m for m in file.infolist() if wanted.fullmatch(m.filename)]
-                if len(members) > MOST or any(m.file_size > LARGEST for m in members):
-                    raise UserError(f"{archive}: holds more than such photos; {_AGAIN}")
-                for part in PARTS:
-                    (aside / part).mkdir()
-                    if not any(f"/{part}/" in member.filename for member in members):
-                        raise UserError(f"{archive}: holds no {target.name}/{part}; {_AGAIN}")
-                for member in tqdm(members, desc=f"unpacking {archive.name}", delay=2, leave=False):
-                    place = aside.joinpath(*member.filename.split("/")[1:])
-                    with file.open(member) as source, open(place, "xb") as photo:
-                        shutil.copyfileobj(source, photo)
-            aside.chmod(0o755)
-            os.replace(aside, target)
-        except (
-            *(zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, RuntimeError),
-            UnicodeDecodeError,
-        ) as e:
-            raise UserError(f"{archive}: damaged or cut short ({e}); {_AGAIN}") from e
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)

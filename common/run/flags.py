@@ -32,7 +32,8 @@ class Settings:
     task: ClassVar[str | None] = None  # what the images of a batch are made from, if anything
 
     dataset: Annotated[
-        str, "newts, digits, cifar10, mnist, fashion_mnist, kmnist, imori or folder:PATH"
+        str,
+        "newts, digits, cifar10, mnist, fashion_mnist, kmnist, imori, hymenoptera or folder:PATH",
     ] = "newts"
     data_dir: Annotated[
         str | None, "where data sets lie or are downloaded to (default: $QUARTET_DATA or the cache)"
