@@ -51,6 +51,9 @@ class Config(Settings):
     task: Annotated[
         str, "what the source is", ("segmentation", "colorization", "edges", "pairs")
     ] = "segmentation"
+    direction: Annotated[
+        str, "of --task pairs: into which the other is translated", ("a2b", "b2a")
+    ] = "a2b"
     input: Annotated[str | None, "picture or folder to translate with --generate"] = None
 
 

@@ -47,7 +47,7 @@ def test_it_is_loaded_once_and_at_its_first_use(tmp_path: Path, loads: list[tupl
     assert (len(data.train), len(data.test)) == (2, 1)
     assert not data.augment
     assert data.fingerprint() == data.dataset.fingerprint() == data.fingerprint()
-    assert loads == [(name, tmp_path, 32, 16, "edges")]
+    assert loads == [(name, tmp_path, 32, 16, "edges", "a2b")]
 
 
 def test_nothing_is_wrong_before_the_first_use(tmp_path: Path) -> None:

@@ -26,8 +26,25 @@ def write_pairs(home: Path, count: int) -> None:
         write(home / "target" / f"{number:02d}.png", (0, number, 0))
 
 
-def load(path: Path | str) -> Dataset:
-    return data.load(f"folder:{path}", image_size=16, task="pairs")
+def load(path: Path | str, direction: str = "a2b") -> Dataset:
+    return data.load(f"folder:{path}", image_size=16, task="pairs", direction=direction)
+
+
+def write_joined(home: Path, first: int, count: int) -> None:
+    """Pictures whose halves are red and green, of the same level."""
+    for number in range(first, first + count):
+        picture = Image.new("RGB", (60, 30), (number, 0, 0))
+        picture.paste((0, number, 0), (30, 0, 60, 30))
+        home.mkdir(parents=True, exist_ok=True)
+        picture.save(home / f"{number:03d}.png")
+
+
+def levels(images: np.ndarray | None, channel: int) -> list[int]:
+    """Of images that are of one level in that channel, and black in the others."""
+    assert images is not None
+    assert np.ptp(images, axis=(1, 2)).max() == 0
+    assert not np.delete(images, channel, axis=-1).any()
+    return images[:, 0, 0, channel].tolist()
 
 
 def refused(path: Path | str) -> str:
@@ -91,9 +108,11 @@ def test_a_missing_sub_folder(tmp_path: Path, side: str) -> None:
     assert "source/ and target/" in message
 
 
-def test_a_missing_folder() -> None:
-    assert "folder:nowhere has no sub-folder source" in refused("nowhere")
-    assert "has no sub-folder" in refused("")
+def test_a_missing_folder(tmp_path: Path) -> None:
+    assert "folder:nowhere is no folder" in refused("nowhere")
+    assert "folder: is no folder" in refused("")
+    (tmp_path / "source").mkdir()
+    assert "has no sub-folder target" in refused(tmp_path)
 
 
 @pytest.mark.parametrize(("side", "other"), [("source", "target"), ("target", "source")])
@@ -140,3 +159,53 @@ def test_other_tasks_take_both_folders_as_classes(tmp_path: Path) -> None:
     assert dataset.class_names == ("source", "target")
     assert len(dataset.train) == 9
     assert dataset.train.sources is None
+
+
+# Both images of a pair in one picture.
+
+
+@pytest.mark.parametrize(("direction", "source"), [("a2b", 0), ("b2a", 1)])
+def test_halves_of_a_picture_are_a_pair(tmp_path: Path, direction: str, source: int) -> None:
+    write_joined(tmp_path, 1, 10)
+    dataset = load(tmp_path, direction)
+    assert dataset.image_shape == (16, 16, 3)
+    for split, numbers in ((dataset.train, [*range(1, 10)]), (dataset.test, [10])):
+        assert levels(split.sources, source) == numbers
+        assert levels(split.images, 1 - source) == numbers
+
+
+@pytest.mark.parametrize(
+    ("folders", "train", "test"),
+    [
+        (("train", "test", "val"), [1, 2, 3], [11, 12, 13]),
+        (("train", "val"), [1, 2, 3], [11, 12, 13]),
+        (("test", "val"), [1, 2, 3, 11, 12], [13]),
+        (("train",), [1, 2], [3]),
+    ],
+)
+def test_folders_of_pairs_are_splits(
+    tmp_path: Path, folders: tuple[str, ...], train: list[int], test: list[int]
+) -> None:
+    for place, name in enumerate(folders):
+        write_joined(tmp_path / name, 1 + 10 * place, 3)
+    dataset = load(tmp_path)
+    assert levels(dataset.train.sources, 0) == levels(dataset.train.images, 1) == train
+    assert levels(dataset.test.sources, 0) == levels(dataset.test.images, 1) == test
+
+
+@pytest.mark.parametrize(("direction", "source"), [("a2b", 0), ("b2a", 1)])
+def test_either_folder_can_be_the_source(tmp_path: Path, direction: str, source: int) -> None:
+    write_pairs(tmp_path, 3)
+    split = load(tmp_path, direction).train
+    assert levels(split.sources, source) == levels(split.images, 1 - source) == [0, 1]
+
+
+def test_a_picture_that_is_not_twice_as_wide_as_high(tmp_path: Path) -> None:
+    write_joined(tmp_path, 1, 2)
+    Image.new("RGB", (61, 30)).save(tmp_path / "odd.png")
+    assert "odd.png has 61 x 30 pixels; a picture that holds both images" in refused(tmp_path)
+
+
+def test_only_pairs_have_two_directions() -> None:
+    with pytest.raises(UserError, match="--direction b2a and --task edges contradict each other"):
+        data.load("newts", image_size=32, task="edges", direction="b2a")

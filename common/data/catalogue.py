@@ -52,6 +52,7 @@ def load(
     image_size: int | None = None,
     multiple: int | None = 1,
     task: str | None = None,
+    direction: str = "a2b",
 ) -> Dataset:
     """Load a data set, downloading it if need be.
 
@@ -64,7 +65,8 @@ def load(
         multiple: what the side has to be a multiple of, as `sizes.multiple_at` takes it.
         task: what the model translates from (one of `common.data.sources.TASKS`), or `domains` if
             it translates between two classes, `labels` if it tells classes apart, or None. For
-            `pairs` a folder holds `source/` and `target/`, for `domains` it holds `a/` and `b/`.
+            `pairs` a folder is as `pairs.load` takes it, for `domains` it holds `a/` and `b/`.
+        direction: of pairs, `a2b` or `b2a`: which of the two is the source of the other.
 
     Raises:
         UserError: the name or the size is not accepted, the data cannot be found, downloaded or
@@ -77,10 +79,15 @@ def load(
         raise UserError(
             f"unknown data set {name!r}: {hint}accepted are {', '.join(NAMES)} and folder:PATH"
         )
+    if direction == "b2a" and task in sources.TASKS and task != "pairs":
+        raise UserError(
+            f"--direction b2a and --task {task} contradict each other: only of --task pairs can "
+            "either image be the source"
+        )
     size = sizes.choose(own, image_size, multiple)
     try:
         if task == "pairs":
-            dataset = _load_pairs(name, size)
+            dataset = _load_pairs(name, size, direction)
         elif task == "domains" and name.startswith(FOLDER):
             dataset = domains.load(name.removeprefix(FOLDER), size)
         elif task == "labels":
@@ -100,15 +107,15 @@ def load(
     return dataset
 
 
-def _load_pairs(name: str, size: int) -> Dataset:
+def _load_pairs(name: str, size: int, direction: str) -> Dataset:
     from common.data import pairs
 
     if not name.startswith(FOLDER):
         raise UserError(
             f"--task pairs: --dataset {name} has no pairs; give folder:PATH with source/ and "
-            "target/ in it"
+            "target/ in it, or with pictures that hold both side by side"
         )
-    return pairs.load(name.removeprefix(FOLDER), size)
+    return pairs.load(name.removeprefix(FOLDER), size, direction)
 
 
 def _load(name: str, data_dir: str | Path | None, size: int, multiple: int | None) -> Dataset:

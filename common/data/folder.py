@@ -204,6 +204,24 @@ def read_mask(path: Path, size: int, colours: np.ndarray, indices: int) -> np.nd
     return np.square(differences).sum(-1).argmin(-1).astype(np.uint8)
 
 
+def read_halves(path: Path, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Read the left and the right half of a picture: each as by `read`.
+
+    Raises:
+        PIL.UnidentifiedImageError: the file is not a picture.
+        Exception: anything that Pillow raises for a broken picture.
+    """
+    from PIL import Image, ImageOps
+
+    with _opened(path) as picture:
+        whole = _to_rgb(ImageOps.exif_transpose(picture))
+    middle = whole.width // 2
+    boxes = ((0, 0, middle, whole.height), (whole.width - middle, 0, whole.width, whole.height))
+    squares = [central_square(whole.crop(box)) for box in boxes]
+    left, right = (s.resize((size, size), Image.Resampling.LANCZOS) for s in squares)
+    return np.asarray(left), np.asarray(right)
+
+
 def read_size(path: Path) -> tuple[int, int]:
     """Width and height of a picture in pixels, when turned as its EXIF orientation says.
 

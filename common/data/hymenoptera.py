@@ -49,7 +49,8 @@ def load(data_dir: Path, image_size: int) -> Dataset:
             images += read.values()
             labels += [label] * len(read)
         splits.append(Split(np.stack(images), np.array(labels, np.int64)))
-    return Dataset(NAME, CLASS_NAMES, *splits, (image_size, image_size, 3))
+    train, test = splits
+    return Dataset(NAME, CLASS_NAMES, train, test, (image_size, image_size, 3))
 
 
 def _find(data_dir: Path) -> Path:

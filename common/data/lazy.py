@@ -27,6 +27,7 @@ class Data:
         like: `image_shape` (H, W, C) and `class_names` of a checkpoint, if its networks are to be
             used as they are. Both are then known without loading, and the data set is loaded at
             that size, whatever `image_size` says.
+        direction: of pairs, as `load` takes it.
 
     Attributes:
         name: as given.
@@ -40,6 +41,7 @@ class Data:
         multiple: int | None = 1,
         task: str | None = None,
         like: tuple[Sequence[int], Sequence[str]] | None = None,
+        direction: str = "a2b",
     ) -> None:
         self.name = name
         self._data_dir = data_dir
@@ -47,6 +49,7 @@ class Data:
         self._multiple = multiple
         self._task = task
         self._like = like
+        self._direction = direction
 
     @functools.cached_property
     def dataset(self) -> Dataset:
@@ -55,7 +58,8 @@ class Data:
         Raises:
             UserError: it cannot be loaded, or its images are not of the checkpoint's shape.
         """
-        dataset = load(self.name, self._data_dir, self._image_size, self._multiple, self._task)
+        where = (self.name, self._data_dir, self._image_size, self._multiple)
+        dataset = load(*where, self._task, self._direction)
         if self._like and dataset.image_shape != self.image_shape:
             raise UserError(
                 f"--dataset {self.name}: its images are {dataset.image_shape} (height, width, "

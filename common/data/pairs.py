@@ -1,7 +1,9 @@
-"""A folder of the user's own pairs: `source/` holds what to translate from, `target/` into what.
+"""A folder of the user's own pairs: images a and b, of which a model makes one out of the other.
 
-The two pictures of a pair have the same path in their folders. Pictures are recognised by their
-content, not by their names.
+Either `source/` holds images a and `target/` images b, and the two of a pair have the same path in
+their folders. Or each picture holds both side by side, a on the left, as in the data sets of
+pix2pix' authors; then it is twice as wide as high. Pictures are recognised by their content, not by
+their names.
 """
 
 from __future__ import annotations
@@ -16,34 +18,81 @@ from common.data.dataset import Dataset, Split
 from common.errors import UserError
 
 SIDES = ("source", "target")
+TESTS = ("test", "val")  # folders with pictures for testing; the first that is there is taken
+CLASS_NAMES = ("pairs",)
+_HINT = "put pictures (JPEG, PNG, …) there"
 
 
-def load(path: str, image_size: int) -> Dataset:
+def load(path: str, image_size: int, direction: str = "a2b") -> Dataset:
     """The pairs in a folder: targets as images, sources as sources, both `uint8` (N, H, W, 3).
 
-    Pictures are cropped, resized and split as by `folder.load`.
+    Pictures are cropped and resized as by `folder.load`. Pictures that hold both images may lie in
+    `train/` and `test/` (or `val/`), which are the splits then; all others are split as by
+    `folder.load`.
 
     Args:
-        path: the folder that holds `source/` and `target/`.
+        path: the folder.
         image_size: side of the images in pixels.
+        direction: `a2b` if the sources are images a, `b2a` if they are images b.
 
     Raises:
-        UserError: a sub-folder is missing or holds no readable picture, a picture lacks its
-            partner, or the partner is of another size.
+        UserError: there is no such folder, or no readable picture in it; a sub-folder is missing;
+            a picture lacks its partner or is of another size than it, or is not twice as wide as
+            high.
     """
     home = Path(path)
-    for side in SIDES:
-        if not path or not (home / side).is_dir():
+    there = [side for side in SIDES if (home / side).is_dir()]
+    if not path or not home.is_dir() or len(there) == 1:
+        lacking = f"has no sub-folder {({*SIDES} - {*there}).pop()}" if there else "is no folder"
+        raise UserError(
+            f"--task pairs: folder:{path} {lacking}; give folder:PATH with source/ and target/ in "
+            "it, and the two pictures of a pair under the same name, or with pictures that hold "
+            "both side by side"
+        )
+    name = f"folder:{path}"
+    if there:
+        return folder.split(name, CLASS_NAMES, _read_apart(path, home, image_size, direction))
+    held_out = next((home / part for part in TESTS if (home / part).is_dir()), None)
+    if held_out is None or not (home / "train").is_dir():
+        return folder.split(name, CLASS_NAMES, _read_joined(home, image_size, direction))
+    parts = (home / "train", held_out)
+    train, test = (_read_joined(part, image_size, direction) for part in parts)
+    return Dataset(name, CLASS_NAMES, train, test, (image_size, image_size, 3))
+
+
+def _pair_up(a: list[np.ndarray], b: list[np.ndarray], direction: str) -> Split:
+    """Images a and b, (H, W, 3) each, as a split."""
+    sources, targets = (a, b) if direction == "a2b" else (b, a)
+    labels = np.zeros(len(a), np.int64)
+    return Split(np.stack(targets), labels, sources=np.stack(sources))
+
+
+def _read_joined(home: Path, image_size: int, direction: str) -> Split:
+    """Pictures that hold both images side by side."""
+    found = folder.read_all(
+        f"folder:{home}",
+        home,
+        lambda file: (folder.read_halves(file, image_size), folder.read_size(file)),
+        _HINT,
+    )
+    for name, (_, (width, height)) in found.items():
+        if width != 2 * height:
             raise UserError(
-                f"--task pairs: folder:{path} has no sub-folder {side}; give folder:PATH with "
-                "source/ and target/ in it, and the two pictures of a pair under the same name"
+                f"folder:{home}: {name} has {width} x {height} pixels; a picture that holds both "
+                "images of a pair must be twice as wide as high (or give source/ and target/)"
             )
+    halves = [both for both, _ in found.values()]
+    return _pair_up([left for left, _ in halves], [right for _, right in halves], direction)
+
+
+def _read_apart(path: str, home: Path, image_size: int, direction: str) -> Split:
+    """Pictures in `source/` and `target/`."""
     sources, targets = (
         folder.read_all(
             f"folder:{path}/{side}",
             home / side,
             lambda file: (folder.read(file, image_size), folder.read_size(file)),
-            "put pictures (JPEG, PNG, …) there",
+            _HINT,
         )
         for side in SIDES
     )
@@ -55,13 +104,8 @@ def load(path: str, image_size: int) -> Dataset:
                 f"folder:{path}: source/{name} has {_text(size)} pixels, target/{name} "
                 f"{_text(other)}; the pictures of a pair must be of the same size"
             )
-    images = np.stack([targets[name][0] for name in sources])
-    everything = Split(
-        images,
-        np.zeros(len(images), np.int64),
-        sources=np.stack([image for image, _ in sources.values()]),
-    )
-    return folder.split(f"folder:{path}", ("pairs",), everything)
+    a = [image for image, _ in sources.values()]
+    return _pair_up(a, [targets[name][0] for name in sources], direction)
 
 
 def _check(path: str, sources: Set[Path], targets: Set[Path]) -> None:

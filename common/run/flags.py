@@ -29,6 +29,7 @@ class Settings:
 
     size_multiple: ClassVar[int | None] = 1  # of image sides; None: 4 to 7 pixels, then doubled
     batches_per_step: ClassVar[int] = 1  # that a training step takes
+    direction: ClassVar[str | None] = None  # of translation, `a2b` or `b2a`, where there is one
     task: ClassVar[str | None] = None  # what the images of a batch are made from, if anything
 
     dataset: Annotated[
@@ -76,8 +77,13 @@ class Settings:
     @classmethod
     def architecture(cls) -> list[str]:
         """The fields that a model adds to the shared ones: they belong to the checkpoint."""
-        others = {field.name for field in dataclasses.fields(Settings)} | set(ALONE)
+        others = {field.name for field in dataclasses.fields(Settings)} | cls.alone()
         return [field.name for field in dataclasses.fields(cls) if field.name not in others]
+
+    @classmethod
+    def alone(cls) -> set[str]:
+        """The fields that belong to one command, not to the run or its checkpoint."""
+        return {name for name in ALONE if name != "direction" or cls.direction is None}
 
 
 ConfigType = TypeVar("ConfigType", bound=Settings)
@@ -95,7 +101,8 @@ FASTEST = 1e30  # the largest learning rate; single precision ends at 3e38
 LARGEST = 1 << 31  # what a whole number must be below, where nothing else is said
 # What a run is, besides its architecture: fixed when it goes on.
 IDENTITY = ("dataset", "image_size", "batch_size", "learning_rate", "seed", "precision")
-# What belongs to one command alone, not to the run or its checkpoint.
+# What belongs to one command alone, not to the run or its checkpoint (a direction only if it has no
+# default).
 ALONE = ("resume", "out", "init_from", "generate", "from_", "class_", "input", "direction")
 
 
@@ -222,7 +229,7 @@ def _check(config: Settings) -> None:
             raise UserError(f"{flag.option} {value}: must be {limit}")
     if (config.generate is None) != (config.from_ is None):
         raise UserError("--generate N and --from FILE go together: give both or neither")
-    for name in ("class_", "input", "direction"):
+    for name in {"class_", "input", "direction"} & type(config).alone():
         if getattr(config, name, None) is not None and config.generate is None:
             raise UserError(f"--{name.rstrip('_')} needs --generate and --from FILE")
     exclusive = [

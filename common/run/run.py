@@ -109,6 +109,7 @@ class Run:
             config.size_multiple,
             self._task,
             like,
+            config.direction or "a2b",
         )
         self.image_shape = self.data.image_shape
         self.class_names = self.data.class_names
@@ -385,7 +386,7 @@ class Run:
             "framework": self.framework,
             "image_shape": self.image_shape,
             "class_names": self.class_names,
-            "config": {n: value for n, value in settings.items() if n not in flags.ALONE},
+            "config": {n: value for n, value in settings.items() if n not in self.config.alone()},
         }
 
     def _write_row(self, step: int) -> None:
