@@ -230,6 +230,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         "--steps", type=int, help=f"steps in a round (default: what takes {ROUND} seconds)"
     )
     parser.add_argument("--rounds", type=int, default=5, help="rounds of each (default: 5)")
+    parser.add_argument(
+        "--quality", action="store_true", help="how well they draw instead; --quality --help"
+    )
     parser.add_argument("--child", help=argparse.SUPPRESS)
     options, options.others = parser.parse_known_args(arguments)
     if "--image-size" not in options.others:
@@ -258,6 +261,11 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def main() -> None:
     """Measure the peers that the command line names."""
+    if "--quality" in sys.argv[1:]:
+        from tools.peers import quality
+
+        quality.main()
+        return
     options = parse()
     if options.child:
         print(json.dumps([measure_here(known, options) for known in options.chosen]))
