@@ -226,6 +226,15 @@ def test_figures_are_those_of_evaluate(tmp_path: Path) -> None:
     assert found == {name: expected[name].values[0] for name in FIGURES["cgan"]}
 
 
+def test_a_share_is_of_the_classes_asked_for() -> None:
+    data, name = Data("digits"), "share of the class asked for"
+    digits, labels = data.train.images[:100], data.train.labels[:100]
+    for asked, low, high in ((labels, 0.9, 1.0), ((labels + 1) % 10, 0.0, 0.1)):
+        found = quality.figures_of(Outcome(1, digits, asked, {}), data, "cgan")
+        assert low <= found[name] <= high
+        assert found["Fréchet distance"] < 10
+
+
 def test_the_first_step_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [0.0]
     monkeypatch.setattr(quality.time, "process_time", lambda: clock[0])
