@@ -40,11 +40,11 @@ COMPARISONS = {
     "wgan": "--dataset digits --filters 16 --batch-size 16 --steps 20",
     "wgan_gp": "--dataset digits --filters 16 --batch-size 16 --steps 20",
     "alphagan": "--dataset digits --filters 16 --latent-dim 16 --batch-size 16 --steps 20",
-    "cyclegan": "--steps 10",
+    "cyclegan": "--image-size 32 --width 8 --steps 20",
     "transfer": "--image-size 32 --steps 20",
 }
-UNTRAINED = ("ae", "convae", "transfer")  # whose comparisons begin from fresh weights
-DATASETS = {"pix2pix": "newts", "cyclegan": "newts"}  # of the runs gone on from; else digits
+UNTRAINED = ("ae", "convae", "cyclegan", "transfer")  # whose comparisons begin from fresh weights
+DATASETS = {"pix2pix": "newts"}  # of the runs gone on from; else digits
 EVALUATED = "dcgan"  # the model whose evaluation is shown
 
 
