@@ -14,7 +14,7 @@ def draw(indices: np.ndarray, size: int, seed: int = 0) -> tuple[np.ndarray, ...
 
 
 @pytest.fixture(scope="module")
-def drawn() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def drawn() -> tuple[np.ndarray, ...]:
     return draw(np.arange(200), 64)
 
 
