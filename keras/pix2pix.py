@@ -51,6 +51,11 @@ class Config(Settings):
 
     size_multiple = 32  # the U-Net halves the image five times
 
+    dataset: Annotated[
+        str,
+        "newts, imori, cifar10, hymenoptera or folder:PATH; with --task pairs facades, maps, "
+        "cityscapes, edges2shoes, edges2handbags or folder:PATH",
+    ] = "newts"
     steps: Annotated[int, "training steps; 0 writes the initial checkpoint and stops", 0] = 1000
     batch_size: Annotated[int, "images per step", 2] = 4
     learning_rate: Annotated[float, "step size of Adam", 0] = 2e-4

@@ -5,6 +5,7 @@ import io
 import os
 import subprocess
 import sys
+import tarfile
 import types
 import zipfile
 from pathlib import Path
@@ -21,6 +22,7 @@ from common.data import (
     imori,
     load,
     mnist,
+    paired,
     sizes,
     unpaired,
 )
@@ -41,7 +43,7 @@ def real(name):
 def no_network(monkeypatch):
     """What is not found here would be downloaded: let that be an error at once."""
 
-    def fetch(urls, path, *_rest):
+    def fetch(urls, path, *_):
         raise UserError(f"would download {path}")
 
     monkeypatch.setattr("common.data.download.fetch", fetch)
@@ -138,8 +140,8 @@ def test_resizing_keeps_a_gradient(channels):
         (
             "celeba",
             "accepted are newts, digits, cifar10, mnist, fashion_mnist, kmnist, imori, "
-            "hymenoptera, horse2zebra, apple2orange, summer2winter_yosemite, monet2photo and "
-            "folder:PATH",
+            "hymenoptera, horse2zebra, apple2orange, summer2winter_yosemite, monet2photo, facades, "
+            "maps, cityscapes, edges2shoes, edges2handbags and folder:PATH",
         ),
         ("", "accepted are"),
     ],
@@ -639,6 +641,235 @@ def test_a_damaged_archive_of_photos(tmp_path, content, message):
         load("monet2photo", tmp_path, 16)
     assert "\n" not in str(raised.value)
     assert [path.name for path in tmp_path.iterdir()] == ["monet2photo.zip"]
+
+
+# Paired pictures.
+
+
+def joined(level, size=(64, 32)):
+    """A picture whose left half is of that level in red, the right half in green."""
+    picture = Image.new("RGB", size, (level, 0, 0))
+    picture.paste((0, level, 0), (size[0] // 2, 0, *size))
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=95, subsampling=0)
+    return file.getvalue()
+
+
+# What is in an archive by default: parts, their pictures' levels.
+FACADES = {"train": (40, 50, 60), "val": (140,), "test": (180, 190)}
+MAPS = {"train": (40, 50, 60), "val": (140,)}
+
+
+def paired_files(name, parts):
+    return {
+        f"{name}/{part}/{number}.jpg": joined(level)
+        for part, levels in parts.items()
+        for number, level in enumerate(levels, 1)
+    }
+
+
+def tar_gz(files, *members, compresslevel=1):
+    """An archive of files by path, and of members as they are given, which come first."""
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w:gz", compresslevel=compresslevel) as archive:
+        for member in members:
+            archive.addfile(member)
+        for path, content in files.items():
+            member = tarfile.TarInfo(path)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return file.getvalue()
+
+
+def paired_tar(name="facades", parts=FACADES, extra=(), **more):
+    return tar_gz({**paired_files(name, parts), **dict(extra)}, **more)
+
+
+def link(path, kind=tarfile.SYMTYPE, target="/etc/passwd"):
+    member = tarfile.TarInfo(path)
+    member.type, member.linkname = kind, target
+    return member
+
+
+def load_paired(name, where, direction="a2b"):
+    return load(name, where, 16, task="pairs", direction=direction)
+
+
+def near(images, levels, channel):
+    """Whether images are each of a level in that channel, and nearly black in the others."""
+    found = images.astype(int)
+    assert np.delete(found, channel, axis=-1).max() < 16
+    middles = found[:, 8, 8, channel].tolist()
+    return len(middles) == len(levels) and np.abs(np.subtract(middles, levels)).max() < 6
+
+
+def check_paired(dataset, name, train, test, direction="a2b"):
+    check(dataset, name, 1, (16, 16, 3))
+    source = ["a2b", "b2a"].index(direction)
+    for split, levels in ((dataset.train, train), (dataset.test, test)):
+        assert near(split.sources, levels, source)
+        assert near(split.images, levels, 1 - source)
+
+
+@pytest.mark.parametrize("place", ["facades", "."])
+def test_paired_pictures_are_unpacked_once(tmp_path, place):
+    outside = {
+        "../evil.jpg": b"x",
+        "/tmp/quartet-evil.jpg": b"x",
+        "facades/train/../../../evil.jpg": b"x",
+        "facades/train/._1.jpg": b"x",
+        "facades/readme.txt": b"x",
+        "maps/train/1.jpg": joined(255),
+    }
+    links = (
+        link("facades/train/8.jpg"),
+        link("facades/train/9.jpg", tarfile.LNKTYPE, "facades/train/1.jpg"),
+        link("facades/train", target=str(tmp_path.parent)),
+    )
+    (tmp_path / place).mkdir(exist_ok=True)
+    archive = tmp_path / place / "facades.tar.gz"
+    archive.write_bytes(tar_gz({**outside, **paired_files("facades", FACADES)}, *links))
+    check_paired(load_paired("facades", tmp_path), "facades", (40, 50, 60), (180, 190))
+    home = tmp_path / "facades" / "facades"
+    assert sorted(str(path.relative_to(home)) for path in home.rglob("*.*")) == [
+        *("test/1.jpg", "test/2.jpg", "train/1.jpg", "train/2.jpg", "train/3.jpg", "val/1.jpg")
+    ]
+    assert not any(path.is_symlink() for path in tmp_path.rglob("*"))
+    assert not list(tmp_path.parent.rglob("evil.jpg"))
+    assert not Path("/tmp/quartet-evil.jpg").exists()
+    assert not list(tmp_path.rglob(".unpacking*"))
+    archive.unlink()
+    check_paired(load_paired("facades", tmp_path), "facades", (40, 50, 60), (180, 190))
+
+
+@pytest.mark.parametrize("direction", ["a2b", "b2a"])
+def test_paired_pictures_without_test_have_val(tmp_path, direction):
+    files = {f"./{path}": content for path, content in paired_files("maps", MAPS).items()}
+    (tmp_path / "maps.tar.gz").write_bytes(tar_gz(files))
+    dataset = load_paired("maps", tmp_path, direction)
+    check_paired(dataset, "maps", (40, 50, 60), (140,), direction)
+
+
+@pytest.mark.parametrize("place", [".", "edges2shoes"])
+def test_paired_pictures_unpacked_by_hand(tmp_path, place):
+    files = paired_files("edges2shoes", {"train": (40, 50), "val": (140,)})
+    for path, content in files.items():
+        file = tmp_path / place / path.replace(".jpg", "_AB.jpg")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+    before = sorted(tmp_path.rglob("*"))
+    check_paired(load_paired("edges2shoes", tmp_path), "edges2shoes", (40, 50), (140,))
+    assert sorted(tmp_path.rglob("*")) == before
+    home = tmp_path / place / "edges2shoes" / "val"
+    Image.new("RGB", (30, 30)).save(home / "square.jpg")
+    with pytest.raises(UserError, match=rf"{home}: square.jpg has 30 x 30 pixels; both"):
+        load_paired("edges2shoes", tmp_path)
+
+
+def forged(size):
+    """An archive whose second member, of a name that is not asked for, has a forged size."""
+    headers = b""
+    for name, stated in (("first", 0), ("else", size)):
+        member = tarfile.TarInfo(name)
+        member.size = stated
+        headers += member.tobuf(tarfile.GNU_FORMAT)
+    return gzip.compress(headers + gzip.decompress(paired_tar()), 1)
+
+
+def without_header():
+    """An archive in which the header of the fourth picture is damaged."""
+    content = bytearray(gzip.decompress(paired_tar()))
+    place = content.index(b"facades/val/1.jpg")
+    content[place : place + 8] = b"abcdefgh"
+    return gzip.compress(bytes(content), 1)
+
+
+def long_name(size):
+    """An archive in which a name is said to have that many bytes."""
+    member = tarfile.TarInfo("././@LongLink")
+    member.type, member.size = tarfile.GNUTYPE_LONGNAME, size
+    return gzip.compress(member.tobuf(tarfile.GNU_FORMAT) + bytes(size + 1024), 1)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"<html>not found</html>", "damaged or cut short"),
+        (b"", "damaged or cut short"),
+        (gzip.compress(b"no archive"), "damaged or cut short"),
+        *((paired_tar()[:-length], "damaged or cut short") for length in (1, 9, 300, 2000)),
+        (paired_tar()[:-8] + bytes(8), "damaged or cut short"),
+        (without_header(), r"damaged or cut short \(a member is damaged\)"),
+        (forged(-512), "damaged or cut short"),
+        (forged(-2048), "damaged or cut short"),
+        (forged(1 << 40), "damaged or cut short"),
+        (long_name(4_100_000), r"damaged or cut short \(a member is too large\)"),
+        (paired_tar(parts={"val": (1,), "test": (1,)}), "holds no facades/train"),
+        (paired_tar(parts={"train": (1,)}), "holds neither test/ nor val/"),
+        (paired_tar("maps", MAPS), "holds no facades/train"),
+        (paired_tar(extra={"facades/val/big.jpg": bytes(4_000_001)}), "holds more than such"),
+        (tar_gz({}, *2 * [tarfile.TarInfo("facades/val/1.jpg")]), "holds facades/val/1.jpg twice"),
+    ],
+    ids=[
+        *("text", "empty", "no tar", "cut 1", "cut 9", "cut 300", "cut 2000", "checksum", "header"),
+        *("same place", "before", "far", "name", "no train", "no test", "other", "large", "twice"),
+    ],
+)
+def test_a_damaged_archive_of_pairs(tmp_path, content, message):
+    (tmp_path / "facades.tar.gz").write_bytes(content)
+    with pytest.raises(UserError, match=rf"facades\.tar\.gz: .*{message}.*; remove it") as raised:
+        load_paired("facades", tmp_path)
+    assert "\n" not in str(raised.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["facades.tar.gz"]
+
+
+def test_archives_that_hold_too_much(tmp_path, monkeypatch):
+    """Too many photos; more bytes than their archive could hold; all in what is not asked for."""
+    archive = tmp_path / "facades.tar.gz"
+    archive.write_bytes(paired_tar())
+    monkeypatch.setattr(paired, "MOST", 5)
+    with pytest.raises(UserError, match="holds more than such photos"):
+        load_paired("facades", tmp_path)
+    monkeypatch.setattr(paired, "MOST", 6)
+    monkeypatch.setattr("common.data.archive.SLACK", 100_000)
+    photos = {f"facades/train/a{number}.jpg": bytes(60_000) for number in range(2)}
+    for files in (photos, {"else": bytes(150_000)}):
+        archive.write_bytes(tar_gz({**files, **paired_files("facades", FACADES)}))
+        with pytest.raises(UserError, match=r"more than such photos|larger than such"):
+            load_paired("facades", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["facades.tar.gz"]
+    zipped = tmp_path / "monet2photo.zip"
+    files = {f"monet2photo/trainA/a{number}.jpg": bytes(60_000) for number in range(2)}
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as packed:
+        for path, photo in files.items():
+            packed.writestr(path, photo)
+    zipped.write_bytes(content.getvalue())
+    with pytest.raises(UserError, match="holds more than such photos"):
+        load("monet2photo", tmp_path, 16)
+
+
+@pytest.mark.parametrize(
+    ("task", "message"),
+    [
+        (None, "--dataset maps: it holds pairs .* --task pairs; add --task pairs there"),
+        ("edges", "--dataset maps: it holds pairs .* --task pairs, not --task edges; add"),
+        ("domains", "--dataset maps: it holds pairs"),
+    ],
+)
+def test_pairs_need_their_task(tmp_path, task, message):
+    with pytest.raises(UserError, match=message) as raised:
+        load("maps", tmp_path, 32, task=task)
+    assert "\n" not in str(raised.value)
+
+
+@real("hymenoptera")
+def test_real_ants_and_bees(capsys):
+    dataset = load("hymenoptera", REAL)
+    check(dataset, "hymenoptera", 2, (64, 64, 3))
+    assert np.bincount(dataset.train.labels).min() > 120
+    assert np.bincount(dataset.test.labels).min() >= 70
+    assert capsys.readouterr().err.count("\n") <= 1
 
 
 @real("imori")

@@ -14,9 +14,21 @@ import numpy as np
 import pytest
 import requests
 import safetensors.numpy
-from test_datasets import hymenoptera_zip, idx, imori_files, unpaired_zip
+from test_datasets import (
+    FACADES,
+    check_paired,
+    hymenoptera_zip,
+    idx,
+    imori_files,
+    joined,
+    load_paired,
+    paired_files,
+    paired_tar,
+    tar_gz,
+    unpaired_zip,
+)
 
-from common.data import cifar10, download, hymenoptera, imori, load, mnist, unpaired
+from common.data import cifar10, download, hymenoptera, imori, load, mnist, paired, unpaired
 from common.errors import UserError
 from common.run import pretrained
 
@@ -325,6 +337,79 @@ def test_folder_that_cannot_be_made(tmp_path):
         pass
 
 
+# Without a known checksum.
+
+
+def test_what_a_user_can_compare_is_said_once(server, tmp_path, capsys):
+    server.files["a"] = CONTENT
+    download.fetch([server.url + "a"], tmp_path / "a", None)
+    assert (tmp_path / "a").read_bytes() == CONTENT
+    said = capsys.readouterr()
+    digest = CHECKSUM.removeprefix("sha256:")
+    assert said.err == f"a: no checksum of it is known; its SHA-256 is {digest}\n"
+    assert said.out == ""
+    download.fetch([server.url + "a"], tmp_path / "a", CHECKSUM)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_later_run_resumes_without_a_checksum(server, tmp_path):
+    server.files["a"] = CONTENT
+    server.breaks["a"] = [0] * 3
+    (tmp_path / "a.part").write_bytes(CONTENT[:123_456])
+    with pytest.raises(UserError, match="the connection broke"):
+        download.fetch([server.url + "a"], tmp_path / "a", None)
+    assert names(tmp_path) == ["a.part"]
+    download.fetch([server.url + "a"], tmp_path / "a", None)
+    assert (tmp_path / "a").read_bytes() == CONTENT
+    assert server.requests[-1] == ("a", "bytes=123456-")
+    assert names(tmp_path) == ["a"]
+
+
+@pytest.mark.parametrize("part", [CONTENT, CONTENT + b"more"])
+def test_part_that_is_whole_or_too_long_without_a_checksum(server, tmp_path, part):
+    server.files["a"] = CONTENT
+    (tmp_path / "a.part").write_bytes(part)
+    download.fetch([server.url + "a"], tmp_path / "a", None)
+    assert (tmp_path / "a").read_bytes() == CONTENT
+
+
+def test_a_broken_connection_is_seen_by_the_length_alone(server, tmp_path):
+    server.files["a"] = CONTENT
+    server.breaks["a"] = [100_000, 50_000]
+    download.fetch([server.url + "a"], tmp_path / "a", None)
+    assert (tmp_path / "a").read_bytes() == CONTENT
+    assert len(server.requests) == 3
+
+
+def test_without_checksum_and_length_nothing_is_known(server, tmp_path):
+    server.files["a"] = CONTENT
+    server.lengths["a"] = "many"
+    with pytest.raises(UserError, match="it does not say how long the file is"):
+        download.fetch([server.url + "a"], tmp_path / "a", None)
+    assert names(tmp_path) == []
+
+
+def test_content_is_judged_where_there_is_no_checksum(server, tmp_path, capsys):
+    """A wrong part is begun anew, a wrong mirror given up for the next."""
+    seen = []
+
+    def find_fault(part):
+        seen.append(part.read_bytes())
+        return None if seen[-1] == CONTENT else "is wrong"
+
+    server.files |= {"first": b"altered", "second": CONTENT}
+    urls = [server.url + "first", server.url + "second"]
+    download.fetch(urls, tmp_path / "a", None, None, find_fault)
+    assert seen == [b"altered", CONTENT]
+    assert capsys.readouterr().err.count("SHA-256") == 1
+    (tmp_path / "a.part").write_bytes(b"x" * 1000)
+    download.fetch(urls[1:], tmp_path / "a", None, None, find_fault)
+    assert seen[2:] == [b"x" * 1000 + CONTENT[1000:], CONTENT]
+    with pytest.raises(UserError, match=r"cannot download b \(.*: its file is wrong\); get http"):
+        download.fetch(urls[:1], tmp_path / "b", None, None, find_fault)
+    assert names(tmp_path) == ["a"]
+
+
 def hold(folder, started, seconds):
     with download.into(folder):
         started.set()
@@ -506,6 +591,92 @@ def test_ants_and_bees_are_downloaded_and_unpacked(server, monkeypatch, tmp_path
     assert [path.name for path in (tmp_path / "data" / "hymenoptera").iterdir()] == [
         "hymenoptera_data"
     ]
+
+
+@pytest.fixture
+def mirrors(server, monkeypatch):
+    """The addresses of paired pictures are two folders of the server; few are enough."""
+    monkeypatch.setattr(paired, "URLS", (server.url + "first/", server.url + "second/"))
+    monkeypatch.setattr(paired, "LEAST", dict.fromkeys(paired.NAMES, 3))
+    return server
+
+
+def test_paired_pictures_are_downloaded_once(mirrors, tmp_path, capsys):
+    """The first mirror has a page in the place of the archive."""
+    content = paired_tar()
+    mirrors.files |= {
+        "first/facades.tar.gz": b"<html>moved</html>",
+        "second/facades.tar.gz": content,
+    }
+    for _ in range(2):
+        dataset = load_paired("facades", tmp_path / "data", "b2a")
+        check_paired(dataset, "facades", (40, 50, 60), (180, 190), "b2a")
+    assert [path for path, _ in mirrors.requests] == list(mirrors.files)
+    assert [path.name for path in (tmp_path / "data" / "facades").iterdir()] == ["facades"]
+    digest = hashlib.sha256(content).hexdigest()
+    said = capsys.readouterr().err
+    assert said == f"facades.tar.gz: no checksum of it is known; its SHA-256 is {digest}\n"
+
+
+def test_a_broken_download_of_paired_pictures_goes_on(mirrors, tmp_path):
+    content = paired_tar()
+    mirrors.files["first/facades.tar.gz"] = content
+    mirrors.breaks["first/facades.tar.gz"] = [400] + [0] * 9
+    with pytest.raises(UserError, match="the connection broke"):
+        load_paired("facades", tmp_path)
+    assert names(tmp_path) == ["facades", "facades.tar.gz.part"]
+    mirrors.breaks.clear()
+    load_paired("facades", tmp_path)
+    assert mirrors.requests[-1] == ("first/facades.tar.gz", "bytes=400-")
+
+
+BAD = joined(9, (64, 64))
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (paired_tar()[:-20], "damaged or cut short"),
+        (paired_tar(parts={"train": (1, 2, 3)}), "holds neither test/ nor val/"),
+        (paired_tar(parts={"test": (1, 2, 3)}), "holds no facades/train"),
+        (paired_tar(parts={"train": (1, 2), "val": (1, 2)}), "holds 2 pictures for training, at"),
+        (paired_tar(extra={"facades/val/2.jpg": BAD}), "holds val/2.jpg of 64 x 64 pixels, which"),
+        (
+            tar_gz(dict.fromkeys(paired_files("facades", FACADES), b"none")),
+            "holds 0 pictures for training, at least 3 are expected",
+        ),
+    ],
+    ids=["cut", "no test", "no train", "few", "square", "no pictures"],
+)
+def test_downloads_that_hold_no_pairs(mirrors, tmp_path, content, fault):
+    mirrors.files["first/facades.tar.gz"] = content
+    with pytest.raises(UserError, match=rf"its file {fault}.*HTTP status 404\); get .* put it at"):
+        load_paired("facades", tmp_path / "data")
+    assert names(tmp_path) == []
+
+
+def test_a_full_disk_is_not_the_mirror_s_fault(mirrors, monkeypatch, tmp_path):
+    """What has been downloaded stays, to be unpacked once there is room."""
+    mirrors.files["first/facades.tar.gz"] = paired_tar()
+
+    def full(*_args, **_kwargs):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("common.data.archive.shutil.copyfileobj", full)
+        with pytest.raises(UserError, match=r"cannot write .*facades: No space left on device"):
+            load_paired("facades", tmp_path)
+    assert names(tmp_path) == ["facades", "facades.tar.gz.part"]
+    load_paired("facades", tmp_path)
+    assert mirrors.sent == len(paired_tar())
+
+
+def test_paired_pictures_without_network(closed, monkeypatch, tmp_path):
+    monkeypatch.setattr(paired, "URLS", (closed,))
+    with pytest.raises(UserError) as raised:
+        load_paired("maps", tmp_path / "data")
+    assert f"get {closed}maps.tar.gz by hand and put it at" in str(raised.value)
+    assert names(tmp_path) == []
 
 
 def test_unpaired_photos_without_network(closed, monkeypatch, tmp_path):

@@ -29,7 +29,7 @@ from hypothesis import strategies as st
 from PIL import Image, features
 from safetensors.numpy import save as serialize
 
-from common.data import cifar10, folder, inputs, mnist, unpaired
+from common.data import cifar10, folder, inputs, mnist, paired, unpaired
 from common.data.archive import unpack
 from common.errors import UserError
 from common.run import Run, checkpoint, pretrained
@@ -288,6 +288,37 @@ def unpack_photos(path: Path, folder: Path) -> None:
     unpack(path, folder, "horse2zebra", unpaired.PARTS)
 
 
+def paired_tar() -> list[bytes]:
+    """Pictures, alone and with what no archive should have, and with what long names bring."""
+    found = []
+    names = [f"facades/{part}/one.jpg" for part in paired.PARTS]
+    for more, kind in (
+        ([], tarfile.GNU_FORMAT),
+        (["facades/train/../../../evil.jpg", "/tmp/evil.jpg"], tarfile.GNU_FORMAT),
+        ([f"facades/{150 * 'a'}.jpg"], tarfile.GNU_FORMAT),
+        ([f"facades/{150 * 'é'}.jpg"], tarfile.PAX_FORMAT),
+    ):
+        file = io.BytesIO()
+        with tarfile.open(fileobj=file, mode="w", format=kind) as archive:
+            for name in [*more, *names]:
+                member = tarfile.TarInfo(name)
+                member.size = 1
+                archive.addfile(member, io.BytesIO(b"x"))
+            link = tarfile.TarInfo("facades/train/link.jpg")
+            link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+            archive.addfile(link)
+        found.append(file.getvalue())
+    return found
+
+
+def unpack_pairs(path: Path, folder: Path) -> None:
+    path = path.rename(path.with_name("pairs.tar.gz"))
+    try:
+        unpack(path, folder, "facades", paired.PARTS, ("train",))
+    finally:
+        path.unlink()
+
+
 def backbones() -> list[bytes]:
     weights = np.ones((2, 3, 3, 3), np.float32)
     return [serialize({f"{prefix}conv1.weight": weights}) for prefix in ("", "backbone.")]
@@ -400,6 +431,9 @@ READERS = {
     "tar in gzip": Reader(lambda: [gzip.compress(b) for b in tar()],
                           into("unpacked", cifar10.unpack)),
     "zip": Reader(zipped, into("horse2zebra", unpack_photos)),
+    "pairs": Reader(paired_tar, into("facades", unpack_pairs), lambda data: gzip.compress(data, 1)),
+    "pairs in gzip": Reader(lambda: [gzip.compress(b) for b in paired_tar()],
+                            into("facades", unpack_pairs)),
     "checkpoint": Reader(of_run("ch*.safetensors"), checkpoint.load),
     "header": Reader(of_run("ch*.safetensors"), checkpoint.load, with_header),
     "entries": Reader(entries, read_entries, with_entries, change=exchanged),

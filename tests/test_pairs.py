@@ -1,4 +1,4 @@
-"""Folders of the user's own pairs: source/ and target/ with the same file names."""
+"""Pairs: folders of the user's own, and what a run remembers of their direction."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common import data
+from common import data, start
 from common.data import Dataset
 from common.errors import UserError
+from common.run import Run, Settings, flags
+from tools.scripts import ROOT
+
+from little_run import SCRIPT, Bridge, Grey
 
 Colour = tuple[int, int, int]
 
@@ -148,8 +152,8 @@ def test_what_is_no_picture_is_left_out(tmp_path: Path, capsys: pytest.CaptureFi
     assert "notes.txt" in capsys.readouterr().err
 
 
-def test_pairs_need_a_folder() -> None:
-    with pytest.raises(UserError, match=r"--dataset newts has no pairs; give folder:PATH"):
+def test_other_data_sets_have_no_pairs() -> None:
+    with pytest.raises(UserError, match=r"--dataset newts has no pairs; choose facades, maps, .*"):
         data.load("newts", image_size=16, task="pairs")
 
 
@@ -203,9 +207,75 @@ def test_either_folder_can_be_the_source(tmp_path: Path, direction: str, source:
 def test_a_picture_that_is_not_twice_as_wide_as_high(tmp_path: Path) -> None:
     write_joined(tmp_path, 1, 2)
     Image.new("RGB", (61, 30)).save(tmp_path / "odd.png")
-    assert "odd.png has 61 x 30 pixels; a picture that holds both images" in refused(tmp_path)
+    message = refused(tmp_path)
+    assert f"folder:{tmp_path}: odd.png has 61 x 30 pixels; both images of a pair" in message
+    assert "put pictures there that hold both images" in message
+    (tmp_path / "odd.png").unlink()
+    write_joined(tmp_path / "train", 1, 2)
+    write(tmp_path / "test" / "deep" / "square.png", (0, 0, 0), (30, 30))
+    message = refused(tmp_path)
+    assert f"folder:{tmp_path}/test: deep/square.png has 30 x 30 pixels" in message
 
 
-def test_only_pairs_have_two_directions() -> None:
-    with pytest.raises(UserError, match="--direction b2a and --task edges contradict each other"):
+def test_each_half_is_resized_by_itself(tmp_path: Path) -> None:
+    """Nothing of one half may bleed into the other."""
+    levels = np.random.default_rng(0).integers(0, 256, (48, 96, 3), np.uint8)
+    Image.fromarray(levels).save(tmp_path / "a.png")
+    split = load(tmp_path).train
+    assert split.sources is not None
+    for half, found in ((levels[:, :48], split.sources), (levels[:, 48:], split.images)):
+        alone = Image.fromarray(half).resize((16, 16), Image.Resampling.LANCZOS)
+        assert (found[0] == np.asarray(alone)).all()
+
+
+# The direction, which belongs to a run.
+
+
+PIX2PIX, CYCLEGAN = (
+    start.read(ROOT / "pytorch" / f"{model}.py", Settings)[0] for model in ("pix2pix", "cyclegan")
+)
+
+
+def make(arguments: str) -> Run:
+    small = ["--image-size", "32", "--batch-size", "2", "--out", "run"]
+    run = Run(PIX2PIX, SCRIPT, "A model.", [*small, *arguments.split()])
+    run.connect(Bridge(), {"net": {"w": np.zeros(3)}}, {"net": {"m": np.zeros(3)}})
+    return run
+
+
+def test_a_run_keeps_its_direction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_joined(tmp_path / "mine", 1, 4)
+    run = make("--task pairs --dataset folder:mine --direction b2a --steps 0")
+    assert levels(run.data.train.sources, 1) == levels(run.data.train.images, 0) == [1, 2, 3]
+    run.begin(Grey())
+    assert list(run.steps()) == []
+    again = "--from run/checkpoint.safetensors --generate"
+    for arguments in ("--resume", "--resume --direction b2a", again, f"{again} --direction b2a"):
+        later = make(arguments)
+        assert (later.config.task, later.config.direction) == ("pairs", "b2a")
+        assert levels(later.data.test.sources, 1) == [4]
+        later.folder.unlock()
+    for arguments in ("--resume", again):
+        with pytest.raises(UserError, match="--direction a2b: the checkpoint was made with b2a"):
+            make(f"{arguments} --direction a2b")
+
+
+def test_only_pairs_have_two_directions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    message = "--direction b2a and --task edges contradict each other"
+    with pytest.raises(UserError, match=message):
         data.load("newts", image_size=32, task="edges", direction="b2a")
+    with pytest.raises(UserError, match=message):  # before a framework is imported
+        flags.fill(PIX2PIX, {"task": "edges", "direction": "b2a"}, {})
+    assert flags.fill(PIX2PIX, {"direction": "a2b"}, {}).direction == "a2b"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_direction_without_a_default_is_for_generate_alone() -> None:
+    assert "direction" in PIX2PIX.architecture()
+    assert "direction" not in CYCLEGAN.architecture()
+    with pytest.raises(UserError, match="--direction needs --generate and --from FILE"):
+        flags.fill(CYCLEGAN, {"direction": "a2b"}, {})
+    generating = {"direction": "b2a", "generate": 1, "from_": "a"}
+    assert flags.fill(CYCLEGAN, generating, {}).direction == "b2a"

@@ -10,7 +10,7 @@ import difflib
 import os
 from pathlib import Path
 
-from common.data import crops, domains, sizes, sources, unpaired
+from common.data import crops, domains, paired, pairs, sizes, sources, unpaired
 from common.data.dataset import Dataset
 from common.errors import UserError
 from common.files import user_path
@@ -26,7 +26,7 @@ OWN_SIZES = {
     "kmnist": 28,
     "imori": 64,
     "hymenoptera": 64,
-    **dict.fromkeys(unpaired.NAMES, 64),
+    **dict.fromkeys((*unpaired.NAMES, *paired.NAMES), 64),
 }
 FOLDER = "folder:"
 FOLDER_SIZE = 64
@@ -65,7 +65,8 @@ def load(
         multiple: what the side has to be a multiple of, as `sizes.multiple_at` takes it.
         task: what the model translates from (one of `common.data.sources.TASKS`), or `domains` if
             it translates between two classes, `labels` if it tells classes apart, or None. For
-            `pairs` a folder is as `pairs.load` takes it, for `domains` it holds `a/` and `b/`.
+            `pairs` the data set is one of `paired.NAMES`, or a folder as `pairs.load` takes it; for
+            `domains` a folder holds `a/` and `b/`.
         direction: of pairs, `a2b` or `b2a`: which of the two is the source of the other.
 
     Raises:
@@ -79,15 +80,17 @@ def load(
         raise UserError(
             f"unknown data set {name!r}: {hint}accepted are {', '.join(NAMES)} and folder:PATH"
         )
-    if direction == "b2a" and task in sources.TASKS and task != "pairs":
+    sources.check_direction(task, direction)
+    if name in paired.NAMES and task != "pairs":
+        given = f", not --task {task}" if task in sources.TASKS else ""
         raise UserError(
-            f"--direction b2a and --task {task} contradict each other: only of --task pairs can "
-            "either image be the source"
+            f"--dataset {name}: it holds pairs of images, which are for pix2pix with --task pairs"
+            f"{given}; add --task pairs there, or choose another data set"
         )
     size = sizes.choose(own, image_size, multiple)
     try:
         if task == "pairs":
-            dataset = _load_pairs(name, size, direction)
+            dataset = _load_pairs(name, data_dir, size, direction)
         elif task == "domains" and name.startswith(FOLDER):
             dataset = domains.load(name.removeprefix(FOLDER), size)
         elif task == "labels":
@@ -107,15 +110,21 @@ def load(
     return dataset
 
 
-def _load_pairs(name: str, size: int, direction: str) -> Dataset:
-    from common.data import pairs
-
+def _load_pairs(name: str, data_dir: str | Path | None, size: int, direction: str) -> Dataset:
+    if name in paired.NAMES:
+        return paired.load(name, _find_data_dir(data_dir), size, direction)
     if not name.startswith(FOLDER):
         raise UserError(
-            f"--task pairs: --dataset {name} has no pairs; give folder:PATH with source/ and "
-            "target/ in it, or with pictures that hold both side by side"
+            f"--task pairs: --dataset {name} has no pairs; choose {', '.join(paired.NAMES)}, or "
+            "folder:PATH with source/ and target/ in it, or with pictures that hold both side by "
+            "side"
         )
     return pairs.load(name.removeprefix(FOLDER), size, direction)
+
+
+def _find_data_dir(data_dir: str | Path | None) -> Path:
+    where = default_data_dir() if data_dir is None else Path(data_dir)
+    return where.absolute()  # messages say where to put a file
 
 
 def _load(name: str, data_dir: str | Path | None, size: int, multiple: int | None) -> Dataset:
@@ -131,8 +140,7 @@ def _load(name: str, data_dir: str | Path | None, size: int, multiple: int | Non
         from common.data import digits
 
         return sizes.fit(digits.load(), size, multiple)
-    where = default_data_dir() if data_dir is None else Path(data_dir)
-    where = where.absolute()  # messages say where to put a file
+    where = _find_data_dir(data_dir)
     if name == "imori":
         from common.data import imori
 

@@ -2,6 +2,7 @@
 
 A file is written as `NAME.part` and gets its name once its checksum is right, so that a broken
 transfer can be resumed, even by a later run. Without a network, a download fails within seconds.
+Where no checksum is known, a file is judged by its length and its content.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -98,63 +99,102 @@ def _lock(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def fetch(urls: Sequence[str], path: Path, checksum: str, by_hand: str | None = None) -> None:
+def fetch(
+    urls: Sequence[str],
+    path: Path,
+    checksum: str | None,
+    by_hand: str | None = None,
+    find_fault: Callable[[Path], str | None] | None = None,
+) -> None:
     """Download a file into an existing folder, which `into` makes.
 
     Args:
         urls: where the file can be found, in the order in which they are tried.
         path: the file to write. It appears complete and verified, or not at all; a broken transfer
             leaves `path` with `.part` added, which the next one resumes.
-        checksum: `sha256:` or `md5:`, then the hexadecimal digits.
+        checksum: `sha256:` or `md5:`, then the hexadecimal digits. None if it is not known: then
+            the file must have the length that the mirror says and pass `find_fault`, and its
+            SHA-256 is printed.
         by_hand: what the user can do instead; ends the message if the download fails. By default:
             get the file from the first URL and put it at `path`.
+        find_fault: looks at the complete file, whose name still ends in `.part`, and says in a few
+            words what is wrong with its content, or None. Used only without a checksum.
 
     Raises:
-        UserError: no mirror delivered a file with that checksum, or it could not be written.
+        UserError: no mirror delivered the right file, or it could not be written.
     """
     part = path.with_name(path.name + ".part")
     reasons = []
     with disk_errors(path, "--data-dir"):
         for url in urls:
             try:
-                _fetch_verified(url, part, checksum)
+                _fetch_verified(url, part, checksum, find_fault)
             except _MirrorError as error:
                 reasons.append(f"{urlsplit(url).netloc}: {error}")
             else:
                 os.replace(part, path)
+                if checksum is None:
+                    _print_checksum(path)
                 return
     if by_hand is None:
         by_hand = f"get {urls[0]} by hand and put it at {path}"
     raise UserError(f"cannot download {path.name} ({'; '.join(reasons)}); {by_hand}")
 
 
-def _fetch_verified(url: str, part: Path, checksum: str) -> None:
-    """Complete `part` from `url`; remove it if its checksum is wrong.
+def _print_checksum(path: Path) -> None:
+    """Say what a user can compare with what others have downloaded."""
+    import pooch
+
+    digest = pooch.file_hash(str(path), alg="sha256")
+    print(f"{path.name}: no checksum of it is known; its SHA-256 is {digest}", file=sys.stderr)
+
+
+def _fetch_verified(
+    url: str,
+    part: Path,
+    checksum: str | None,
+    find_fault: Callable[[Path], str | None] | None,
+) -> None:
+    """Complete `part` from `url`; remove it if it is not the right file.
 
     Raises:
         _MirrorError: the mirror did not deliver the file, or a wrong one.
     """
-    import pooch
-
-    algorithm, digest = checksum.split(":")
+    fault = None
     # What an earlier transfer left may already be wrong, which is not this mirror's fault: then
     # the file is requested once more from the start.
     for _ in range(2 if _length(part) else 1):
-        _transfer(url, part)
-        if pooch.file_hash(str(part), alg=algorithm) == digest:
+        _transfer(url, part, measured=checksum is None)
+        if checksum:
+            fault = _compare(part, checksum)
+        elif find_fault:
+            fault = find_fault(part)
+        if fault is None:
             return
         part.unlink()
-    raise _MirrorError("its file has a wrong checksum")
+    raise _MirrorError(f"its file {fault}")
 
 
-def _transfer(url: str, part: Path) -> None:
-    """Complete `part`: keep trying while each attempt brings some bytes, then a few times more."""
+def _compare(part: Path, checksum: str) -> str | None:
+    """What is wrong with a file, if anything, by its checksum."""
+    import pooch
+
+    algorithm, digest = checksum.split(":")
+    right = pooch.file_hash(str(part), alg=algorithm) == digest
+    return None if right else "has a wrong checksum"
+
+
+def _transfer(url: str, part: Path, measured: bool) -> None:
+    """Complete `part`: keep trying while each attempt brings some bytes, then a few times more.
+
+    If `measured`, the mirror must say how long the file is.
+    """
     attempts = 0
     started = False
     longest = _length(part)
     while True:
         try:
-            _attempt(url, part)
+            _attempt(url, part, measured)
             return
         except _SlowError:
             raise
@@ -170,7 +210,7 @@ def _transfer(url: str, part: Path) -> None:
             attempts += 1
 
 
-def _attempt(url: str, part: Path) -> None:
+def _attempt(url: str, part: Path, measured: bool) -> None:
     """Request the bytes that `part` lacks, and append them."""
     from tqdm import tqdm
 
@@ -194,6 +234,8 @@ def _attempt(url: str, part: Path) -> None:
             have = 0  # a server that cannot resume sends everything
         length = response.headers.get("Content-Length")
         total = have + int(length) if length and length.isdecimal() else None
+        if measured and total is None:
+            raise _MirrorError("it does not say how long the file is")
         name = part.name.removesuffix(".part")
         with (
             open(part, "ab" if have else "wb") as file,

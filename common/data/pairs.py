@@ -20,7 +20,10 @@ from common.errors import UserError
 SIDES = ("source", "target")
 TESTS = ("test", "val")  # folders with pictures for testing; the first that is there is taken
 CLASS_NAMES = ("pairs",)
-_HINT = "put pictures (JPEG, PNG, …) there"
+_APART_HINT = "put pictures (JPEG, PNG, …) there"
+_JOINED_HINT = (
+    "put pictures there that hold both images of a pair side by side, or source/ and target/"
+)
 
 
 def load(path: str, image_size: int, direction: str = "a2b") -> Dataset:
@@ -52,11 +55,44 @@ def load(path: str, image_size: int, direction: str = "a2b") -> Dataset:
     name = f"folder:{path}"
     if there:
         return folder.split(name, CLASS_NAMES, _read_apart(path, home, image_size, direction))
+    parts = find_parts(home)
+    if parts:
+        return load_parts(name, parts, image_size, direction, name, _JOINED_HINT)
+    everything = _read_joined(name, home, image_size, direction, _JOINED_HINT)
+    return folder.split(name, CLASS_NAMES, everything)
+
+
+def find_parts(home: Path) -> tuple[Path, Path] | None:
+    """The sub-folders for training and for testing, or None unless both are there."""
+    train = home / "train"
     held_out = next((home / part for part in TESTS if (home / part).is_dir()), None)
-    if held_out is None or not (home / "train").is_dir():
-        return folder.split(name, CLASS_NAMES, _read_joined(home, image_size, direction))
-    parts = (home / "train", held_out)
-    train, test = (_read_joined(part, image_size, direction) for part in parts)
+    return (train, held_out) if held_out and train.is_dir() else None
+
+
+def load_parts(
+    name: str,
+    parts: tuple[Path, Path],
+    image_size: int,
+    direction: str,
+    title: str,
+    hint: str,
+) -> Dataset:
+    """A data set of pictures that hold both images, in one folder for each split.
+
+    Args:
+        name: of the data set.
+        parts: the folders for training and for testing.
+        image_size: side of the images in pixels.
+        direction: as `load` takes it.
+        title: of the folder that holds the parts, for messages.
+        hint: what the user can do if a folder holds no pictures or others; ends the message.
+
+    Raises:
+        UserError: a folder holds no readable picture, or one that is not twice as wide as high.
+    """
+    train, test = (
+        _read_joined(f"{title}/{part.name}", part, image_size, direction, hint) for part in parts
+    )
     return Dataset(name, CLASS_NAMES, train, test, (image_size, image_size, 3))
 
 
@@ -67,22 +103,28 @@ def _pair_up(a: list[np.ndarray], b: list[np.ndarray], direction: str) -> Split:
     return Split(np.stack(targets), labels, sources=np.stack(sources))
 
 
-def _read_joined(home: Path, image_size: int, direction: str) -> Split:
+def _read_joined(title: str, home: Path, image_size: int, direction: str, hint: str) -> Split:
     """Pictures that hold both images side by side."""
     found = folder.read_all(
-        f"folder:{home}",
+        title,
         home,
         lambda file: (folder.read_halves(file, image_size), folder.read_size(file)),
-        _HINT,
+        hint,
     )
-    for name, (_, (width, height)) in found.items():
-        if width != 2 * height:
+    for name, (_, size) in found.items():
+        if not is_joined(size):
             raise UserError(
-                f"folder:{home}: {name} has {width} x {height} pixels; a picture that holds both "
-                "images of a pair must be twice as wide as high (or give source/ and target/)"
+                f"{title}: {name} has {_text(size)} pixels; both images of a pair side by side are "
+                f"twice as wide as high; {hint}"
             )
     halves = [both for both, _ in found.values()]
     return _pair_up([left for left, _ in halves], [right for _, right in halves], direction)
+
+
+def is_joined(size: tuple[int, int]) -> bool:
+    """Whether a picture of that width and height holds two squares side by side."""
+    width, height = size
+    return width == 2 * height
 
 
 def _read_apart(path: str, home: Path, image_size: int, direction: str) -> Split:
@@ -92,7 +134,7 @@ def _read_apart(path: str, home: Path, image_size: int, direction: str) -> Split
             f"folder:{path}/{side}",
             home / side,
             lambda file: (folder.read(file, image_size), folder.read_size(file)),
-            _HINT,
+            _APART_HINT,
         )
         for side in SIDES
     )

@@ -51,6 +51,20 @@ def check(task: str, dataset: Dataset) -> None:
         )
 
 
+def check_direction(task: str | None, direction: str | None) -> None:
+    """Raise UserError if a task has no second direction.
+
+    Args:
+        task: one of `TASKS`, or any other that has directions or none.
+        direction: `a2b`, `b2a` or None.
+    """
+    if direction == "b2a" and task in TASKS and task != "pairs":
+        raise UserError(
+            f"--direction b2a and --task {task} contradict each other: only of --task pairs can "
+            "either image be the source"
+        )
+
+
 def make_sources(task: str, split: Split) -> np.ndarray:
     """The sources of a split's images: `uint8`, shape (N, H, W, 3), values 0 to 255.
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
 
 from common.bridges import DTYPES
+from common.data import sources
 from common.data.catalogue import FOLDER
 from common.errors import UserError
 from common.files import user_path
@@ -229,9 +230,12 @@ def _check(config: Settings) -> None:
             raise UserError(f"{flag.option} {value}: must be {limit}")
     if (config.generate is None) != (config.from_ is None):
         raise UserError("--generate N and --from FILE go together: give both or neither")
-    for name in {"class_", "input", "direction"} & type(config).alone():
-        if getattr(config, name, None) is not None and config.generate is None:
+    for name in ("class_", "input", "direction"):
+        given = name in type(config).alone() and getattr(config, name, None) is not None
+        if given and config.generate is None:
             raise UserError(f"--{name.rstrip('_')} needs --generate and --from FILE")
+    if not config.resume and config.generate is None:  # else the task is the checkpoint's
+        sources.check_direction(config.task, config.direction)
     exclusive = [
         option
         for option, given in (
