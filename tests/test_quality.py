@@ -273,7 +273,7 @@ def fill(model: str, distances: dict[tuple[str, str], list[float]], minutes: flo
 
 def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
     monkeypatch.setattr("sys.argv", ["peers", "--quality", *arguments])
-    quality.main()
+    quality.main(quality.parse())
 
 
 def test_only_what_is_missing_is_run(

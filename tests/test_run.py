@@ -105,7 +105,7 @@ def test_a_long_run_says_how_long(start: Any, capsys: Any, monkeypatch: Any) -> 
     """After the second row, for the first steps compile; once, and only if it is worth a line."""
     now = [0.0]
     monkeypatch.setattr("time.perf_counter", lambda: now[0])
-    for seconds, expected in ((2.0, ["1,002 steps, about 33 minutes"]), (0.01, [])):
+    for seconds, expected in ((2.0, ["982 steps to go, about 33 minutes"]), (0.01, [])):
         run, _ = start(f"--steps 1002 --sample-every 9999 --out {seconds}")
         run.begin(Grey())
         for step, _ in run.steps():

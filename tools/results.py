@@ -55,9 +55,9 @@ frameworks see the same images and noise, but begin with different weights. What
 and what it is blind to: [evaluating](evaluating.md), [measures](measures.md). *Real images* have
 the same figure, put in the place of the model's: what a perfect model would get, or, of
 reconstructions and translations, what any image gets whatever it was to show. *Minutes* are the
-whole program's, from its start to its last file. The runs are of several days and of machines that
-differ in speed and had other work at times: Chainer's pix2pix had half a core, and the runs on
-digits shared theirs, so a quiet machine takes fewer minutes than they show. "Not yet" says
+whole program's, from its start to its last file: of alphagan and pix2pix those of the processor, of
+the other models those of the clock, beside other work at times, so that a quiet machine takes fewer
+than they show. The runs are of several days and of machines that differ in speed. "Not yet" says
 that a framework has not been run since a model's networks or its data changed.
 
 *p* is for the question whether the frameworks differ by more than seeds do. It is the share of

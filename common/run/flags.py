@@ -84,7 +84,7 @@ class Settings:
     @classmethod
     def alone(cls) -> set[str]:
         """The fields that belong to one command, not to the run or its checkpoint."""
-        return {name for name in ALONE if name != "direction" or cls.direction is None}
+        return {name for name in ALONE if not getattr(cls, name, None)}
 
 
 ConfigType = TypeVar("ConfigType", bound=Settings)
@@ -102,8 +102,7 @@ FASTEST = 1e30  # the largest learning rate; single precision ends at 3e38
 LARGEST = 1 << 31  # what a whole number must be below, where nothing else is said
 # What a run is, besides its architecture: fixed when it goes on.
 IDENTITY = ("dataset", "image_size", "batch_size", "learning_rate", "seed", "precision")
-# What belongs to one command alone, not to the run or its checkpoint (a direction only if it has no
-# default).
+# What belongs to one command alone, not to the run or its checkpoint, unless it has a default.
 ALONE = ("resume", "out", "init_from", "generate", "from_", "class_", "input", "direction")
 
 

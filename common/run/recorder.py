@@ -144,10 +144,10 @@ class Recorder:
         if self._told or not warmed_up or self._bar is None or self._bar.total is None:
             return
         self._told = True
-        left = (self._bar.total - step) * seconds
-        if left < LONG_SECONDS or self._quiet:
+        steps = self._bar.total - step
+        if steps * seconds < LONG_SECONDS or self._quiet:
             return
-        text = f"{self._bar.total:,} steps, about {in_words(left)} at this speed"
+        text = f"{steps:,} steps to go, about {in_words(steps * seconds)} at this speed"
         tqdm.write(f"{text}; Ctrl-C saves, --resume goes on", file=sys.stderr)
 
     def add_picture(self, step: int, path: Path, figures: dict[str, float]) -> None:

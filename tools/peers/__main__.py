@@ -262,9 +262,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def main() -> None:
     """Measure the peers that the command line names."""
     if "--quality" in sys.argv[1:]:
-        from tools.peers import quality
+        from tools.peers import page, quality
 
-        quality.main()
+        chosen = quality.parse()
+        page.write() if chosen.page else quality.main(chosen)
         return
     options = parse()
     if options.child:

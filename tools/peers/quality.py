@@ -581,14 +581,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     return options
 
 
-def main() -> None:
-    """Run what is missing, or make the page."""
-    from tools.peers import page
-
-    options = parse()
-    if options.page:
-        page.write()
-        return
+def main(options: argparse.Namespace) -> None:
+    """Run what is missing."""
     if options.child is not None:
         child(Trial(options.chosen[0], options.dataset, options.child, options.minutes))
         return
