@@ -136,21 +136,19 @@ class Discriminator(chainer.Chain):
         width = filters * 2 ** (halvings - 1)
         normal = chainer.initializers.Normal(0.02)
         half = {"ksize": 4, "stride": 2, "pad": 1, "initialW": normal}
-        norm = {"eps": 1e-5, "decay": 0.9, "initial_gamma": around_one}
         with self.init_scope():
             self.conv1 = L.Convolution2D(channels, filters, **half)
             self.blocks = chainer.ChainList(
                 *(DownBlock(filters * 2**n) for n in range(halvings - 1))
             )
-            self.conv2 = L.Convolution2D(width, 2 * width, ksize=4, nobias=True, initialW=normal)
-            self.norm2 = L.BatchNormalization(2 * width, **norm)
+            self.conv2 = L.Convolution2D(width, 2 * width, ksize=4, initialW=normal)
             self.dense = L.Linear(2 * width * left * left, 1, initialW=normal)
 
     def forward(self, x):
         x = F.leaky_relu(self.conv1(x), 0.2)  # (N, f, H / 2, W / 2)
         for block in self.blocks:
             x = block(x)  # (N, f * 2^(d - 1), h, w)
-        x = F.leaky_relu(self.norm2(self.conv2(x)), 0.2)  # (N, f * 2^d, h - 3, w - 3)
+        x = F.leaky_relu(self.conv2(x), 0.2)  # (N, f * 2^d, h - 3, w - 3)
         return self.dense(x)  # (N, 1); L.Linear flattens
 
 
@@ -175,18 +173,18 @@ def generator_loss(fake_logits):
 
 
 def train_step(networks, optimizers, images, noise):
-    """Update G on what D says of its fakes, then D on these and on real images; noise is (N, Z)."""
+    """Update D on real images and on fakes, then G on what D now says of these; noise is (N, Z)."""
     generator, discriminator = networks["generator"], networks["discriminator"]
     fakes = generator(noise)
-    g_loss = generator_loss(discriminator(fakes))
-    chainer.grad([g_loss], list(generator.params()), set_grad=True)  # only its gradients
-    optimizers["generator"].update()
-
     # Real and fake images pass separately, so that batch norm never mixes their statistics.
     d_loss = discriminator_loss(discriminator(images), discriminator(fakes.array))
     discriminator.cleargrads()
     d_loss.backward()
     optimizers["discriminator"].update()
+
+    g_loss = generator_loss(discriminator(fakes))
+    chainer.grad([g_loss], list(generator.params()), set_grad=True)  # only its gradients
+    optimizers["generator"].update()
     return {"discriminator_loss": d_loss.array, "generator_loss": g_loss.array}
 
 

@@ -38,7 +38,7 @@ from common.run import Run, Settings, launch
 
 from layers import BatchNormalization, LeakyReLU
 from optimizers import Adam
-from trainers import Trainer
+from trainers import Trainer, draw_fakes
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class Discriminator(keras.Model):
         side, _, _ = image_shape
         halvings = count_doublings(side)
         width = filters * 2 ** (halvings - 1)
-        normal, norm = initial_settings()
+        normal, _ = initial_settings()
         half = {"kernel_size": 4, "strides": 2, "padding": "same", **normal}
         image, label = keras.Input(image_shape), keras.Input((), dtype="int32")
         one_hot = ops.one_hot(label, classes, dtype=keras.config.floatx())
@@ -140,9 +140,7 @@ class Discriminator(keras.Model):
         for n in range(halvings - 1):
             y = DownBlock(filters * 2**n, name=str(n))(y)
         x = keras.Model(inner, y, name="blocks")(x)  # (N, h, w, f * 2^(d - 1))
-        whole = {"kernel_size": 4, "padding": "valid", "use_bias": False, **normal}
-        x = layers.Conv2D(2 * width, **whole, name="conv2")(x)
-        x = BatchNormalization(**norm, name="norm2")(x)
+        x = layers.Conv2D(2 * width, kernel_size=4, padding="valid", **normal, name="conv2")(x)
         x = LeakyReLU(negative_slope=0.2)(x)  # (N, h - 3, w - 3, f * 2^d)
         # channels first: the order that others flatten in
         x = layers.Flatten()(layers.Permute((3, 1, 2))(x))
@@ -172,22 +170,12 @@ def generator_loss(fake_logits):
     return cross_entropy(ops.ones_like(fake_logits), fake_logits)
 
 
-class GeneratorTrainer(Trainer):
-    """Labels and noise to the generator's loss, and the fakes: (N,), (N, Z) -> (), (N, H, W, C)."""
-
-    def call(self, inputs):
-        labels, noise = inputs
-        fakes = self.generator([noise, labels], training=True)
-        loss = generator_loss(self.discriminator([fakes, labels], training=True))
-        self.add_loss(loss)
-        return {"generator_loss": loss, "fakes": fakes}
-
-
 class DiscriminatorTrainer(Trainer):
-    """Real images, fakes and their labels to the discriminator's loss, (): (N, H, W, C), (N,)."""
+    """Images, labels and noise to the discriminator's loss, (): (N, H, W, C), (N,), (N, Z)."""
 
     def call(self, inputs):
-        images, fakes, labels = inputs
+        images, labels, noise = inputs
+        fakes = draw_fakes(self.generator, [noise, labels])
         # Real and fake images pass separately, so that batch norm never mixes their statistics.
         real_logits = self.discriminator([images, labels], training=True)
         fake_logits = self.discriminator([fakes, labels], training=True)
@@ -196,11 +184,23 @@ class DiscriminatorTrainer(Trainer):
         return {"discriminator_loss": loss}
 
 
+class GeneratorTrainer(Trainer):
+    """Labels and noise to the generator's loss: (N,), (N, Z) -> ()."""
+
+    def call(self, inputs):
+        labels, noise = inputs
+        fakes = self.generator([noise, labels], training=True)
+        loss = generator_loss(self.discriminator([fakes, labels], training=True))
+        self.add_loss(loss)
+        return {"generator_loss": loss}
+
+
 def train_step(trainers, images, labels, noise):
-    """Update G on what D says of its fakes, then D on these and on real images; noise is (N, Z)."""
-    g_loss = trainers["generator"].train_on_batch([labels, noise], return_dict=True)
-    inputs = [images, g_loss.pop("fakes"), labels]
+    """Update D on real images and on fakes, then G on what D now says of these; noise is (N, Z)."""
+    inputs = [images, labels, noise]
     d_loss = trainers["discriminator"].train_on_batch(inputs, return_dict=True)
+    # The same fakes once more: G has not changed since.
+    g_loss = trainers["generator"].train_on_batch([labels, noise], return_dict=True)
     return d_loss | g_loss
 
 
@@ -215,10 +215,9 @@ def build(config, image_shape, classes):
         "generator": Generator(image_shape, config.latent_dim, classes, config.filters),
         "discriminator": Discriminator(image_shape, classes, config.filters),
     }
-    judge = {"discriminator": networks["discriminator"]}
     trainers = {
         "generator": GeneratorTrainer(networks, trained=["generator"]),
-        "discriminator": DiscriminatorTrainer(judge, trained=["discriminator"]),
+        "discriminator": DiscriminatorTrainer(networks, trained=["discriminator"]),
     }
     adam = {"learning_rate": config.learning_rate, "beta_1": 0.5, "beta_2": 0.999, "epsilon": 1e-8}
     for trainer in trainers.values():

@@ -38,7 +38,7 @@ from common.run import Run, Settings, launch
 
 from layers import BatchNormalization, LeakyReLU
 from optimizers import Adam
-from trainers import Trainer
+from trainers import Trainer, draw_fakes
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ class Discriminator(keras.Model):
         side, _, _ = image_shape
         halvings = count_doublings(side)
         width = filters * 2 ** (halvings - 1)
-        normal, norm = initial_settings()
+        normal, _ = initial_settings()
         half = {"kernel_size": 4, "strides": 2, "padding": "same", **normal}
         image = keras.Input(image_shape)
         x = layers.Conv2D(filters, **half, name="conv1")(image)
@@ -133,9 +133,7 @@ class Discriminator(keras.Model):
         for n in range(halvings - 1):
             y = DownBlock(filters * 2**n, name=str(n))(y)
         x = keras.Model(inner, y, name="blocks")(x)  # (N, h, w, f * 2^(d - 1))
-        whole = {"kernel_size": 4, "padding": "valid", "use_bias": False, **normal}
-        x = layers.Conv2D(2 * width, **whole, name="conv2")(x)
-        x = BatchNormalization(**norm, name="norm2")(x)
+        x = layers.Conv2D(2 * width, kernel_size=4, padding="valid", **normal, name="conv2")(x)
         x = LeakyReLU(negative_slope=0.2)(x)  # (N, h - 3, w - 3, f * 2^d)
         # channels first: the order that others flatten in
         x = layers.Flatten()(layers.Permute((3, 1, 2))(x))
@@ -165,21 +163,12 @@ def generator_loss(fake_logits):
     return cross_entropy(ops.ones_like(fake_logits), fake_logits)
 
 
-class GeneratorTrainer(Trainer):
-    """Noise to the generator's loss, and the fakes: (N, Z) -> (), (N, H, W, C)."""
-
-    def call(self, noise):
-        fakes = self.generator(noise, training=True)
-        loss = generator_loss(self.discriminator(fakes, training=True))
-        self.add_loss(loss)
-        return {"generator_loss": loss, "fakes": fakes}
-
-
 class DiscriminatorTrainer(Trainer):
-    """Real images and fakes to the discriminator's loss: twice (N, H, W, C) -> ()."""
+    """Images and noise to the discriminator's loss: (N, H, W, C), (N, Z) -> ()."""
 
     def call(self, inputs):
-        images, fakes = inputs
+        images, noise = inputs
+        fakes = draw_fakes(self.generator, noise)
         # Real and fake images pass separately, so that batch norm never mixes their statistics.
         real_logits = self.discriminator(images, training=True)
         fake_logits = self.discriminator(fakes, training=True)
@@ -188,11 +177,22 @@ class DiscriminatorTrainer(Trainer):
         return {"discriminator_loss": loss}
 
 
+class GeneratorTrainer(Trainer):
+    """Noise to the generator's loss: (N, Z) -> ()."""
+
+    def call(self, noise):
+        fakes = self.generator(noise, training=True)
+        loss = generator_loss(self.discriminator(fakes, training=True))
+        self.add_loss(loss)
+        return {"generator_loss": loss}
+
+
 def train_step(trainers, images, noise):
-    """Update G on what D says of its fakes, then D on these and on real images; noise is (N, Z)."""
+    """Update D on real images and on fakes, then G on what D now says of these; noise is (N, Z)."""
+    inputs = [images, noise]
+    d_loss = trainers["discriminator"].train_on_batch(inputs, return_dict=True)
+    # The same fakes once more: G has not changed since.
     g_loss = trainers["generator"].train_on_batch(noise, return_dict=True)
-    fakes = g_loss.pop("fakes")
-    d_loss = trainers["discriminator"].train_on_batch([images, fakes], return_dict=True)
     return d_loss | g_loss
 
 
@@ -207,10 +207,9 @@ def build(config, image_shape):
         "generator": Generator(image_shape, config.latent_dim, config.filters),
         "discriminator": Discriminator(image_shape, config.filters),
     }
-    judge = {"discriminator": networks["discriminator"]}
     trainers = {
         "generator": GeneratorTrainer(networks, trained=["generator"]),
-        "discriminator": DiscriminatorTrainer(judge, trained=["discriminator"]),
+        "discriminator": DiscriminatorTrainer(networks, trained=["discriminator"]),
     }
     adam = {"learning_rate": config.learning_rate, "beta_1": 0.5, "beta_2": 0.999, "epsilon": 1e-8}
     for trainer in trainers.values():

@@ -6,6 +6,17 @@ import keras
 from keras import ops
 
 
+def draw_fakes(generator, inputs):
+    """Images as the generator draws them in training, as plain data.
+
+    They leave the running averages of its batch norm as they are: those move when it is trained.
+    """
+    variables = generator.trainable_variables, generator.non_trainable_variables
+    values = ([variable.value for variable in part] for part in variables)
+    images, _ = generator.stateless_call(*values, inputs, training=True)
+    return ops.stop_gradient(images)
+
+
 class Trainer(keras.Model):
     """Updates some networks by losses that may pass through others.
 

@@ -127,8 +127,7 @@ class Discriminator(nn.Module):
         self.classes = classes
         self.conv1 = nn.Conv2d(channels + classes, filters, kernel_size=4, stride=2, padding=1)
         self.blocks = nn.Sequential(*(DownBlock(filters * 2**n) for n in range(halvings - 1)))
-        self.conv2 = nn.Conv2d(width, 2 * width, kernel_size=4, bias=False)
-        self.norm2 = nn.BatchNorm2d(2 * width, eps=1e-5, momentum=0.1)
+        self.conv2 = nn.Conv2d(width, 2 * width, kernel_size=4)
         self.dense = nn.Linear(2 * width * left * left, 1)
         self.apply(initialize)
 
@@ -137,7 +136,7 @@ class Discriminator(nn.Module):
         x = torch.cat([x, planes.expand(-1, -1, *x.shape[2:])], 1)  # (N, C + K, H, W)
         x = F.leaky_relu(self.conv1(x), 0.2)  # (N, f, H / 2, W / 2)
         x = self.blocks(x)  # (N, f * 2^(d - 1), h, w)
-        x = F.leaky_relu(self.norm2(self.conv2(x)), 0.2)  # (N, f * 2^d, h - 3, w - 3)
+        x = F.leaky_relu(self.conv2(x), 0.2)  # (N, f * 2^d, h - 3, w - 3)
         return self.dense(x.flatten(1))  # (N, 1)
 
 
@@ -164,22 +163,22 @@ def generator_loss(fake_logits):
 
 
 def train_step(networks, optimizers, images, labels, noise):
-    """Update G on what D says of its fakes, then D on these and on real images; noise is (N, Z)."""
+    """Update D on real images and on fakes, then G on what D now says of these; noise is (N, Z)."""
     generator, discriminator = networks["generator"], networks["discriminator"]
     fakes = generator(noise, labels)
-    discriminator.requires_grad_(False)
-    g_loss = generator_loss(discriminator(fakes, labels))
-    optimizers["generator"].zero_grad()
-    g_loss.backward()
-    optimizers["generator"].step()
-    discriminator.requires_grad_(True)
-
     # Real and fake images pass separately, so that batch norm never mixes their statistics.
     real_logits = discriminator(images, labels)
     d_loss = discriminator_loss(real_logits, discriminator(fakes.detach(), labels))
     optimizers["discriminator"].zero_grad()
     d_loss.backward()
     optimizers["discriminator"].step()
+
+    discriminator.requires_grad_(False)
+    g_loss = generator_loss(discriminator(fakes, labels))
+    optimizers["generator"].zero_grad()
+    g_loss.backward()
+    optimizers["generator"].step()
+    discriminator.requires_grad_(True)
     return {"discriminator_loss": d_loss.detach(), "generator_loss": g_loss.detach()}
 
 

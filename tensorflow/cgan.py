@@ -134,8 +134,7 @@ class Discriminator(tf.Module):
         self.classes = classes
         self.conv1 = nn.Conv2d(channels + classes, filters, kernel_size=4, stride=2, padding=1)
         self.blocks = [DownBlock(filters * 2**n) for n in range(halvings - 1)]
-        self.conv2 = nn.Conv2d(width, 2 * width, kernel_size=4, bias=False)
-        self.norm2 = nn.BatchNorm2d(2 * width, eps=1e-5, momentum=0.1)
+        self.conv2 = nn.Conv2d(width, 2 * width, kernel_size=4)
         self.dense = nn.Linear(2 * width * left * left, 1)
         for layer in self.submodules:
             initialize(layer)
@@ -147,7 +146,7 @@ class Discriminator(tf.Module):
         x = nn.leaky_relu(self.conv1(x), 0.2)  # (N, H / 2, W / 2, f)
         for block in self.blocks:
             x = block(x, training)  # (N, h, w, f * 2^(d - 1))
-        x = nn.leaky_relu(self.norm2(self.conv2(x), training), 0.2)  # (N, h - 3, w - 3, f * 2^d)
+        x = nn.leaky_relu(self.conv2(x), 0.2)  # (N, h - 3, w - 3, f * 2^d)
         x = tf.transpose(x, (0, 3, 1, 2))  # channels first: the order that others flatten in
         return self.dense(tf.reshape(x, (tf.shape(x)[0], -1)))  # (N, 1)
 
@@ -176,20 +175,21 @@ def generator_loss(fake_logits):
 
 @tf.function
 def train_step(networks, optimizers, images, labels, noise):
-    """Update G on what D says of its fakes, then D on these and on real images; noise is (N, Z)."""
+    """Update D on real images and on fakes, then G on what D now says of these; noise is (N, Z)."""
     generator, discriminator = networks["generator"], networks["discriminator"]
-    with tf.GradientTape() as tape:
+    with tf.GradientTape() as generator_tape:
         fakes = generator(noise, labels, training=True)
-        g_loss = generator_loss(discriminator(fakes, labels, training=True))
-    gradients = tape.gradient(g_loss, generator.trainable_variables)
-    optimizers["generator"].apply(gradients)
-
     with tf.GradientTape() as tape:
         # Real and fake images pass separately, so that batch norm never mixes their statistics.
         real_logits = discriminator(images, labels, training=True)
         d_loss = discriminator_loss(real_logits, discriminator(fakes, labels, training=True))
     gradients = tape.gradient(d_loss, discriminator.trainable_variables)
     optimizers["discriminator"].apply(gradients)
+
+    with generator_tape:  # goes on where it was
+        g_loss = generator_loss(discriminator(fakes, labels, training=True))
+    gradients = generator_tape.gradient(g_loss, generator.trainable_variables)
+    optimizers["generator"].apply(gradients)
     return {"discriminator_loss": d_loss, "generator_loss": g_loss}
 
 

@@ -56,7 +56,7 @@ WITHOUT_GRADIENT = {
     ),
     "keras": (
         FROM_POOLS + r"(fakes|samples) = ops\.stop_gradient\(self\.generator\("
-        r"|\.pop\(\"fakes\"\)",
+        r"|fakes = draw_fakes\(",
     ),
     "chainer": (
         FROM_POOLS + r"    with chainer\.no_backprop_mode\(\):\n"

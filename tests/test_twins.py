@@ -175,7 +175,7 @@ def test_twins_agree(model: str, framework: str) -> None:
         ("pytorch", '"images per step", 2] = 64', '"images per step", 2] = 32', "Config"),
         ("pytorch", "self.blocks = nn.S", "self.block = nn.S", "layers of Generator"),
         ("tensorflow", "self.blocks = [Up", "self.ups = [Up", "layers of Generator"),
-        ("keras", 'name="norm2"', 'name="norm_2"', "layers of Discriminator"),
+        ("keras", 'name="conv2"', 'name="conv_2"', "layers of Discriminator"),
         ("chainer", "non-saturating loss", "saturating loss", "docstring of generator_loss"),
         ("tensorflow", "def sample(generator, noise)", "def sample(generator, z)", "sample takes"),
         ("keras", "def generator_loss", "def generators_loss", "defines"),

@@ -20,7 +20,7 @@ def networks(image_shape: ImageShape, config: Config, classes: int) -> dict[str,
             image_shape, config["latent_dim"] + classes, config["filters"]
         ),
         "discriminator": discriminator_weights(
-            (height, width, channels + classes), config["filters"]
+            (height, width, channels + classes), config["filters"], last_normed=False
         ),
     }
 

@@ -59,6 +59,7 @@ def discriminator_weights(
     outputs: int = 1,
     bias: bool = False,
     normed: Callable[[str, int], Weights] = scaled,
+    last_normed: bool = True,
 ) -> Weights:
     side, _, channels = image_shape
     start, halvings = find_start(side)
@@ -68,8 +69,9 @@ def discriminator_weights(
         weights |= conv(f"blocks.{block}.conv", width, 2 * width, 4, "normal", bias=bias)
         weights |= normed(f"blocks.{block}.norm", 2 * width)
         width *= 2
-    weights |= conv("conv2", width, 2 * width, 4, "normal", bias=bias)
-    weights |= normed("norm2", 2 * width)
+    weights |= conv("conv2", width, 2 * width, 4, "normal", bias=bias or not last_normed)
+    if last_normed:
+        weights |= normed("norm2", 2 * width)
     return weights | dense("dense", 2 * width * (start - 3) ** 2, outputs, "normal")
 
 
@@ -77,7 +79,9 @@ def networks(image_shape: ImageShape, config: Config, classes: int) -> dict[str,
     generator = generator_weights(image_shape, config["latent_dim"], config["filters"])
     return {
         "generator": generator,
-        "discriminator": discriminator_weights(image_shape, config["filters"]),
+        "discriminator": discriminator_weights(
+            image_shape, config["filters"], last_normed=False
+        ),
     }
 
 
@@ -108,7 +112,9 @@ class Discriminator(Network):
             x = leaky_relu(self.normalise(f"blocks.{block}.norm", x, training))
             block += 1
         x = self.conv("conv2", x, stride=1, padding=0)
-        x = leaky_relu(self.normalise("norm2", x, training))
+        if "norm2.weight" in self.weights:
+            x = self.normalise("norm2", x, training)
+        x = leaky_relu(x)
         return self.dense("dense", x.reshape(len(x.data), -1))
 
     def normalise(self, name: str, x: Value, training: bool) -> Value:
@@ -116,7 +122,7 @@ class Discriminator(Network):
 
 
 class DeepAdversarial(Adversarial):
-    """Both updates see the same fakes: the generator's first, so that its D is the one before."""
+    """Both updates see the same fakes; the generator's D is the updated one."""
 
     def make_networks(self) -> None:
         self.generator = Generator(self.part("generator"), self.image_shape)
@@ -136,14 +142,14 @@ class DeepAdversarial(Adversarial):
         noise = random.uniform(-1, 1, (len(labels), self.config["latent_dim"]))
 
         fakes = self.generate(noise, labels)
-        g_loss = mean(cross_entropy(self.judge(fakes, labels), 1))
-        self.generator_optimizer.minimize(g_loss)
-
         # The order is seen in the running averages of batch norm, which each pass moves.
         real_logits = self.judge(Value(self.to_network(batch.images)), labels)
         fake_logits = self.judge(fakes.detach(), labels)
         d_loss = mean(cross_entropy(real_logits, 1)) + mean(cross_entropy(fake_logits, 0))
         self.discriminator_optimizer.minimize(d_loss)
+
+        g_loss = mean(cross_entropy(self.judge(fakes, labels), 1))
+        self.generator_optimizer.minimize(g_loss)
         return numbers({"discriminator_loss": d_loss, "generator_loss": g_loss})
 
 
