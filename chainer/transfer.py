@@ -25,6 +25,7 @@ import chainer.links as L
 
 from common.pictures import Predictions
 from common.run import Run, Settings, launch
+from common.run.pretrained import adopt
 
 from optimizers import MomentumSGD
 
@@ -179,39 +180,41 @@ def build(config, image_shape, classes, device):
     return networks, optimizers
 
 
-def main():
-    """Train, or classify with a checkpoint, as the command line says."""
-    run = Run(Config, __file__, __doc__)
+def start(arguments=None):
+    """Make a run ready, as the command line says or as `arguments` do."""
+    run = Run(Config, __file__, __doc__, arguments)
     config = run.config
-    device = bridge.prepare(config.seed, config.device, config.precision)
+    device = run.device = bridge.prepare(config.seed, config.device, config.precision)
     networks, optimizers = build(config, run.image_shape, len(run.class_names), device)
-    run.connect(bridge, networks, optimizers)
-    if config.mode != "scratch":
-        run.adopt("backbone", config.weights)
 
     def classify(images):
         chances = predict(networks, preprocess(images, device)).array
         return chainer.get_device("@numpy").send(chances)
 
-    samples = Predictions(run.data, classify, config.input)
-    if config.generate:
-        run.generate(samples)
+    pictures = Predictions(run.data, classify, config.input)
+    run.connect(bridge, networks, optimizers, pictures)
+    if config.mode != "scratch" and not run.loaded:
+        adopt(bridge, networks["backbone"], config.weights, config.data_dir)
+    return run
+
+
+def learn(run, batch):
+    """Train on a batch, and return the losses."""
+    images = preprocess(batch.images, run.device)
+    labels = run.device.send(batch.labels)
+    rate = decay(run.config, run.step + 1)
+    frozen = run.config.mode == "frozen"
+    return train_step(run.networks, run.optimizers, images, labels, rate, frozen)
+
+
+def main():
+    """Train, or classify with a checkpoint, as the command line says."""
+    run = start()
+    if run.config.generate:
+        run.generate()
         return
-    run.begin(samples)
-    for step, batch in run.steps():
-        images = preprocess(batch.images, device)
-        labels = device.send(batch.labels)
-        rate = decay(config, step)
-        frozen = config.mode == "frozen"
-        losses = train_step(networks, optimizers, images, labels, rate, frozen)
-        run.log(step, losses)
-        if run.samples_due(step):
-            run.save_samples(step, samples)
-        if run.checkpoint_due(step):
-            run.save_checkpoint(step)
-    if config.steps:
-        run.save_figures(samples.test())
-        run.report(samples.save_confusion(run.folder.path, run.title))
+    for batch in run.batches():
+        run.log(learn(run, batch))
 
 
 if __name__ == "__main__":

@@ -71,9 +71,9 @@ def draw_noise(random, config, *shape):
     return random.uniform(-1, 1, (*shape, config.latent_dim)).astype(config.dtype)
 
 
-def draw_shares(random, config, batches):
-    """Shares of the real image in a mixture, uniform on [0, 1): (batches, N, 1, 1, 1)."""
-    return random.random((batches, config.batch_size, 1, 1, 1)).astype(config.dtype)
+def draw_shares(random, config, *shape):
+    """Shares of the real image in a mixture, uniform on [0, 1): (*shape, 1, 1, 1)."""
+    return random.random((*shape, 1, 1, 1)).astype(config.dtype)
 
 
 class UpBlock(chainer.Chain):
@@ -249,37 +249,38 @@ def build(config, image_shape, device):
     return networks, optimizers
 
 
-def main():
-    """Train, or draw from a checkpoint, as the command line says."""
-    run = Run(Config, __file__, __doc__)
+def start(arguments=None):
+    """Make a run ready, as the command line says or as `arguments` do."""
+    run = Run(Config, __file__, __doc__, arguments)
     config = run.config
-    device = bridge.prepare(config.seed, config.device, config.precision)
+    device = run.device = bridge.prepare(config.seed, config.device, config.precision)
     networks, optimizers = build(config, run.image_shape, device)
-    run.connect(bridge, networks, optimizers)
-
-    def make_noise(random, count):
-        return draw_noise(random, config, count)
 
     def draw(noise):
         return postprocess(sample(networks["generator"], device.send(noise)))
 
-    samples = Samples(run.data, config.seed, make_noise, draw)
-    if config.generate:
-        run.generate(samples)
+    pictures = Samples(run.data, config, draw_noise, draw)
+    run.connect(bridge, networks, optimizers, pictures)
+    return run
+
+
+def learn(run, batch):
+    """Train on a batch, and return the losses."""
+    images = preprocess(batch.images, run.device)
+    noise = run.draw(draw_noise, CRITIC_UPDATES + 1)
+    shares = run.draw(draw_shares, CRITIC_UPDATES)
+    noise, shares = run.device.send(noise), run.device.send(shares)
+    return train_step(run.networks, run.optimizers, images, noise, shares)
+
+
+def main():
+    """Train, or draw from a checkpoint, as the command line says."""
+    run = start()
+    if run.config.generate:
+        run.generate()
         return
-    run.begin(samples)
-    for step, batch in run.steps():
-        images = preprocess(batch.images, device)
-        noise = draw_noise(run.random, config, CRITIC_UPDATES + 1, config.batch_size)
-        noise = run.share(noise, axis=1)
-        shares = run.share(draw_shares(run.random, config, CRITIC_UPDATES), axis=1)
-        noise, shares = device.send(noise), device.send(shares)
-        losses = train_step(networks, optimizers, images, noise, shares)
-        run.log(step, losses)
-        if run.samples_due(step):
-            run.save_samples(step, samples)
-        if run.checkpoint_due(step):
-            run.save_checkpoint(step)
+    for batch in run.batches():
+        run.log(learn(run, batch))
 
 
 if __name__ == "__main__":

@@ -225,34 +225,36 @@ def build(config, image_shape, classes):
     return networks, trainers
 
 
-def main():
-    """Train, or draw from a checkpoint, as the command line says."""
-    run = Run(Config, __file__, __doc__)
+def start(arguments=None):
+    """Make a run ready, as the command line says or as `arguments` do."""
+    run = Run(Config, __file__, __doc__, arguments)
     config = run.config
     bridge.prepare(config.seed, config.device, config.precision)
-    networks, trainers = build(config, run.image_shape, len(run.class_names))
-    run.connect(bridge, networks, trainers)
-
-    def make_noise(random, count):
-        return draw_noise(random, config, count)
+    networks, run.trainers = build(config, run.image_shape, len(run.class_names))
 
     def draw(noise, labels):
         return postprocess(sample(networks["generator"], noise, labels))
 
-    samples = ClassSamples(run.data, config.seed, make_noise, draw, config.class_)
-    if config.generate:
-        run.generate(samples)
+    pictures = ClassSamples(run.data, config, draw_noise, draw, config.class_)
+    run.connect(bridge, networks, run.trainers, pictures)
+    return run
+
+
+def learn(run, batch):
+    """Train on a batch, and return the losses."""
+    images = preprocess(batch.images)
+    noise = run.draw(draw_noise)
+    return train_step(run.trainers, images, batch.labels, noise)
+
+
+def main():
+    """Train, or draw from a checkpoint, as the command line says."""
+    run = start()
+    if run.config.generate:
+        run.generate()
         return
-    run.begin(samples)
-    for step, batch in run.steps():
-        images = preprocess(batch.images)
-        noise = run.share(draw_noise(run.random, config, config.batch_size))
-        losses = train_step(trainers, images, batch.labels, noise)
-        run.log(step, losses)
-        if run.samples_due(step):
-            run.save_samples(step, samples)
-        if run.checkpoint_due(step):
-            run.save_checkpoint(step)
+    for batch in run.batches():
+        run.log(learn(run, batch))
 
 
 if __name__ == "__main__":

@@ -270,33 +270,38 @@ def build(config, image_shape):
     return networks, trainers
 
 
-def main():
-    """Train, or translate with a checkpoint, as the command line says."""
-    run = Run(Config, __file__, __doc__)
+def start(arguments=None):
+    """Make a run ready, as the command line says or as `arguments` do."""
+    run = Run(Config, __file__, __doc__, arguments)
     config = run.config
     bridge.prepare(config.seed, config.device, config.precision)
-    networks, trainers = build(config, run.image_shape)
+    networks, run.trainers = build(config, run.image_shape)
     pools = {domain: ImagePool(config.pool_size, run.random) for domain in ("a", "b")}
-    run.connect(bridge, networks, trainers, pools)
 
     def draw(images, direction):
         made = translate(networks, preprocess(images), direction)
         return tuple(postprocess(x) for x in made)
 
-    samples = DomainTranslations(run.data, draw, config.input, config.direction, run.folder.path)
-    if config.generate:
-        run.generate(samples)
+    pictures = DomainTranslations(run.data, draw, config.input, config.direction, run.folder.path)
+    run.connect(bridge, networks, run.trainers, pictures, pools)
+    return run
+
+
+def learn(run, batch):
+    """Train on a batch, and return the losses."""
+    a = preprocess(batch.sources)
+    b = preprocess(batch.images)
+    return train_step(run.trainers, run.pools, a, b, decay(run.config, run.step + 1))
+
+
+def main():
+    """Train, or translate with a checkpoint, as the command line says."""
+    run = start()
+    if run.config.generate:
+        run.generate()
         return
-    run.begin(samples)
-    for step, batch in run.steps():
-        a = preprocess(batch.sources)
-        b = preprocess(batch.images)
-        losses = train_step(trainers, pools, a, b, decay(config, step))
-        run.log(step, losses)
-        if run.samples_due(step):
-            run.save_samples(step, samples)
-        if run.checkpoint_due(step):
-            run.save_checkpoint(step)
+    for batch in run.batches():
+        run.log(learn(run, batch))
 
 
 if __name__ == "__main__":

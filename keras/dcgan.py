@@ -217,34 +217,36 @@ def build(config, image_shape):
     return networks, trainers
 
 
-def main():
-    """Train, or draw from a checkpoint, as the command line says."""
-    run = Run(Config, __file__, __doc__)
+def start(arguments=None):
+    """Make a run ready, as the command line says or as `arguments` do."""
+    run = Run(Config, __file__, __doc__, arguments)
     config = run.config
     bridge.prepare(config.seed, config.device, config.precision)
-    networks, trainers = build(config, run.image_shape)
-    run.connect(bridge, networks, trainers)
-
-    def make_noise(random, count):
-        return draw_noise(random, config, count)
+    networks, run.trainers = build(config, run.image_shape)
 
     def draw(noise):
         return postprocess(sample(networks["generator"], noise))
 
-    samples = Samples(run.data, config.seed, make_noise, draw)
-    if config.generate:
-        run.generate(samples)
+    pictures = Samples(run.data, config, draw_noise, draw)
+    run.connect(bridge, networks, run.trainers, pictures)
+    return run
+
+
+def learn(run, batch):
+    """Train on a batch, and return the losses."""
+    images = preprocess(batch.images)
+    noise = run.draw(draw_noise)
+    return train_step(run.trainers, images, noise)
+
+
+def main():
+    """Train, or draw from a checkpoint, as the command line says."""
+    run = start()
+    if run.config.generate:
+        run.generate()
         return
-    run.begin(samples)
-    for step, batch in run.steps():
-        images = preprocess(batch.images)
-        noise = run.share(draw_noise(run.random, config, config.batch_size))
-        losses = train_step(trainers, images, noise)
-        run.log(step, losses)
-        if run.samples_due(step):
-            run.save_samples(step, samples)
-        if run.checkpoint_due(step):
-            run.save_checkpoint(step)
+    for batch in run.batches():
+        run.log(learn(run, batch))
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ from keras import layers, ops
 from common.bridges import keras as bridge
 from common.pictures import Predictions
 from common.run import Run, Settings, launch
+from common.run.pretrained import adopt
 
 from layers import BatchNormalization, Conv2D
 from optimizers import SGD
@@ -186,36 +187,38 @@ def build(config, image_shape, classes):
     return networks, trainers
 
 
-def main():
-    """Train, or classify with a checkpoint, as the command line says."""
-    run = Run(Config, __file__, __doc__)
+def start(arguments=None):
+    """Make a run ready, as the command line says or as `arguments` do."""
+    run = Run(Config, __file__, __doc__, arguments)
     config = run.config
     bridge.prepare(config.seed, config.device, config.precision)
-    networks, trainers = build(config, run.image_shape, len(run.class_names))
-    run.connect(bridge, networks, trainers)
-    if config.mode != "scratch":
-        run.adopt("backbone", config.weights)
+    networks, run.trainers = build(config, run.image_shape, len(run.class_names))
 
     def classify(images):
         return predict(networks, preprocess(images))
 
-    samples = Predictions(run.data, classify, config.input)
-    if config.generate:
-        run.generate(samples)
+    pictures = Predictions(run.data, classify, config.input)
+    run.connect(bridge, networks, run.trainers, pictures)
+    if config.mode != "scratch" and not run.loaded:
+        adopt(bridge, networks["backbone"], config.weights, config.data_dir)
+    return run
+
+
+def learn(run, batch):
+    """Train on a batch, and return the losses."""
+    images = preprocess(batch.images)
+    rate = decay(run.config, run.step + 1)
+    return train_step(run.trainers, images, batch.labels, rate)
+
+
+def main():
+    """Train, or classify with a checkpoint, as the command line says."""
+    run = start()
+    if run.config.generate:
+        run.generate()
         return
-    run.begin(samples)
-    for step, batch in run.steps():
-        images = preprocess(batch.images)
-        rate = decay(config, step)
-        losses = train_step(trainers, images, batch.labels, rate)
-        run.log(step, losses)
-        if run.samples_due(step):
-            run.save_samples(step, samples)
-        if run.checkpoint_due(step):
-            run.save_checkpoint(step)
-    if config.steps:
-        run.save_figures(samples.test())
-        run.report(samples.save_confusion(run.folder.path, run.title))
+    for batch in run.batches():
+        run.log(learn(run, batch))
 
 
 if __name__ == "__main__":

@@ -125,13 +125,12 @@ def build(config, image_shape, device):
     return networks, optimizers
 
 
-def main():
-    """Train, or restore test images from a checkpoint, as the command line says."""
-    run = Run(Config, __file__, __doc__)
+def start(arguments=None):
+    """Make a run ready, as the command line says or as `arguments` do."""
+    run = Run(Config, __file__, __doc__, arguments)
     config = run.config
-    device = bridge.prepare(config.seed, config.device, config.precision)
+    device = run.device = bridge.prepare(config.seed, config.device, config.precision)
     networks, optimizers = build(config, run.image_shape, device)
-    run.connect(bridge, networks, optimizers)
 
     def restore(images):
         return postprocess(reconstruct(networks, preprocess(images, device)))
@@ -139,20 +138,24 @@ def main():
     def test(images, _):
         return evaluate(networks, preprocess(images, device))
 
-    samples = Reconstructions(run.data, restore)
-    if config.generate:
-        run.generate(samples)
+    pictures = Reconstructions(run.data, config, restore, test, config.latent_dim)
+    run.connect(bridge, networks, optimizers, pictures)
+    return run
+
+
+def learn(run, batch):
+    """Train on a batch, and return the losses."""
+    return train_step(run.networks, run.optimizers, preprocess(batch.images, run.device))
+
+
+def main():
+    """Train, or restore test images from a checkpoint, as the command line says."""
+    run = start()
+    if run.config.generate:
+        run.generate()
         return
-    run.begin(samples)
-    for step, batch in run.steps():
-        losses = train_step(networks, optimizers, preprocess(batch.images, device))
-        run.log(step, losses)
-        if run.samples_due(step):
-            run.save_samples(step, samples)
-        if run.checkpoint_due(step):
-            run.save_checkpoint(step)
-    if config.steps:
-        run.evaluate(test, pca_components=config.latent_dim)
+    for batch in run.batches():
+        run.log(learn(run, batch))
 
 
 if __name__ == "__main__":

@@ -292,16 +292,12 @@ def build(config, image_shape, device):
     return networks, optimizers
 
 
-def main():
-    """Train, or draw from a checkpoint, as the command line says."""
-    run = Run(Config, __file__, __doc__)
+def start(arguments=None):
+    """Make a run ready, as the command line says or as `arguments` do."""
+    run = Run(Config, __file__, __doc__, arguments)
     config = run.config
-    device = bridge.prepare(config.seed, config.device, config.precision)
+    device = run.device = bridge.prepare(config.seed, config.device, config.precision)
     networks, optimizers = build(config, run.image_shape, device)
-    run.connect(bridge, networks, optimizers)
-
-    def make_noise(random, count):
-        return draw_noise(random, config, count)
 
     def encode_images(images):
         return encode(networks["encoder"], preprocess(images, device)).cpu().numpy()
@@ -309,20 +305,26 @@ def main():
     def draw(noise):
         return postprocess(sample(networks["generator"], bridge.send(noise, device)))
 
-    samples = SamplesAndReconstructions(run.data, config.seed, make_noise, encode_images, draw)
-    if config.generate:
-        run.generate(samples)
+    pictures = SamplesAndReconstructions(run.data, config, draw_noise, encode_images, draw)
+    run.connect(bridge, networks, optimizers, pictures)
+    return run
+
+
+def learn(run, batch):
+    """Train on a batch, and return the losses."""
+    images = preprocess(batch.images, run.device)
+    noise = run.draw(draw_noise)
+    return train_step(run.networks, run.optimizers, images, bridge.send(noise, run.device))
+
+
+def main():
+    """Train, or draw from a checkpoint, as the command line says."""
+    run = start()
+    if run.config.generate:
+        run.generate()
         return
-    run.begin(samples)
-    for step, batch in run.steps():
-        images = preprocess(batch.images, device)
-        noise = run.share(draw_noise(run.random, config, config.batch_size))
-        losses = train_step(networks, optimizers, images, bridge.send(noise, device))
-        run.log(step, losses)
-        if run.samples_due(step):
-            run.save_samples(step, samples)
-        if run.checkpoint_due(step):
-            run.save_checkpoint(step)
+    for batch in run.batches():
+        run.log(learn(run, batch))
 
 
 if __name__ == "__main__":

@@ -235,31 +235,36 @@ def build(config, image_shape):
     return networks, optimizers
 
 
-def main():
-    """Train, or translate with a checkpoint, as the command line says."""
-    run = Run(Config, __file__, __doc__)
+def start(arguments=None):
+    """Make a run ready, as the command line says or as `arguments` do."""
+    run = Run(Config, __file__, __doc__, arguments)
     config = run.config
-    strategy = bridge.prepare(config.seed, config.device, config.precision)
+    run.strategy = bridge.prepare(config.seed, config.device, config.precision)
     networks, optimizers = build(config, run.image_shape)
-    run.connect(bridge, networks, optimizers)
 
     def draw(sources):
         return postprocess(translate(networks["generator"], preprocess(sources)))
 
-    samples = Translations(run.data, config.task, draw, config.input, run.folder.path)
-    if config.generate:
-        run.generate(samples)
+    pictures = Translations(run.data, config.task, draw, config.input, run.folder.path)
+    run.connect(bridge, networks, optimizers, pictures)
+    return run
+
+
+def learn(run, batch):
+    """Train on a batch, and return the losses."""
+    sources = preprocess(batch.sources)
+    images = preprocess(batch.images)
+    return run.strategy.run(train_step, (run.networks, run.optimizers, sources, images))
+
+
+def main():
+    """Train, or translate with a checkpoint, as the command line says."""
+    run = start()
+    if run.config.generate:
+        run.generate()
         return
-    run.begin(samples)
-    for step, batch in run.steps():
-        sources = preprocess(batch.sources)
-        images = preprocess(batch.images)
-        losses = strategy.run(train_step, (networks, optimizers, sources, images))
-        run.log(step, losses)
-        if run.samples_due(step):
-            run.save_samples(step, samples)
-        if run.checkpoint_due(step):
-            run.save_checkpoint(step)
+    for batch in run.batches():
+        run.log(learn(run, batch))
 
 
 if __name__ == "__main__":

@@ -186,16 +186,12 @@ def build(config, image_shape):
     return networks, optimizers
 
 
-def main():
-    """Train, or draw from a checkpoint, as the command line says."""
-    run = Run(Config, __file__, __doc__)
+def start(arguments=None):
+    """Make a run ready, as the command line says or as `arguments` do."""
+    run = Run(Config, __file__, __doc__, arguments)
     config = run.config
-    strategy = bridge.prepare(config.seed, config.device, config.precision)
+    run.strategy = bridge.prepare(config.seed, config.device, config.precision)
     networks, optimizers = build(config, run.image_shape)
-    run.connect(bridge, networks, optimizers)
-
-    def make_noise(random, count):
-        return draw_noise(random, config, count)
 
     def to_codes(images):
         codes = encode(networks["encoder"], preprocess(images))
@@ -208,23 +204,26 @@ def main():
         noise = draw_noise(random, config, len(images))
         return evaluate(networks, preprocess(images), tf.constant(noise))
 
-    samples = LatentSpace(run.data, config.seed, make_noise, to_codes, to_images)
-    if config.generate:
-        run.generate(samples)
+    pictures = LatentSpace(run.data, config, draw_noise, to_codes, to_images, test)
+    run.connect(bridge, networks, optimizers, pictures)
+    return run
+
+
+def learn(run, batch):
+    """Train on a batch, and return the losses."""
+    images = preprocess(batch.images)
+    noise = run.draw(draw_noise)
+    return run.strategy.run(train_step, (run.networks, run.optimizers, images, tf.constant(noise)))
+
+
+def main():
+    """Train, or draw from a checkpoint, as the command line says."""
+    run = start()
+    if run.config.generate:
+        run.generate()
         return
-    run.begin(samples)
-    for step, batch in run.steps():
-        images = preprocess(batch.images)
-        noise = run.share(draw_noise(run.random, config, config.batch_size))
-        losses = strategy.run(train_step, (networks, optimizers, images, tf.constant(noise)))
-        run.log(step, losses)
-        if run.samples_due(step):
-            run.save_samples(step, samples)
-        if run.checkpoint_due(step):
-            run.save_checkpoint(step)
-    if config.steps:
-        run.report(samples.save_maps(run.folder.path, run.title))
-        run.evaluate(test)
+    for batch in run.batches():
+        run.log(learn(run, batch))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Whether an update computes gradients of what it does not train, or of images that are data.
 
-Run as `python tests/gradients_probe.py FRAMEWORK FOLDER [MODEL FLAG ...]`, with pytorch or chainer:
+Run as `python tests/gradients_probe.py FRAMEWORK [MODEL FLAG ...]`, with pytorch or chainer:
 two steps of that model, or of each. Prints, line by line, what has gradients that it should not.
 """
 
@@ -84,10 +84,10 @@ def parameters_in(network: Any) -> list[Any]:
     return list(network.params() if chainer else network.parameters())
 
 
-def train(framework: str, folder: str, name: str, more: list[str]) -> None:
-    flags = [*MODELS[name].small_flags, *more, "--device", "cpu", "--out", f"{folder}/{name}"]
-    first = first_step(load_script(framework, name), [*flags, "--steps", "2"])
-    networks, optimizers, *_ = first.inputs
+def train(framework: str, name: str, more: list[str]) -> None:
+    flags = [*MODELS[name].small_flags, *more, "--device", "cpu"]
+    first = first_step(load_script(framework, name), flags)
+    networks, optimizers = first.run.networks, first.run.optimizers
     trained = {id(p) for optimizer in optimizers.values() for p in parameters_of(optimizer)}
     for parameter in itertools.chain(*map(parameters_in, networks.values())):
         parameter.grad = None  # Chainer begins with NaN
@@ -101,6 +101,6 @@ def train(framework: str, folder: str, name: str, more: list[str]) -> None:
             print(f"{name}: {network} is not trained, and has gradients")
 
 
-framework, folder, *chosen = sys.argv[1:]
+framework, *chosen = sys.argv[1:]
 for name in chosen[:1] or MODELS:
-    train(framework, folder, name, chosen[1:])
+    train(framework, name, chosen[1:])

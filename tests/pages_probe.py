@@ -1,6 +1,6 @@
 """Prints the pages of memory that the system hands out in a step of ConvAE: the least of six steps.
 
-Run as `python tests/pages_probe.py FRAMEWORK OUT`, which trains in the folder OUT.
+Run as `python tests/pages_probe.py FRAMEWORK`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,6 @@ def count_pages(first: First) -> int:
 
 
 if __name__ == "__main__":
-    flags = ["--image-size", "32", "--batch-size", "64", "--device", "cpu", "--out", sys.argv[2]]
+    flags = ["--image-size", "32", "--batch-size", "64", "--device", "cpu"]
     first = first_step(load_script(sys.argv[1], "convae"), flags)
     print(min(count_pages(first) for _ in range(6)))

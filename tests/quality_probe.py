@@ -23,7 +23,7 @@ from common.data.sizes import resize
 from tools import drawing
 from tools.peers import quality
 from tools.peers.learner import Learner
-from tools.peers.quality import EVERYONE, PEERS, Functions, Quality, Trial
+from tools.peers.quality import EVERYONE, PEERS, Quality, Trial, call
 
 IMAGES = 10
 
@@ -50,7 +50,7 @@ def describe(who: Quality) -> dict[str, Any]:
     if learner.encode and (decode := learner.decode):
         networks = {"encoder": learner.encode, "decoder": lambda z: (decode(z),)}
         random = np.random.default_rng(0)
-        bounds = drawing.estimate_bounds(Functions, networks, images, "float32", random)
+        bounds = drawing.estimate_bounds(call, networks, images, "float32", random)
         found["bound"] = bounds["ELBO"]
     before = learner.weights()
     losses = [

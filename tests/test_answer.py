@@ -71,7 +71,7 @@ def test_what_is_listed_can_be_shown(model: str) -> None:
     for name in list_names(model):
         there = [framework for framework in PACKAGES if find_in(framework, model, name)]
         assert there, name
-        if name in ("train_step", "build", "main", "preprocess"):
+        if name in ("train_step", "build", "start", "learn", "main", "preprocess"):
             assert there == list(PACKAGES)
 
 

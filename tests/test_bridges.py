@@ -5,6 +5,8 @@ Each framework makes the same small network with a block in a block, in a proces
 
 from __future__ import annotations
 
+import ast
+import inspect
 import json
 import subprocess
 import sys
@@ -13,9 +15,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from common.bridges.protocol import Bridge
 from tools.scripts import ROOT
 
-from ports import chosen_ports, environment, run_probe
+from ports import FRAMEWORKS, chosen_ports, environment, run_probe
 
 PORTS = chosen_ports()
 
@@ -153,3 +156,20 @@ def test_keras_on_another_backend_needs_no_tensorflow(tmp_path: Path, backend: s
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_a_bridge_offers_what_a_run_asks_of_it(framework: str) -> None:
+    source = (ROOT / "common" / "bridges" / f"{framework}.py").read_text(encoding="utf-8")
+    offered = {
+        node.name: len(node.args.args)
+        for node in ast.parse(source).body
+        if isinstance(node, ast.FunctionDef)
+    }
+    asked = {
+        name: len(inspect.signature(method).parameters) - 1
+        for name, method in vars(Bridge).items()
+        if inspect.isfunction(method) and not name.startswith("_")
+    }
+    assert len(asked) > 9
+    assert {name: offered.get(name) for name in asked} == asked

@@ -231,14 +231,11 @@ DECODE = """
 import json, sys
 import numpy as np
 sys.path[:0] = [{root!r}, {root!r} + "/tests"]
-from tools.drawing import reach_pictures
 from tools.scripts import load_script
 script = load_script({framework!r}, "vae")
-_, _, networks = reach_pictures(
-    script, ["--generate", "1", "--from", {weights!r}, "--out", {out!r}]
-)
+run = script.start(["--generate", "1", "--from", {weights!r}, "--out", {out!r}])
 z = np.array(json.loads(sys.stdin.read()), np.float32)
-logits = script.bridge.apply(networks["decoder"], z)[0]
+logits = run.bridge.apply(run.networks["decoder"], z)[0]
 np.save({out!r} + ".npy", 1 / (1 + np.exp(-logits)))
 """
 

@@ -165,7 +165,7 @@ def test_figures_of_a_classifier_that_knows_the_labels_in_part(tmp_path: Path) -
     red = (sheet[..., 0] > 150) & (sheet[..., 1] < 80)
     assert red.any()
     assert not ((picture[..., 0] > 150) & (picture[..., 1] < 80)).all()
-    made = predictions.save_confusion(tmp_path, "title $")
+    made = predictions.finish(tmp_path, "title $")
     assert np.asarray(Image.open(made["confusion"]).convert("L")).std() > 5
 
 

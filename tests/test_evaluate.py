@@ -291,11 +291,11 @@ def test_classes_are_drawn_in_turn() -> None:
     def draw(noise: np.ndarray, labels: np.ndarray) -> np.ndarray:
         return np.stack([noise[:, 0], labels], 1).astype(np.uint8).reshape(-1, 1, 2, 1)
 
-    def make_noise(random: np.random.Generator, count: int) -> np.ndarray:
+    def draw_noise(random: np.random.Generator, config: None, count: int) -> np.ndarray:
         return random.permutation(count).reshape(-1, 1)
 
-    made = ClassSamples(data, 0, make_noise, draw).images(100, np.random.default_rng(0))
-    assert (made[:, 0, 0, 0] == make_noise(np.random.default_rng(0), 100)[:, 0]).all()
+    made = ClassSamples(data, None, draw_noise, draw).images(100, np.random.default_rng(0))
+    assert (made[:, 0, 0, 0] == np.random.default_rng(0).permutation(100)).all()
     assert made[:5, 0, 1, 0].tolist() == [0, 1, 2, 0, 1]
 
 

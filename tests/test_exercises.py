@@ -21,6 +21,7 @@ from tools.exercises.mistakes import find_mistakes, read_mistakes
 from tools.exercises.progress import Notes
 from tools.exercises.sheet import (
     GAP,
+    GIVEN,
     LANGUAGES,
     LEVELS,
     PATH_LINE,
@@ -91,11 +92,11 @@ def test_a_file_has_gaps_that_the_answer_fills(tmp_path, framework, model, level
 def test_levels_take_out_more_and_more(framework, model) -> None:
     two, three = ({g.name for g in choose(model, framework, n, None).gaps} for n in (2, 3))
     assert two < three
-    assert "main" not in three
+    assert not GIVEN & three
     assert {"build", "train_step"} <= three
     kept = find_definitions(read_script(framework, model)).keys() - three
     assert {name for name in kept if "." not in name} == {
-        "main",
+        *GIVEN,
         *(n for n in kept if n[0].isupper() and "." not in n),
     }
 
@@ -412,10 +413,10 @@ def test_damaged_notes_are_as_none(tmp_path) -> None:
 
 
 def test_every_function_has_a_place() -> None:
-    """What level 1 can take out, the update, the networks, `build` and `main` are all there is."""
+    """What level 1 can take out, the update, the networks, `build` and what is given are all."""
     for framework in FRAMEWORKS:
         for model in MODELS:
             script = Outline(read_script(framework, model))
-            placed = {*script.single, *script.update, *script.networks, "build", "main"}
+            placed = {*script.single, *script.update, *script.networks, "build", *GIVEN}
             names = {n for n, each in script.definitions.items() if each.kind != "class"}
             assert names <= placed, (framework, model, names - placed)

@@ -76,11 +76,11 @@ def test_only_the_head_of_a_frozen_network_learns(answers: Answers, folder, port
 
 
 @pytest.mark.parametrize("port", [port for port in PORTS if port in ("pytorch", "chainer")])
-def test_a_frozen_network_costs_no_gradients(port: str, tmp_path: Path) -> None:
+def test_a_frozen_network_costs_no_gradients(port: str) -> None:
     """Chainer computed them, and did not use them, in two thirds of each step."""
     probe = Path(__file__).with_name("gradients_probe.py")
     flags = ["--mode", "frozen", "--width", "16"]
-    assert run_probe(port, probe, port, tmp_path, "transfer", *flags) == ""
+    assert run_probe(port, probe, port, "transfer", *flags) == ""
 
 
 @each_port

@@ -13,6 +13,6 @@ ADDING = ("pytorch", "chainer")  # their gradients stay with the weights, and ad
 
 
 @pytest.mark.parametrize("port", [each for each in chosen_ports() if each in ADDING])
-def test_an_update_computes_no_gradient_in_vain(port: str, tmp_path: Path) -> None:
+def test_an_update_computes_no_gradient_in_vain(port: str) -> None:
     """Of another network, or of images: it would change no number, and cost time in each step."""
-    assert run_probe(port, Path(__file__).with_name("gradients_probe.py"), port, tmp_path) == ""
+    assert run_probe(port, Path(__file__).with_name("gradients_probe.py"), port) == ""

@@ -86,8 +86,8 @@ def test_a_system_that_does_not_say(machine: Path, text: str) -> None:
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library's way")
 @pytest.mark.parametrize("port", [each for each in chosen_ports() if each in FROM_C])
-def test_a_step_works_in_the_memory_of_the_step_before(port: str, tmp_path: Path) -> None:
+def test_a_step_works_in_the_memory_of_the_step_before(port: str) -> None:
     """Without the system's help: where it hands out pages anew, a step can take twice as long."""
     probe = Path(__file__).with_name("pages_probe.py")
-    said = run_probe(port, probe, port.partition("-")[0], tmp_path / "run")
+    said = run_probe(port, probe, port.partition("-")[0])
     assert int(said.splitlines()[-1]) < 200

@@ -239,7 +239,7 @@ PIX2PIX, CYCLEGAN = (
 def make(arguments: str) -> Run:
     small = ["--image-size", "32", "--batch-size", "2", "--out", "run"]
     run = Run(PIX2PIX, SCRIPT, "A model.", [*small, *arguments.split()])
-    run.connect(Bridge(), {"net": {"w": np.zeros(3)}}, {"net": {"m": np.zeros(3)}})
+    run.connect(Bridge(), {"net": {"w": np.zeros(3)}}, {"net": {"m": np.zeros(3)}}, Grey())
     return run
 
 
@@ -248,8 +248,7 @@ def test_a_run_keeps_its_direction(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     write_joined(tmp_path / "mine", 1, 4)
     run = make("--task pairs --dataset folder:mine --direction b2a --steps 0")
     assert levels(run.data.train.sources, 1) == levels(run.data.train.images, 0) == [1, 2, 3]
-    run.begin(Grey())
-    assert list(run.steps()) == []
+    assert list(run.batches()) == []
     again = "--from run/checkpoint.safetensors --generate"
     for arguments in ("--resume", "--resume --direction b2a", again, f"{again} --direction b2a"):
         later = make(arguments)

@@ -107,11 +107,10 @@ def test_a_long_run_says_how_long(start: Any, capsys: Any, monkeypatch: Any) -> 
     monkeypatch.setattr("time.perf_counter", lambda: now[0])
     for seconds, expected in ((2.0, ["982 steps to go, about 33 minutes"]), (0.01, [])):
         run, _ = start(f"--steps 1002 --sample-every 9999 --out {seconds}")
-        run.begin(Grey())
-        for step, _ in run.steps():
-            now[0] += 100.0 if step < 10 else seconds
-            run.log(step, {"loss": 0.5})
-            if step == 50:
+        for _ in run.batches():
+            now[0] += 100.0 if run.step < 9 else seconds
+            run.log({"loss": 0.5})
+            if run.step == 50:
                 break
         told = capsys.readouterr().err
         said = [line for line in told.splitlines() if "at this speed" in line]
@@ -184,11 +183,10 @@ def read_events(folder: Path) -> list[Any]:
 
 def test_a_step_that_is_not_logged_is_an_error(start: Any) -> None:
     run, _ = start("--steps 3")
-    run.begin(Grey())
-    steps = run.steps()
-    next(steps)
+    batches = run.batches()
+    next(batches)
     with pytest.raises(RuntimeError, match=r"step 1 was not logged: call run\.log"):
-        next(steps)
+        next(batches)
 
 
 def test_a_run_goes_on_where_it_was(start: Any) -> None:
@@ -208,7 +206,7 @@ def make_pooled_run(flags: str) -> tuple[Run, dict[str, np.ndarray], ImagePool]:
     arguments = ["--image-size", "8", "--batch-size", "2", "--out", "run", *flags.split()]
     run = Run(Settings, SCRIPT, "A model.", arguments)
     net, pool = {"w": np.zeros(3)}, ImagePool(2, run.random)
-    run.connect(Bridge(), {"net": net}, {"net": {"m": np.zeros(3)}}, {"b": pool})
+    run.connect(Bridge(), {"net": net}, {"net": {"m": np.zeros(3)}}, Grey(), {"b": pool})
     return run, net, pool
 
 

@@ -117,7 +117,7 @@ def test_ctrl_c_before_the_first_step_leaves_nothing(monkeypatch: pytest.MonkeyP
     run, _ = make_run(FLAGS)
     monkeypatch.setattr(Grey, "draw", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        run.begin(Grey())
+        next(run.batches())
     assert not Path("run").exists()
 
 
@@ -179,10 +179,11 @@ def test_what_would_change_the_result_is_refused(flag: str, value: str, earlier:
 def test_only_one_run_works_in_a_folder() -> None:
     first, _ = make_run(FLAGS)
     second, _ = make_run(FLAGS)  # both found the folder free
-    first.begin(Grey())
+    training = first.batches()
+    next(training)
     before = {path: path.stat().st_mtime_ns for path in Path("run").rglob("*")}
     with pytest.raises(UserError, match="run: another run is at work in it; wait for its end"):
-        second.begin(Grey())
+        next(second.batches())
     with pytest.raises(UserError, match="another run is at work in it"):
         make_run(f"{FLAGS} --resume")
     assert {path: path.stat().st_mtime_ns for path in Path("run").rglob("*")} == before
@@ -193,7 +194,7 @@ def test_the_later_of_two_runs_does_not_overwrite_the_earlier() -> None:
     second, _ = make_run(FLAGS)
     train(first, net)
     with pytest.raises(UserError, match="already holds a run"):
-        second.begin(Grey())
+        next(second.batches())
     check_whole()
 
 
@@ -266,7 +267,7 @@ def test_drawing_that_is_stopped_leaves_a_run_in_the_folder_alone(
 
     monkeypatch.setattr(Grey, "generate", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        drawing.generate(Grey())
+        drawing.generate()
     assert [path.name for path in Path("run").iterdir()] == ["optimizer-2.safetensors"]
 
 

@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from common.errors import UserError
 from common.processes import find_processes
@@ -97,9 +95,7 @@ def main() -> None:
             "this is a process by itself; start several by "
             "torchrun --nproc-per-node 2 -m tools.communication"
         )
-    with tempfile.TemporaryDirectory() as folder:
-        flags = [*others, "--out", str(Path(folder) / "run"), "--steps", "1"]
-        first = first_step(load_script("pytorch", options.model), flags)
+    first = first_step(load_script("pytorch", options.model), others)
     step = first.step
     for _ in range(3):
         wait_for(step())

@@ -1,17 +1,17 @@
 """What a model makes of a checkpoint, drawn by its own script in a process of its own.
 
-The child runs the script's `main` as `--generate` does, up to the picture that it would draw, and
-keeps what draws it: an object of `common.pictures`, whose class says what can be asked of it.
+The child starts the script's run as `--generate` does, and asks its pictures: an object of
+`common.pictures`, whose class says what can be asked of it.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ from common.pictures import (
     Samples,
     Translations,
 )
-from common.pictures.base import Pictures, portions
+from common.pictures.base import portions
 from common.run import launch
 from tools.scripts import ROOT, load_script
 
@@ -104,31 +104,6 @@ class Drawn:
 # In the child.
 
 
-class _Reached(BaseException):
-    """`main` has come to its picture."""
-
-
-def reach_pictures(script: Any, arguments: list[str]) -> tuple[Any, Pictures, dict[str, Any]]:
-    """Run a script's `main` up to the picture of `--generate`: run, pictures and networks."""
-    reached: list[tuple[Any, Pictures]] = []
-    connected: dict[str, Any] = {}
-
-    class Watched(script.Run):
-        def connect(self, bridge: Any, networks: dict[str, Any], *others: dict[str, Any]) -> None:
-            super().connect(bridge, networks, *others)
-            connected.update(networks)
-
-        def generate(self, pictures: Pictures) -> None:
-            reached.append((self, pictures))
-            raise _Reached
-
-    script.Run = Watched
-    sys.argv = [str(script.__file__), *arguments]
-    with contextlib.suppress(_Reached):
-        script.main()
-    return *reached[0], connected
-
-
 def draw_here(request: Request) -> Drawn:
     """Draw in this process.
 
@@ -139,7 +114,8 @@ def draw_here(request: Request) -> Drawn:
     with tempfile.TemporaryDirectory() as folder:
         arguments = ["--generate", "1", "--from", request.checkpoint, "--out", f"{folder}/run"]
         arguments += ["--data-dir", request.data_dir] if request.data_dir else []
-        run, pictures, networks = reach_pictures(script, arguments)
+        run = script.start(arguments)
+    pictures = run.pictures
     split, train = run.data.test, every_image(run.data.dataset)
     most = min(len(split), len(train))
     count = request.samples or min(most, MOST)
@@ -184,7 +160,9 @@ def draw_here(request: Request) -> Drawn:
         drawn.sheet = pictures.show(split.take(slice(SHOWN)))
     if isinstance(pictures, LatentSpace):
         drawn.others = [
-            estimate_bounds(script.bridge, networks, split.images, run.config.dtype, generator)
+            estimate_bounds(
+                run.bridge.apply, run.networks, split.images, run.config.dtype, generator
+            )
             for generator in generators
         ]
     return drawn
@@ -238,7 +216,7 @@ def translate_domains(
 
 
 def estimate_bounds(
-    bridge: Any,
+    apply: Callable[[Any, np.ndarray], list[np.ndarray]],
     networks: dict[str, Any],
     images: np.ndarray,
     dtype: str,
@@ -248,10 +226,10 @@ def estimate_bounds(
     weights = []
     for part in portions(len(images), TOGETHER):
         x = images[part].astype(dtype) / 255
-        mean, logvar = bridge.apply(networks["encoder"], x)
+        mean, logvar = apply(networks["encoder"], x)
         noise = random.standard_normal((len(x), CODES, mean.shape[1]))
         z = mean[:, None] + np.exp(logvar / 2)[:, None] * noise
-        logits = bridge.apply(networks["decoder"], z.reshape(-1, z.shape[-1]).astype(dtype))[0]
+        logits = apply(networks["decoder"], z.reshape(-1, z.shape[-1]).astype(dtype))[0]
         logits = logits.reshape(len(x), CODES, *x.shape[1:])
         weights.append(bound.log_weights(x, logits, mean, logvar, noise))
     joined = np.concatenate(weights)

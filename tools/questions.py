@@ -23,7 +23,6 @@ from common.pictures import images
 from common.run import launch
 from common.run.flags import Parser
 from tools import trials
-from tools.drawing import reach_pictures
 from tools.evaluate import mean_and_spread
 from tools.recipes import read_recipes, to_flags
 from tools.scripts import ROOT, load_script
@@ -90,8 +89,8 @@ def translate(run: Path, given: np.ndarray, direction: str) -> np.ndarray:
     checkpoint = str(run / "checkpoint.safetensors")
     with tempfile.TemporaryDirectory() as folder:
         flags = ["--generate", "1", "--from", checkpoint, "--out", f"{folder}/run"]
-        _, pictures, _ = reach_pictures(script, flags)
-    return pictures.translate(given, direction)[0]  # type: ignore[attr-defined]
+        pictures = script.start(flags).pictures
+    return pictures.translate(given, direction)[0]
 
 
 def draw_changed(runs: dict[str, list[Path]], dataset: Dataset) -> np.ndarray:

@@ -1,16 +1,15 @@
 """How fast each framework trains a model, in units of what the machine can do at that moment.
 
-`python -m tools.throughput dcgan` runs each framework in a process of its own: the script's `main`
-up to its first training step, then rounds of that bare step on the same data, each between two
-single-precision matrix products, which gauge the machine: NumPy's on a CPU, with `--device gpu` the
-framework's own. `--whole` also runs the whole script, with metrics, pictures and checkpoints, in
-turns with its bare loop, which has the data and the noise, and with its bare step.
+`python -m tools.throughput dcgan` runs each framework in a process of its own: rounds of a
+script's bare step on the same images, each between two single-precision matrix products, which
+gauge the machine: NumPy's on a CPU, with `--device gpu` the framework's own. `--whole` also runs
+the script's loop, with metrics, pictures and checkpoints, in turns with its bare loop, which reads
+the data, and with its bare step.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import functools
 import itertools
 import json
@@ -22,18 +21,20 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from common.data.batches import Batch
 from common.errors import UserError
 from common.frameworks import PACKAGES, find_version
-from common.run import launch
+from common.run import Run, launch
 from tools.scripts import ROOT, check_model, choose_frameworks, load_script
 
 GAUGE = {"cpu": 2048, "gpu": 8192}  # side of the matrices
 ROUND = 0.5  # seconds that a round of steps takes, at least
 LEAST = 3  # steps in a round
+NEVER = 10**9  # steps
 REST = 0.2  # seconds after a product: NumPy's threads still look for work, and hinder others
 
 # By these variables libraries compute as an older processor would.
@@ -45,44 +46,27 @@ Step = Callable[[], dict[str, Any]]
 # In the child: one framework.
 
 
-class Reached(BaseException):
-    """`main` has come to its first training step."""
-
-
 @dataclass(frozen=True)
 class First:
     """A script's first training step, ready to be taken, again and again.
 
     Attributes:
-        step: takes it, with the same images and noise each time.
-        inputs: what `main` gives `train_step`; the images and the noise come last.
-        run: of the script, with its config and the shape of the images.
+        step: takes it, on the same images each time.
+        run: of the script.
+        batch: that the step learns from.
     """
 
     step: Step
-    inputs: tuple[Any, ...]
-    run: Any
+    run: Run
+    batch: Batch
 
 
 def first_step(script: Any, arguments: list[str]) -> First:
-    """The script's training step as `main` would take it."""
-    train_step, opened = script.train_step, []
-    given: list[tuple[Any, ...]] = []
-
-    class Watched(script.Run):
-        def begin(self, *arguments: Any, **named: Any) -> None:
-            super().begin(*arguments, **named)
-            opened.append(self)
-
-    def stop(*inputs: Any) -> None:
-        given.append(inputs)
-        raise Reached
-
-    script.train_step, script.Run = stop, Watched
-    sys.argv = [str(script.__file__), *arguments]
-    with contextlib.suppress(Reached):
-        script.main()
-    return First(lambda: train_step(*given[0]), given[0], opened[0])
+    """A script's training step as its `main` would take it; no file is written."""
+    with tempfile.TemporaryDirectory() as folder:
+        run = script.start([*arguments, "--out", str(Path(folder) / "run")])
+    batch = run.next_batch()
+    return First(lambda: script.learn(run, batch), run, batch)
 
 
 def count_arithmetic(step: Step) -> int:
@@ -236,10 +220,7 @@ def take_turns(
 def measure_here(options: argparse.Namespace) -> dict[str, Any]:
     """Measure one framework in this process."""
     script = load_script(options.child, options.model)
-    with tempfile.TemporaryDirectory() as folder:
-        out = str(Path(folder) / "run")
-        flags = [*options.others, "--device", options.device, "--out", out, "--steps", "1"]
-        first = first_step(script, flags)
+    first = first_step(script, [*options.others, "--device", options.device])
     arithmetic = count_arithmetic(first.step) if options.child == "pytorch" else None
     run = functools.partial(time_steps, first.step)
     steps = options.steps or choose_steps(run)
@@ -254,106 +235,60 @@ def measure_here(options: argparse.Namespace) -> dict[str, Any]:
 def measure_whole(options: argparse.Namespace) -> dict[str, Any]:
     """Measure a whole script in this process, in turns with its bare loop and its bare step.
 
-    The script's own `main` runs. In a round of the whole, what it does for every step (batch,
-    noise, the step, `metrics.csv`) is timed as it goes. A picture and a checkpoint come at the end
-    of the round, are timed by themselves, and count as often as the script's settings have them: a
-    hundredth of a picture a step where one is drawn every 100 steps. So some dozen steps say what
-    takes hundreds to come about. In a round of the bare loop nothing of a step is written or read.
-    Then `main` is held up, and its bare step is timed, on one batch. What a script does once,
-    before its first step and after its last, is left out.
+    In a round of the whole, what a run does for every step (batch, noise, the step, `metrics.csv`)
+    is timed as it goes. A picture and a checkpoint come at the end of the round, are timed by
+    themselves, and count as often as the script's settings have them: a hundredth of a picture a
+    step where one is drawn every 100 steps. So some dozen steps say what takes hundreds to come
+    about. In a round of the bare loop nothing of a step is written or read. The bare step learns
+    from one batch. What a script does once, before its first step and after its last, is left out.
     """
     script: Any = load_script(options.child, options.model)
     product = product_of(backend_of(options.child), options.device)
-    train_step, given, taken = script.train_step, [], {}
     found: dict[str, Any] = {"bare": [], "loop": [], "whole": []}
-    last_losses: dict[str, Any] = {}  # of the bare loop
+    with tempfile.TemporaryDirectory() as folder:
+        out = ["--out", str(Path(folder) / "run"), "--steps", str(NEVER)]
+        run = script.start([*options.others, "--device", options.device, *out])
+        config = run.config
+        run.config = replace(config, sample_every=NEVER, checkpoint_every=NEVER)
+        loop = run.batches()
 
-    def remember(*inputs: Any) -> dict[str, Any]:
-        given[:] = inputs
-        return train_step(*inputs)
-
-    bare = functools.partial(time_steps, lambda: train_step(*given))
-
-    class Watched(script.Run):
-        last = 0  # step of this round
-        silent = False  # in the bare loop
-
-        def steps(self) -> Any:
-            loop, every = super().steps(), self.config.log_every
-            yield from self.take(loop, options.steps or every)  # compile, and settle
-            # So many that each round writes as many rows as its steps are due.
-            steps = options.steps or every * math.ceil(choose_steps(bare) / every)
-            after = gauge(product, options.device)
-            for _ in range(options.rounds):
-                before = after
-                time.sleep(REST)
-                taken.clear()
-                start = time.perf_counter()
-                yield from self.take(loop, steps)
-                every_step = (time.perf_counter() - start - sum(taken.values())) / steps
-                after = gauge(product, options.device)
-                config = self.config
-                seconds = every_step + taken["picture"] / config.sample_every
-                seconds += taken["checkpoint"] / config.checkpoint_every
-                row = {"seconds": seconds, "gauge": (before + after) / 2}
-                found["whole"].append(row | taken | {"every step": every_step})
-
-                before = after
-                time.sleep(REST)
-                self.silent = True
-                start = time.perf_counter()
-                yield from self.take(loop, steps)
-                wait_for(last_losses)
-                seconds = (time.perf_counter() - start) / steps
-                self.silent = False
-                after = gauge(product, options.device)
-                found["loop"].append({"seconds": seconds, "gauge": (before + after) / 2})
-
-                before = after
-                time.sleep(REST)
-                seconds = bare(steps) / steps
-                after = gauge(product, options.device)
-                found["bare"].append({"seconds": seconds, "gauge": (before + after) / 2})
-            loop.close()
-            raise Reached
-
-        def log(self, step: int, losses: dict[str, Any]) -> None:
-            if self.silent:
-                last_losses.update(losses)
-                self._recorder.logged_step = step
-            else:
-                super().log(step, losses)
-
-        def _write_row(self, step: int) -> None:
-            if not self.silent:
-                super()._write_row(step)
-
-        def take(self, loop: Any, steps: int) -> Any:
-            self.last += steps
-            yield from itertools.islice(loop, steps)
-
-        def samples_due(self, step: int) -> bool:
-            return step == self.last and not self.silent
-
-        checkpoint_due = samples_due
-
-        def save_samples(self, step: int, pictures: Any) -> None:
-            self._recorder.check()  # the losses until here are none of the picture's
+        def train(steps: int) -> float:
+            losses = {}
             start = time.perf_counter()
-            super().save_samples(step, pictures)
-            taken["picture"] = time.perf_counter() - start
+            for batch in itertools.islice(loop, steps):
+                losses = script.learn(run, batch)
+                run.log(losses)
+            wait_for(losses)
+            return time.perf_counter() - start
 
-        def save_checkpoint(self, step: int) -> None:
-            self._write_row(step)  # nor is the row the checkpoint's
+        def save() -> dict[str, float]:
             start = time.perf_counter()
-            super().save_checkpoint(step)
-            taken["checkpoint"] = time.perf_counter() - start
+            run.save_samples()
+            between = time.perf_counter()
+            run.save_checkpoint()
+            return {"picture": between - start, "checkpoint": time.perf_counter() - between}
 
-    script.train_step, script.Run = remember, Watched
-    with tempfile.TemporaryDirectory() as folder, contextlib.suppress(Reached):
-        out = ["--out", str(Path(folder) / "run"), "--steps", "1000000000"]
-        sys.argv = [str(script.__file__), *options.others, "--device", options.device, *out]
-        script.main()
+        first = run.next_batch()
+        bare = functools.partial(time_steps, lambda: script.learn(run, first))
+        plain = functools.partial(time_steps, lambda: script.learn(run, run.next_batch()))
+        every = config.log_every
+        train(options.steps or every)  # compile, and settle
+        # So many that each round writes as many rows as its steps are due.
+        steps = options.steps or every * math.ceil(choose_steps(bare) / every)
+        turns = {"whole": train, "loop": plain, "bare": bare}
+        after = gauge(product, options.device)
+        for _ in range(options.rounds):
+            for name, turn in turns.items():
+                before = after
+                time.sleep(REST)
+                row = {"seconds": turn(steps) / steps}
+                if name == "whole":
+                    row |= {"every step": row["seconds"], **save()}
+                    row["seconds"] += row["picture"] / config.sample_every
+                    row["seconds"] += row["checkpoint"] / config.checkpoint_every
+                after = gauge(product, options.device)
+                found[name].append(row | {"gauge": (before + after) / 2})
+        loop.close()
     return found
 
 
@@ -448,7 +383,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--whole",
         action="store_true",
-        help="measure the whole script as well, in turns with its bare loop (batches, noise and "
+        help="measure the whole script as well, in turns with its bare loop (batches and "
         "steps) and its bare step: with metrics.csv, and pictures and checkpoints as often as its "
         "settings have them (--sample-every, --checkpoint-every); without what it does once, at "
         "its start and end",

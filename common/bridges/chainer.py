@@ -79,6 +79,11 @@ def prepare(seed: int, device: str, precision: str) -> Any:
     return found
 
 
+def mix(networks: dict[str, chainer.Chain]) -> None:
+    """Chainer cannot: `prepare` refuses bfloat16."""
+    raise NotImplementedError
+
+
 def _set_products(precision: str) -> None:
     # CuPy has an environment variable for it, CUPY_TF32, but reads it when it is imported.
     from cupy._core import _routines_linalg as linalg  # type: ignore[import-not-found]
@@ -152,7 +157,7 @@ def set_optimizer_state(optimizer: chainer.Optimizer, arrays: dict[str, np.ndarr
         chainer.serializers.NpzDeserializer(arrays).load(optimizer)
 
 
-def get_chance(networks: dict[str, chainer.Chain]) -> dict[str, np.ndarray]:
+def get_rng_state(networks: dict[str, chainer.Chain]) -> dict[str, np.ndarray]:
     """The state of NumPy's global generator, which dropout draws from on a CPU.
 
     On a GPU dropout draws from CuPy's, which does not show its state. It starts anew here, from a
@@ -166,8 +171,8 @@ def get_chance(networks: dict[str, chainer.Chain]) -> dict[str, np.ndarray]:
     return {"keys": state["state"]["key"], "position": np.array(state["state"]["pos"]), **found}
 
 
-def set_chance(networks: dict[str, chainer.Chain], arrays: dict[str, np.ndarray]) -> None:
-    """The inverse of `get_chance`."""
+def set_rng_state(networks: dict[str, chainer.Chain], arrays: dict[str, np.ndarray]) -> None:
+    """The inverse of `get_rng_state`."""
     state = {"key": arrays["keys"], "pos": int(arrays["position"])}
     np.random.set_state({"bit_generator": "MT19937", "state": state})  # noqa: NPY002
     if "gpu" in arrays and _on_gpu(networks):

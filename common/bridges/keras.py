@@ -210,7 +210,7 @@ def set_optimizer_state(trainer: keras.Model, arrays: dict[str, np.ndarray]) -> 
     _assign(_memory(trainer.optimizer), arrays)
 
 
-def get_chance(networks: dict[str, keras.Model]) -> dict[str, np.ndarray]:
+def get_rng_state(networks: dict[str, keras.Model]) -> dict[str, np.ndarray]:
     """The state of what dropout draws from, as flat arrays: `NETWORK.INDEX`; none without dropout.
 
     On PyTorch, Keras' dropout draws from PyTorch's own generators: `cpu`, and `gpu` if one is used.
@@ -226,8 +226,8 @@ def get_chance(networks: dict[str, keras.Model]) -> dict[str, np.ndarray]:
     return states
 
 
-def set_chance(networks: dict[str, keras.Model], arrays: dict[str, np.ndarray]) -> None:
-    """The inverse of `get_chance`.
+def set_rng_state(networks: dict[str, keras.Model], arrays: dict[str, np.ndarray]) -> None:
+    """The inverse of `get_rng_state`.
 
     Raises:
         KeyError: a name is missing or not known.

@@ -133,7 +133,7 @@ def set_optimizer_state(optimizer: torch.optim.Optimizer, arrays: dict[str, np.n
     optimizer.load_state_dict({"state": state, "param_groups": groups})
 
 
-def get_chance(networks: dict[str, torch.nn.Module]) -> dict[str, np.ndarray]:
+def get_rng_state(networks: dict[str, torch.nn.Module]) -> dict[str, np.ndarray]:
     """The state of what dropout draws from, on the CPU and on a GPU if the networks are there."""
     states = {"cpu": torch.get_rng_state().numpy()}
     if _on_gpu(networks):
@@ -141,8 +141,8 @@ def get_chance(networks: dict[str, torch.nn.Module]) -> dict[str, np.ndarray]:
     return states
 
 
-def set_chance(networks: dict[str, torch.nn.Module], arrays: dict[str, np.ndarray]) -> None:
-    """The inverse of `get_chance`."""
+def set_rng_state(networks: dict[str, torch.nn.Module], arrays: dict[str, np.ndarray]) -> None:
+    """The inverse of `get_rng_state`."""
     torch.set_rng_state(torch.from_numpy(arrays["cpu"].copy()))
     if "gpu" in arrays and _on_gpu(networks):
         torch.get_device_module().set_rng_state(torch.from_numpy(arrays["gpu"].copy()))

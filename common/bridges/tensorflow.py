@@ -153,13 +153,13 @@ def _memory(optimizer: Any) -> list[tf.Variable]:
     return [variable for variable in optimizer.variables if not variable.trainable]
 
 
-def get_chance(networks: dict[str, tf.Module]) -> dict[str, np.ndarray]:
+def get_rng_state(networks: dict[str, tf.Module]) -> dict[str, np.ndarray]:
     """The state of TensorFlow's global generator, which dropout draws from."""
     return {"state": tf.random.get_global_generator().state.numpy()}
 
 
-def set_chance(networks: dict[str, tf.Module], arrays: dict[str, np.ndarray]) -> None:
-    """The inverse of `get_chance`."""
+def set_rng_state(networks: dict[str, tf.Module], arrays: dict[str, np.ndarray]) -> None:
+    """The inverse of `get_rng_state`."""
     tf.random.get_global_generator().state.assign(arrays["state"])
 
 

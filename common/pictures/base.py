@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -35,6 +36,18 @@ class Pictures:
     def generate(self, count: int) -> np.ndarray:
         """The `uint8` picture of `count` images that `--generate` asks for."""
         raise NotImplementedError
+
+    def finish(self, folder: Path, title: str) -> dict[str, Path]:
+        """Write what a finished run leaves besides, into its folder: files, by name.
+
+        Raises:
+            UserError: a file cannot be written.
+        """
+        return {}
+
+    def test(self) -> dict[str, float]:
+        """Figures of the whole test split, once training is over."""
+        return {}
 
 
 def portions(count: int, size: int = SAMPLES) -> Iterator[slice]:

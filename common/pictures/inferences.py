@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -19,8 +20,8 @@ class SamplesAndReconstructions(Samples, Reconstructions):
 
     Args:
         data: its test split is shown, and is what diversity is measured against.
-        seed: of the noise.
-        make_noise: latent vectors of the prior: (random, count) to (N, Z).
+        config: the run's settings, with the seed of the noise.
+        draw_noise: latent vectors of the prior: (random, config, N) to (N, Z).
         encode: `uint8` images (N, H, W, C) to latent vectors (N, Z).
         draw: latent vectors to `uint8` images.
     """
@@ -28,17 +29,17 @@ class SamplesAndReconstructions(Samples, Reconstructions):
     def __init__(
         self,
         data: Data,
-        seed: int,
-        make_noise: Callable[[Random, int], np.ndarray],
+        config: Any,
+        draw_noise: Callable[[Random, Any, int], np.ndarray],
         encode: ToCodes,
         draw: ToImages,
     ) -> None:
-        Samples.__init__(self, data, seed, make_noise, draw)
-        Reconstructions.__init__(self, data, lambda originals: draw(encode(originals)))
+        Samples.__init__(self, data, config, draw_noise, draw)
+        Reconstructions.__init__(self, data, config, lambda originals: draw(encode(originals)))
 
     def draw(self) -> tuple[np.ndarray, dict[str, float]]:
         """32 samples from the same noise each time, over 16 images and their reconstructions."""
-        drawn = self.images(SAMPLES // 2, np.random.default_rng((self._seed, 1)))
+        drawn = self.images(SAMPLES // 2, np.random.default_rng((self._config.seed, 1)))
         real = choose_test(self._data, SAMPLES // 2).images
         below = self._rows(choose_test(self._data, SAMPLES // 4).images)
         picture = np.concatenate([images.grid(drawn, COLUMNS), below])

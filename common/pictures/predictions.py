@@ -86,7 +86,7 @@ class Predictions(Pictures):
         """A picture of images with labels, each over what it is taken for."""
         return self._sheet(split.images, self.classify(split.images), split.labels)
 
-    def save_confusion(self, folder: Path, title: str) -> dict[str, Path]:
+    def finish(self, folder: Path, title: str) -> dict[str, Path]:
         """Which classes of the test split are taken for which, as a PNG file.
 
         Raises:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from common.data import Data
+from common.data.batches import every_image
+from common.measures import pca
 from common.pictures import images, latent
 from common.pictures.base import (
     COLUMNS,
@@ -22,6 +25,8 @@ from common.pictures.base import (
 # From `uint8` images (N, H, W, C) to such images, to latent vectors (N, Z), and from these back.
 ToImages = Callable[[np.ndarray], np.ndarray]
 ToCodes = Callable[[np.ndarray], np.ndarray]
+# From such images and a generator, for noise, to their losses, without an update.
+TestLosses = Callable[[np.ndarray, Random], dict[str, Any]]
 
 
 class Reconstructions(Pictures):
@@ -29,12 +34,25 @@ class Reconstructions(Pictures):
 
     Args:
         data: its test split is shown.
+        config: the run's settings, with the seed of all noise.
         reconstruct: `uint8` images (N, H, W, C) to such images.
+        losses: those of test images, which are averaged once training is over; None for none.
+        components: the losses are set beside the error of PCA with so many; None for neither.
     """
 
-    def __init__(self, data: Data, reconstruct: ToImages) -> None:
+    def __init__(
+        self,
+        data: Data,
+        config: Any,
+        reconstruct: ToImages,
+        losses: TestLosses | None = None,
+        components: int | None = None,
+    ) -> None:
         self._data = data
+        self._config = config
         self._reconstruct = reconstruct
+        self._losses = losses
+        self._components = components
 
     def draw(self) -> tuple[np.ndarray, dict[str, float]]:
         """The same images each time."""
@@ -52,41 +70,60 @@ class Reconstructions(Pictures):
         made = [self._reconstruct(originals[part]) for part in portions(len(originals))]
         return np.concatenate(made)
 
+    def test(self) -> dict[str, float]:
+        """The losses of the test split, averaged."""
+        if self._losses is None:
+            return {}
+        given = self._data.test.images
+        random = np.random.default_rng((self._config.seed, 2))
+        sums: dict[str, float] = {}
+        for part in portions(len(given)):
+            for name, value in self._losses(given[part], random).items():
+                sums[name] = sums.get(name, 0.0) + float(value) * len(given[part])
+        figures = {f"test {name}": value / len(given) for name, value in sums.items()}
+        if self._components:
+            train = every_image(self._data.dataset)
+            error = pca.test_error(train, given, self._components)
+            figures[f"test error of PCA with {self._components} components"] = error
+            figures["times that of PCA"] = figures["test reconstruction_loss"] / error
+        return figures
+
 
 class LatentSpace(Reconstructions):
     """Reconstructions, samples from the prior, and maps of a latent space of two dimensions.
 
     Args:
         data: its test split is shown.
-        seed: of the noise that `generate` draws from.
-        make_noise: latent vectors of the prior: (random, count) to (N, Z).
+        config: the run's settings, with the seed of all noise.
+        draw_noise: latent vectors of the prior: (random, config, N) to (N, Z).
         encode: `uint8` images (N, H, W, C) to latent vectors (N, Z).
         draw: latent vectors to `uint8` images.
+        losses: those of test images.
     """
 
     def __init__(
         self,
         data: Data,
-        seed: int,
-        make_noise: Callable[[Random, int], np.ndarray],
+        config: Any,
+        draw_noise: Callable[[Random, Any, int], np.ndarray],
         encode: ToCodes,
         draw: ToImages,
+        losses: TestLosses,
     ) -> None:
-        super().__init__(data, lambda originals: draw(encode(originals)))
-        self._seed = seed
-        self._make_noise = make_noise
+        super().__init__(data, config, lambda originals: draw(encode(originals)), losses)
+        self._draw_noise = draw_noise
         self._encode = encode
         self._draw = draw
 
     def generate(self, count: int) -> np.ndarray:
         """A grid of `count` images from latent vectors of the prior."""
-        return images.grid(self.images(count, np.random.default_rng(self._seed)))
+        return images.grid(self.images(count, np.random.default_rng(self._config.seed)))
 
     def images(self, count: int, random: Random) -> np.ndarray:
         """`count` images, `uint8` (N, H, W, C), from latent vectors of the prior."""
-        return self._images(self._make_noise(random, count))
+        return self._images(self._draw_noise(random, self._config, count))
 
-    def save_maps(self, folder: Path, title: str) -> dict[str, Path]:
+    def finish(self, folder: Path, title: str) -> dict[str, Path]:
         """The test split in latent space, a walk through it, and a grid over it, as PNG files.
 
         Nothing, with a word why, unless the latent space has two dimensions.

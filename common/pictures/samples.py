@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -18,8 +19,8 @@ class Samples(Pictures):
 
     Args:
         data: its test split is what diversity is measured against.
-        seed: of the noise.
-        make_noise: latent vectors: (random, count) to (N, Z).
+        config: the run's settings, with the seed of the noise.
+        draw_noise: latent vectors: (random, config, N) to (N, Z).
         draw: latent vectors to `uint8` images (N, H, W, C).
     """
 
@@ -28,28 +29,28 @@ class Samples(Pictures):
     def __init__(
         self,
         data: Data,
-        seed: int,
-        make_noise: Callable[[Random, int], np.ndarray],
+        config: Any,
+        draw_noise: Callable[[Random, Any, int], np.ndarray],
         draw: Callable[..., np.ndarray],
     ) -> None:
         self._data = data
-        self._seed = seed
-        self._make_noise = make_noise
+        self._config = config
+        self._draw_noise = draw_noise
         self._draw = draw
 
     def draw(self) -> tuple[np.ndarray, dict[str, float]]:
         """A grid from the same noise each time, so that one sees it learn."""
-        drawn = self.images(SAMPLES, np.random.default_rng((self._seed, 1)))
+        drawn = self.images(SAMPLES, np.random.default_rng((self._config.seed, 1)))
         real = choose_test(self._data, SAMPLES).images
         return images.grid(drawn), {"diversity": diversity(drawn, real)}
 
     def generate(self, count: int) -> np.ndarray:
         """A grid of `count` images."""
-        return images.grid(self.images(count, np.random.default_rng(self._seed)))
+        return images.grid(self.images(count, np.random.default_rng(self._config.seed)))
 
     def noise(self, count: int, random: Random) -> np.ndarray:
         """`count` latent vectors (N, Z)."""
-        return self._make_noise(random, count)
+        return self._draw_noise(random, self._config, count)
 
     def from_noise(self, noise: np.ndarray) -> np.ndarray:
         """The image of each latent vector, `uint8` (N, H, W, C)."""
@@ -65,8 +66,8 @@ class ClassSamples(Samples):
 
     Args:
         data: its class names, and its test split, which diversity is measured against.
-        seed: of the noise.
-        make_noise: latent vectors: (random, count) to (N, Z).
+        config: the run's settings, with the seed of the noise.
+        draw_noise: latent vectors: (random, config, N) to (N, Z).
         draw: latent vectors and labels `int64` (N,) to `uint8` images (N, H, W, C).
         only: the one class that `generate` draws; None for all.
     """
@@ -74,18 +75,18 @@ class ClassSamples(Samples):
     def __init__(
         self,
         data: Data,
-        seed: int,
-        make_noise: Callable[[Random, int], np.ndarray],
+        config: Any,
+        draw_noise: Callable[[Random, Any, int], np.ndarray],
         draw: Callable[[np.ndarray, np.ndarray], np.ndarray],
         only: str | None = None,
     ) -> None:
-        super().__init__(data, seed, make_noise, draw)
+        super().__init__(data, config, draw_noise, draw)
         self._only = only
 
     def draw(self) -> tuple[np.ndarray, dict[str, float]]:
         """A grid of all classes from the same noise each time."""
         names = self._data.class_names
-        random = np.random.default_rng((self._seed, 1))
+        random = np.random.default_rng((self._config.seed, 1))
         drawn = self._rows(np.arange(len(names)), COLUMNS, random)
         real = choose_test(self._data, len(drawn)).images
         figures = {"diversity": diversity(drawn, real)}
@@ -98,7 +99,7 @@ class ClassSamples(Samples):
             UserError: the checkpoint does not know the class.
         """
         names = self._data.class_names
-        random = np.random.default_rng(self._seed)
+        random = np.random.default_rng(self._config.seed)
         if self._only is not None:
             if self._only not in names:
                 raise UserError(f"--class {self._only}: the checkpoint knows {', '.join(names)}")
@@ -120,7 +121,7 @@ class ClassSamples(Samples):
         return np.arange(count, dtype=np.int64) % len(self._data.class_names)
 
     def _rows(self, classes: np.ndarray, columns: int, random: Random) -> np.ndarray:
-        noise = np.tile(self._make_noise(random, columns), (len(classes), 1))
+        noise = np.tile(self.noise(columns, random), (len(classes), 1))
         labels = classes.astype(np.int64).repeat(columns)
         drawn = [self._draw(noise[part], labels[part]) for part in portions(len(labels))]
         return np.concatenate(drawn)

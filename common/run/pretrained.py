@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from common.bridges.protocol import Bridge
 from common.data import default_data_dir, download
 from common.errors import UserError
 from common.files import user_path
@@ -61,6 +63,24 @@ class Learned:
                     f"--weights: {self.path} is no ResNet-18: of {name} it has {found}, needed is "
                     f"{needed}"
                 )
+
+
+def adopt(bridge: Bridge, network: Any, weights: str, data_dir: str | None) -> None:
+    """Give a backbone weights that were learned elsewhere, cast to the run's precision.
+
+    Args:
+        bridge: the framework's module in `common.bridges`.
+        network: the backbone.
+        weights: as `load` takes them, like `data_dir`.
+        data_dir: where downloads lie.
+
+    Raises:
+        UserError: they cannot be had, or are not of such a network.
+    """
+    expected = bridge.get_arrays(network)
+    learned = load(weights, data_dir, len(expected["conv1.weight"]))
+    learned.check_fit(expected)
+    bridge.set_arrays(network, {name: learned.arrays[name] for name in expected})
 
 
 def load(weights: str, data_dir: str | Path | None, channels: int | None = None) -> Learned:

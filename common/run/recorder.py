@@ -54,7 +54,7 @@ class Recorder:
         self._board = Board(folder.tensorboard, step)
         self.table = Table(folder.metrics, digits)
         self.table.cut(step)
-        self.logged_step = self._written_step = step
+        self._written_step = step
         self._pending: list[tuple[int, dict[str, Any]]] = []
         self._losses: dict[str, float] = {}  # of the last step that was read
         self._figures: dict[str, float] = {}  # that came with the last picture
@@ -83,7 +83,6 @@ class Recorder:
         """Take a step's losses, still on the device."""
         self._pending.append((step, losses))
         self._steps_timed += 1
-        self.logged_step = step
         if self._bar is not None:
             self._bar.update()
 

@@ -1,4 +1,4 @@
-"""A run: what the command line asks for, made ready, and the loop that a script's `main` drives."""
+"""A run: what the command line asks for, made ready, and the batches that a script's loop takes."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from typing import Any
 
 import numpy as np
 
+from common.bridges.protocol import Bridge
 from common.data import Data
-from common.data.batches import Batch, every_image, make_batches, stack
+from common.data.batches import Batch, make_batches, stack
 from common.data.pool import ImagePool
 from common.errors import UserError, warn
 from common.files import write_text
-from common.measures import pca
 from common.pictures import images, plots
-from common.pictures.base import Pictures, portions
+from common.pictures.base import Pictures
 from common.processes import find_processes, make_scratch
 from common.run import checkpoint, flags
 from common.run.about import describe
@@ -34,12 +34,13 @@ from common.run.store import Store
 
 DIGITS = {"float32": 9, "float64": 17}  # significant ones that name a number exactly
 
-# The losses of `uint8` test images (N, H, W, C), without an update.
-TestLosses = Callable[[np.ndarray, np.random.Generator], dict[str, Any]]
-
 
 class Run:
-    """What a script's command line asks for, made ready; `steps` then drives the training.
+    """What a script's command line asks for, made ready.
+
+    A script's `start` makes one and gives it, by `connect`, what it trains and draws. A loop over
+    `batches`, in which each step's losses are given to `log`, is the training; `generate` draws
+    without it.
 
     Args:
         config_class: the script's `Config`.
@@ -57,10 +58,16 @@ class Run:
         images_per_step: that a step learns from.
         title: names the run above plots.
         processes: which one this is, of those that train together.
+        bridge, networks, optimizers, pictures, pools: as given to `connect`.
+        device, strategy, trainers: the framework's own, for the script to keep here.
 
     Raises:
         UserError: a flag, the data, a checkpoint or the run folder cannot be used.
     """
+
+    device: Any
+    strategy: Any
+    trainers: Any
 
     def __init__(
         self,
@@ -155,29 +162,32 @@ class Run:
 
     def connect(
         self,
-        bridge: Any,
+        bridge: Bridge,
         networks: dict[str, Any],
         optimizers: dict[str, Any],
+        pictures: Pictures,
         pools: dict[str, ImagePool] | None = None,
     ) -> None:
-        """Say what the run saves; load the weights and the state that the flags ask for.
+        """Say what the run saves and draws; load the weights and the state that the flags ask for.
 
         Args:
             bridge: the framework's module in `common.bridges`.
             networks: by the name that their checkpoint keys begin with.
             optimizers: by name; `--resume` restores their state.
+            pictures: what shows how training goes.
             pools: of earlier images, by name; `--resume` restores them too.
 
         Raises:
             UserError: a tensor of the checkpoint does not fit, or the data set has changed.
         """
-        pools = pools or {}
-        if self.processes.count > 1 and any(pool.size for pool in pools.values()):
+        self.bridge, self.networks, self.optimizers = bridge, networks, optimizers
+        self.pictures, self.pools = pictures, pools or {}
+        if self.processes.count > 1 and any(pool.size for pool in self.pools.values()):
             raise UserError(
                 "a pool of earlier images belongs to one process, and this is one of "
                 f"{self.processes.count}; give --pool-size 0"
             )
-        self._store = Store(bridge, networks, optimizers, pools)
+        self._store = Store(bridge, networks, optimizers, self.pools)
         if self.config.precision == "bfloat16":
             bridge.mix(networks)
         if self._weights:
@@ -192,18 +202,10 @@ class Run:
             seed = int(own.generate_state(1)[0]) if self.processes.index else None
             bridge.join(networks, optimizers, seed)
 
-    def adopt(self, network: str, weights: str) -> None:
-        """Begin with what a network has learned elsewhere, unless a checkpoint was loaded.
-
-        Args:
-            network: its name, as given to `connect`.
-            weights: `newts`, `imagenet`, or a file, as `pretrained.load` takes it.
-
-        Raises:
-            UserError: they cannot be had, or do not fit.
-        """
-        if self._weights is None:
-            self._store.adopt(network, weights, self.config.data_dir)
+    @property
+    def loaded(self) -> bool:
+        """Whether the weights are a checkpoint's."""
+        return self._weights is not None
 
     def _check_state(self, state: Checkpoint) -> None:
         if state.metadata["fingerprint"] != self.data.fingerprint():
@@ -225,11 +227,8 @@ class Run:
 
     # Training.
 
-    def begin(self, pictures: Pictures) -> None:
+    def _begin(self) -> None:
         """Open the run folder; of a new run, save the initial checkpoint and picture.
-
-        Args:
-            pictures: what `save_samples` will draw.
 
         Raises:
             UserError: the folder cannot be written; the disk is as it was.
@@ -244,21 +243,21 @@ class Run:
                 self.folder,
                 self.step,
                 self.images_per_step,
-                pictures.figures,
+                self.pictures.figures,
                 DIGITS[config.dtype],
                 self._store.average if self.processes.count > 1 else None,
                 quiet=self.processes.index > 0,
             )
-            self._best = self._recorder.highest(pictures.best_by)
+            self._best = self._recorder.highest(self.pictures.best_by)
             text = describe(self.model, self.framework, config, self.data)
             if config.resume:
                 write_text(self.folder.config, text)
             else:
                 # The checkpoint first: with it a run that is killed can be resumed.
-                self.save_checkpoint(0)
+                self.save_checkpoint()
                 write_text(self.folder.config, text)
                 if config.steps:
-                    self.save_samples(0, pictures)
+                    self.save_samples()
 
     def _in_steps(self, config: Any) -> Any:
         """The settings with `--epochs` turned into as many steps, rounded up."""
@@ -267,30 +266,35 @@ class Run:
         steps = math.ceil(config.epochs * self._batches.epoch / self.images_per_step)
         return dataclasses.replace(config, steps=steps, epochs=None)
 
-    def steps(self) -> Iterator[tuple[int, Batch]]:
-        """Yield each step's number and its `Batch`; the body must `log` the step's losses.
+    def batches(self) -> Iterator[Batch]:
+        """Yield each step's `Batch`; the body must `log` the step's losses.
 
-        Where a step takes several batches, their arrays are stacked along a new first axis.
-        Ctrl-C (or SIGTERM) ends the run after the step at hand, with everything saved. After the
-        last step the curves and the animation are made.
+        Whatever is due after a step (a row of figures, a picture, a checkpoint) is made before the
+        next batch, and after the last one the curves, the animation and what `pictures` leave.
+        Where a step takes several batches, their arrays are stacked along a new first axis. Ctrl-C
+        (or SIGTERM) ends the run after the step at hand, with everything saved.
 
         Raises:
             UserError: the folder cannot be written, or a loss is no longer finite.
             RuntimeError: a step was not logged.
         """
+        self._begin()
         config, recorder = self.config, self._recorder
         try:
             with recorder.progress(self.step, config.steps), stop_signals() as stopped:
                 while self.step < config.steps and not self._agree(stopped):
-                    drawn = [self._next_batch() for _ in range(config.batches_per_step)]
-                    yield self.step + 1, drawn[0] if len(drawn) == 1 else stack(drawn)
-                    self.step += 1
-                    if recorder.logged_step != self.step:
-                        raise RuntimeError(f"step {self.step} was not logged: call run.log")
-                    self._write_row(self.step)
+                    step = self.step + 1
+                    yield self.next_batch()
+                    if self.step != step:
+                        raise RuntimeError(f"step {step} was not logged: call run.log")
+                    if self._samples_due():
+                        self.save_samples()
+                    if self._checkpoint_due():
+                        self.save_checkpoint()
+                    self._write_row()
                 unfinished = self.step < config.steps
                 if unfinished:
-                    self.save_checkpoint(self.step)
+                    self.save_checkpoint()
             self._finish()
         finally:
             self.folder.unlock()
@@ -301,45 +305,56 @@ class Run:
             if not self.processes.index:
                 print(f"stopped after step {self.step}; go on with: {again}", file=sys.stderr)
             sys.exit(130)
+        if config.steps:
+            self._report(self.pictures.finish(self.folder.path, self.title))
+            self._save_figures(self.pictures.test())
 
-    def _next_batch(self) -> Batch:
-        batch = self._batches.next()
-        return batch if self.processes.count == 1 else batch.map(self.share)
+    def next_batch(self) -> Batch:
+        """The next step's batch, or batches, of the training split."""
+        drawn = [self._batches.next() for _ in range(self.config.batches_per_step)]
+        batch = drawn[0] if len(drawn) == 1 else stack(drawn)
+        return batch if self.processes.count == 1 else batch.map(self._share)
 
-    def share(self, array: np.ndarray, axis: int = 0) -> np.ndarray:
-        """Of what belongs to a whole batch, the part that this process learns from.
+    def draw(self, function: Callable[..., np.ndarray], *shape: int) -> np.ndarray:
+        """Random numbers for a step: what a script's function draws for each image of its batch.
 
-        That is all of it where no other process takes part. The batches of `steps` are shares
-        already.
+        Several processes draw the same numbers for all images, and each keeps those of its own.
 
         Args:
-            array: what was drawn from `random`, in all processes alike.
-            axis: the one along which its images lie.
+            function: `draw_noise` or its like: (random, config, *shape, N) to an array whose first
+                axes are these.
+            shape: axes before that of the images.
         """
-        return self.processes.share(array, axis) if self.processes.count > 1 else array
+        array = function(self.random, self.config, *shape, self.config.batch_size)
+        return array if self.processes.count == 1 else self.processes.share(array, len(shape))
+
+    def _share(self, array: np.ndarray) -> np.ndarray:
+        """This process's images of a whole step's array."""
+        return self.processes.share(array, int(self.config.batches_per_step > 1))
 
     def _agree(self, stopped: list[int]) -> bool:
         """Whether to stop: all processes after the same step, the first whose row is due."""
         if self.processes.count == 1:
             return bool(stopped)
-        due = self._row_due(self.step)
+        due = self._row_due()
         return due and self._store.average(np.array([float(bool(stopped))]))[0] > 0
 
-    def log(self, step: int, losses: dict[str, Any]) -> None:
+    def log(self, losses: dict[str, Any]) -> None:
         """Take a step's losses, still on the device; they are read when a row is due."""
-        self._recorder.log(step, losses)
+        self.step += 1
+        self._recorder.log(self.step, losses)
 
-    def samples_due(self, step: int) -> bool:
+    def _samples_due(self) -> bool:
         """Whether to draw a picture after this step.
 
         That is every `sample_every` steps and after the last, and sooner in the beginning, when
         pictures change fastest: after a tenth and three tenths of `sample_every`.
         """
-        every = self.config.sample_every
+        step, every = self.step, self.config.sample_every
         return step % every == 0 or step == self.config.steps or 10 * step in (every, 3 * every)
 
-    def save_samples(self, step: int, pictures: Pictures) -> None:
-        """Draw the picture of a step into the run folder; note the figures that come with it.
+    def save_samples(self) -> None:
+        """Draw the picture of this step into the run folder; note the figures that come with it.
 
         Where a figure says how good the weights are, the best so far are kept in
         `best.safetensors`; of equals, the first.
@@ -347,23 +362,23 @@ class Run:
         Raises:
             UserError: a loss is no longer finite, or the file cannot be written.
         """
-        recorder = self._recorder
+        recorder, best_by = self._recorder, self.pictures.best_by
         recorder.check()
         with recorder.not_training():
-            picture, figures = pictures.draw()
-            path = self.folder.samples / f"{step:06d}.png"
+            picture, figures = self.pictures.draw()
+            path = self.folder.samples / f"{self.step:06d}.png"
             images.save(path, picture)
-            recorder.add_picture(step, path, figures)
-            if pictures.best_by and step and figures[pictures.best_by] > self._best:
-                self._best = figures[pictures.best_by]
-                weights = self._store.gather(self.folder, step, self._about())
+            recorder.add_picture(self.step, path, figures)
+            if best_by and self.step and figures[best_by] > self._best:
+                self._best = figures[best_by]
+                weights = self._store.gather(self.folder, self.step, self._about())
                 checkpoint.save(self.folder.best, weights)
 
-    def checkpoint_due(self, step: int) -> bool:
-        """Whether a checkpoint is to be written: now and then, and after the last step."""
-        return step % self.config.checkpoint_every == 0 or step == self.config.steps
+    def _checkpoint_due(self) -> bool:
+        """Whether to write a checkpoint: every `checkpoint_every` steps and after the last."""
+        return self.step % self.config.checkpoint_every == 0 or self.step == self.config.steps
 
-    def save_checkpoint(self, step: int) -> None:
+    def save_checkpoint(self) -> None:
         """Write the checkpoint and what `--resume` needs besides.
 
         Raises:
@@ -371,11 +386,11 @@ class Run:
                 checkpoint is still there.
         """
         recorder = self._recorder
-        self._write_row(step)
+        self._write_row()
         recorder.check()
         with recorder.not_training():
             self._store.save(
-                self.folder, step, self._about(), self._batches, self.data.fingerprint()
+                self.folder, self.step, self._about(), self._batches, self.data.fingerprint()
             )
 
     def _about(self) -> dict[str, Any]:
@@ -389,13 +404,13 @@ class Run:
             "config": {n: value for n, value in settings.items() if n not in self.config.alone()},
         }
 
-    def _write_row(self, step: int) -> None:
-        """Write a step's row of `metrics.csv` if it is due and not there yet."""
-        if self._row_due(step):
-            self._recorder.write_row(step)
+    def _write_row(self) -> None:
+        """Write this step's row of `metrics.csv` if it is due and not there yet."""
+        if self._row_due():
+            self._recorder.write_row(self.step)
 
-    def _row_due(self, step: int) -> bool:
-        return step % self.config.log_every == 0 or self.samples_due(step)
+    def _row_due(self) -> bool:
+        return self.step % self.config.log_every == 0 or self._samples_due()
 
     def _finish(self) -> None:
         """Draw the curves and the animation, and say where everything is."""
@@ -408,49 +423,25 @@ class Run:
         if grids:
             images.animate(grids, self.folder.animation)
             made = {"picture": grids[-1], "animation": self.folder.animation} | made
-        self.report(made)
+        self._report(made)
 
-    def report(self, made: dict[str, Path]) -> None:
+    def _report(self, made: dict[str, Path]) -> None:
         """Say where files are, by name."""
         for name, path in made.items():
             print(f"{name + ':':12}{path}")
 
-    # After training, or without it.
-
-    def evaluate(self, test_losses: TestLosses, pca_components: int | None = None) -> None:
-        """Print the losses of the test split, averaged, and write them to `evaluation.json`.
-
-        Args:
-            test_losses: the losses of test images.
-            pca_components: if given, the losses are set beside the error of PCA with so many.
+    def _save_figures(self, figures: dict[str, float]) -> None:
+        """Print figures of the test split, if there are any, and write them to `evaluation.json`.
 
         Raises:
             UserError: the file cannot be written.
         """
-        test = self.data.test.images
-        random = np.random.default_rng((self.config.seed, 2))
-        sums: dict[str, float] = {}
-        for part in portions(len(test)):
-            for name, value in test_losses(test[part], random).items():
-                sums[name] = sums.get(name, 0.0) + float(value) * len(test[part])
-        figures = {f"test {name}": value / len(test) for name, value in sums.items()}
-        if pca_components:
-            error = pca.test_error(every_image(self.data.dataset), test, pca_components)
-            figures[f"test error of PCA with {pca_components} components"] = error
-            figures["times that of PCA"] = figures["test reconstruction_loss"] / error
-        self.save_figures(figures)
-
-    def save_figures(self, figures: dict[str, float]) -> None:
-        """Print figures of the test split, and write them to `evaluation.json`.
-
-        Raises:
-            UserError: the file cannot be written.
-        """
-        write_text(self.folder.evaluation, json.dumps(figures, indent=2) + "\n")
+        if figures:
+            write_text(self.folder.evaluation, json.dumps(figures, indent=2) + "\n")
         for name, value in figures.items():
             print(f"{name}: {value:.5g}")
 
-    def generate(self, pictures: Pictures) -> None:
+    def generate(self) -> None:
         """Draw the picture that `--generate` asks for.
 
         Raises:
@@ -459,10 +450,10 @@ class Run:
         # A run may be at work in the folder: its files are none of ours.
         drawn = self.folder.generated
         with self._undone_by_errors(drawn.name, drawn.stem):
-            picture = pictures.generate(self.config.generate)
+            picture = self.pictures.generate(self.config.generate)
             self.folder.make(self.folder.path)
             images.save(drawn, picture)
-        self.report({"picture": drawn})
+        self._report({"picture": drawn})
 
     @contextlib.contextmanager
     def _undone_by_errors(self, *names: str) -> Iterator[None]:

@@ -7,14 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from common.bridges.protocol import Arrays, Bridge
 from common.data.batches import Batches, DomainBatches
 from common.data.pool import ImagePool
 from common.errors import UserError
-from common.run import checkpoint, pretrained
+from common.run import checkpoint
 from common.run.checkpoint import Checkpoint, Header
 from common.run.folder import RunFolder
-
-Arrays = dict[str, np.ndarray]
 
 
 class Store:
@@ -29,7 +28,7 @@ class Store:
 
     def __init__(
         self,
-        bridge: Any,
+        bridge: Bridge,
         networks: dict[str, Any],
         optimizers: dict[str, Any],
         pools: dict[str, ImagePool],
@@ -60,7 +59,7 @@ class Store:
             batches.restore(state.arrays["batches.order"], state.metadata["batches"])
             for name, optimizer in self._optimizers.items():
                 self._bridge.set_optimizer_state(optimizer, _below(name, state.arrays))
-            self._bridge.set_chance(self._networks, _below("chance", state.arrays))
+            self._bridge.set_rng_state(self._networks, _below("chance", state.arrays))
             for name, pool in self._pools.items():
                 pool.restore(_below(f"pool.{name}", state.arrays))
         except (KeyError, ValueError, TypeError, IndexError) as error:
@@ -69,23 +68,6 @@ class Store:
                 "a new run from the weights with --init-from"
             ) from error
         return state.metadata["step"]
-
-    def adopt(self, network: str, weights: str, data_dir: str | None) -> None:
-        """Give a network weights that were learned elsewhere, cast to the run's precision.
-
-        Args:
-            network: its name.
-            weights: as `pretrained.load` takes them, like `data_dir`.
-            data_dir: where downloads lie.
-
-        Raises:
-            UserError: they cannot be had, or are not of such a network.
-        """
-        expected = self._bridge.get_arrays(self._networks[network])
-        learned = pretrained.load(weights, data_dir, len(expected["conv1.weight"]))
-        learned.check_fit(expected)
-        arrays = {name: learned.arrays[name] for name in expected}
-        self._bridge.set_arrays(self._networks[network], arrays)
 
     def average(self, values: np.ndarray) -> np.ndarray:
         """The mean of an array over the processes that train together."""
@@ -126,7 +108,7 @@ class Store:
         weights = self.gather(folder, step, about)
         order, position = batches.state()
         state = {n: self._bridge.get_optimizer_state(v) for n, v in self._optimizers.items()}
-        state["chance"] = self._bridge.get_chance(self._networks)
+        state["chance"] = self._bridge.get_rng_state(self._networks)
         state |= {f"pool.{name}": pool.state() for name, pool in self._pools.items()}
         told = {name: weights.metadata[name] for name in ("model", "framework", "step")}
         folder.save(

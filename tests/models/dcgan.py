@@ -79,9 +79,7 @@ def networks(image_shape: ImageShape, config: Config, classes: int) -> dict[str,
     generator = generator_weights(image_shape, config["latent_dim"], config["filters"])
     return {
         "generator": generator,
-        "discriminator": discriminator_weights(
-            image_shape, config["filters"], last_normed=False
-        ),
+        "discriminator": discriminator_weights(image_shape, config["filters"], last_normed=False),
     }
 
 

@@ -39,7 +39,7 @@ class Check:
         observe: what there is to see, as a tree of numbers.
         gaps: the parts of an exercise that it is about, if they were taken out.
         close: how near numbers have to be, relative to the largest.
-        runs: whether `main` has to be run for it.
+        runs: whether the whole run is trained for it.
         drawn: whether it is about random numbers, so that several networks have to be built.
         layers: whether layers are seen too, which only help to find where an output goes wrong:
             a network may do without them.
@@ -226,7 +226,7 @@ class Subject:
     def end(self) -> Any:
         """The losses and the last weights of a longer run."""
         out = self.folder / "end"
-        self.player.main([*self.flags, "--steps", str(self.steps), "--out", str(out)])
+        self.player.train([*self.flags, "--steps", str(self.steps), "--out", str(out)])
         return read_run(out)
 
 

@@ -86,7 +86,7 @@ class Grader:
     def _make_start(self, player: Player) -> Path:
         """Weights to start from that no initial ones are, so that each of them counts."""
         out = self.folder / "start"
-        player.main([*self.flags, "--steps", "0", "--out", str(out)])
+        player.train([*self.flags, "--steps", "0", "--out", str(out)])
         path = RunFolder(out).checkpoint
         header = checkpoint.read_header(path)
         random = np.random.default_rng(0)

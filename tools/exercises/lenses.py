@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-Arrays = dict[str, np.ndarray]
+from common.bridges.protocol import Arrays
+
 Networks = dict[str, Any]
 Watch = Callable[[Any, Any], None]  # takes a layer and its output
 
@@ -22,7 +23,7 @@ class Lens:
         network: the class of its networks.
     """
 
-    bridge: Any
+    bridge: Any  # more than the protocol: it is asked for a network's layers too
     network: type
 
     def copy(self, value: Any) -> Any:

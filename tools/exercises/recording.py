@@ -6,6 +6,7 @@ import contextlib
 import copy
 import csv
 import io
+import itertools
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -19,14 +20,11 @@ from safetensors.numpy import load_file
 from common.data.pool import ImagePool
 from common.run.folder import RunFolder
 from tools.exercises.lenses import Arrays, Lens
+from tools.exercises.sheet import GIVEN
 from tools.scripts import ROOT
 
 CALLS = 3  # of each function and network that are kept
 WATCHED = 2  # steps
-
-
-class EnoughError(Exception):
-    """Ends a run whose first steps have been watched."""
 
 
 class NotShownError(Exception):
@@ -106,33 +104,29 @@ class Player:
         sys.modules[self.module.__name__] = self.module  # its dataclass looks itself up
         exec(compile(text, name, "exec"), self.module.__dict__)
 
-    def main(self, arguments: list[str]) -> None:
-        """Run `main` with a command line; what it prints is dropped."""
-        was = sys.argv
-        sys.argv = [self.module.__file__ or "", *arguments]
-        try:
-            with (
-                contextlib.redirect_stdout(io.StringIO()),
-                contextlib.redirect_stderr(io.StringIO()),
-            ):
-                self.module.main()
-        finally:
-            sys.argv = was
+    def train(self, arguments: list[str], steps: int | None = None) -> None:
+        """Train as `main` does with a command line, for so many steps or to the end, in silence."""
+        with (
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+        ):
+            run = self.module.start(arguments)
+            with contextlib.closing(run.batches()) as batches:
+                for batch in itertools.islice(batches, steps):
+                    run.log(self.module.learn(run, batch))
 
     def watch(self, arguments: list[str], to_the_end: bool) -> tuple[Trace, Exception | None]:
-        """Run `main` and keep what happens in its first steps, and what ended it if it failed.
+        """Train, and keep what happens in the first steps, and what ended the run if it failed.
 
         Args:
             arguments: the command line.
             to_the_end: whether the run goes on after those steps, for what is called then.
         """
         trace = Trace()
-        watcher = _Watcher(self, trace, to_the_end)
+        watcher = _Watcher(self, trace)
         with watcher.watching():
             try:
-                self.main(arguments)
-            except EnoughError:
-                pass
+                self.train(arguments, None if to_the_end else WATCHED)
             except SystemExit as error:
                 return trace, RuntimeError(f"it ends the program, by sys.exit({error})")
             except Exception as error:
@@ -182,9 +176,8 @@ def _free(taken: Any, name: str) -> str:
 class _Watcher:
     """Puts itself between a module and its functions for the time of a run."""
 
-    def __init__(self, player: Player, trace: Trace, to_the_end: bool) -> None:
+    def __init__(self, player: Player, trace: Trace) -> None:
         self.lens = player.lens
-        self.to_the_end = to_the_end
         self.names = vars(player.module)
         self.trace = trace
 
@@ -198,7 +191,7 @@ class _Watcher:
         functions = {n: v for n, v in own.items() if callable(v) and not isinstance(v, type)}
         with contextlib.ExitStack() as stack:
             for name, function in functions.items():
-                if name not in ("main", "build", "train_step"):
+                if name not in GIVEN | {"build", "train_step"}:
                     self.names[name] = self._watched(name, function)
             self.names["build"] = self._watched_build(functions["build"])
             self.names["train_step"] = self._watched_step(functions["train_step"])
@@ -263,8 +256,6 @@ class _Watcher:
                 self.trace.losses.append(see(self.lens, losses))
                 self.trace.states.append(self._arrays())
                 self.trace.updates.append([])
-            if len(self.trace.losses) == WATCHED and not self.to_the_end:
-                raise EnoughError
             return losses
 
         return watched

@@ -20,6 +20,7 @@ from tools.scripts import MODELS, ROOT
 TABLE = Path(__file__).with_name("questions.toml")
 LEVELS = (1, 2, 3)
 LANGUAGES = ("en", "ja")
+GIVEN = {"start", "learn", "main"}  # functions that no exercise takes out
 UPDATE = "train_step"  # the part that takes every step of the update with it
 GAP = "raise NotImplementedError  # your lines"
 HEADER = re.compile(r"# Exercise: (\w+) in (\w+), level ([123])(?:, (\w+))?")
@@ -41,8 +42,8 @@ class Exercise:
 
     Attributes:
         model, framework: whose script is the answer.
-        level: 1 takes out a loss or the update, 2 the networks, 3 all below the settings but
-            `main`.
+        level: 1 takes out a loss or the update, 2 the networks, 3 all below the settings but what
+            is `GIVEN`.
         part: of level 1, which function; `train_step` is the whole update.
     """
 
@@ -118,11 +119,11 @@ class Outline:
             if {"optimizers", "trainers"} & set(self.definitions[name].signature)
         }
         self.update = stepping | self._methods(trainers)
-        self.everything = functions - {"main"} | self._methods(bases.keys() - {"Config"})
+        self.everything = functions - GIVEN | self._methods(bases.keys() - {"Config"})
         self.single = [  # that level 1 can take out: what a batch is made into, losses, drawing
             name
             for name in self.definitions
-            if name in functions - used - stepping - {"main", "build"}
+            if name in functions - used - stepping - GIVEN - {"build"}
         ]
 
     def _methods(self, classes: Any) -> set[str]:

@@ -12,18 +12,14 @@ import argparse
 import functools
 import importlib
 import json
-import math
 import statistics
 import sys
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from common.errors import UserError
 from common.frameworks import PACKAGES
 from common.run import launch
-from common.run.checkpoint import read_header
 from common.run.flags import Parser
 from tools.scripts import choose_frameworks, load_script
 from tools.throughput import (
@@ -137,13 +133,12 @@ def measure_here(known: Known, options: argparse.Namespace) -> dict[str, Any]:
     """Measure a peer and Quartet's script in this process."""
     module = importlib.import_module(f"tools.peers.{known.framework}")
     script = load_script(known.framework, known.model)
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "run"
-        flags = [*options.others, "--device", "cpu", "--out", str(out), "--steps", "1"]
-        first = first_step(script, flags)
-        shapes = read_header(out / "checkpoint.safetensors").shapes
-    build = getattr(module, f"{known.name}_{known.model}")
-    peer = build(first.run.config, first.run.image_shape, first.inputs[-2])
+    first = first_step(script, [*options.others, "--device", "cpu"])
+    run = first.run
+    place = [run.device] if hasattr(run, "device") else []  # where a script puts its tensors
+    images = script.preprocess(first.batch.images, *place)
+    peer = getattr(module, f"{known.name}_{known.model}")(run.config, run.image_shape, images)
+    weights = [run.bridge.get_arrays(network) for network in run.networks.values()]
     before = peer.arrays()
     runs = {"ours": functools.partial(time_steps, first.step), "theirs": peer.run}
     steps = {name: options.steps or choose_steps(run) for name, run in runs.items()}
@@ -160,7 +155,7 @@ def measure_here(known: Known, options: argparse.Namespace) -> dict[str, Any]:
     return {
         "rounds": found,
         "weights": {
-            "ours": sum(math.prod(shape) for shape in shapes.values()),
+            "ours": sum(array.size for arrays in weights for array in arrays.values()),
             "theirs": sum(array.size for array in after),
         },
         "trained": [bool((old != new).any()) for old, new in zip(before, after, strict=True)],

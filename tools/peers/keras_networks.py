@@ -28,12 +28,12 @@ def dcgan_networks(config: Any, image_shape: tuple[int, ...]) -> tuple[Any, Any]
         convolution = layers.Conv2DTranspose(width // 2, **half, use_bias=False)
         return [convolution, layers.BatchNormalization(), layers.ReLU()]
 
-    def downsample(width: int, **sizes: Any) -> list[Any]:
-        convolution = layers.Conv2D(2 * width, **sizes, use_bias=False)
+    def downsample(width: int) -> list[Any]:
+        convolution = layers.Conv2D(2 * width, **half, use_bias=False)
         return [convolution, layers.BatchNormalization(), layers.LeakyReLU(negative_slope=0.2)]
 
     ups = [layer for n in range(doublings, 1, -1) for layer in upsample(f * 2**n)]
-    downs = [layer for n in range(doublings - 1) for layer in downsample(f * 2**n, **half)]
+    downs = [layer for n in range(doublings - 1) for layer in downsample(f * 2**n)]
     generator = keras.Sequential(
         [
             keras.Input((config.latent_dim,)),
@@ -51,7 +51,8 @@ def dcgan_networks(config: Any, image_shape: tuple[int, ...]) -> tuple[Any, Any]
             layers.Conv2D(f, **half),
             layers.LeakyReLU(negative_slope=0.2),
             *downs,
-            *downsample(widest // 2, kernel_size=4, **normal),
+            layers.Conv2D(widest, kernel_size=4, **normal),
+            layers.LeakyReLU(negative_slope=0.2),
             layers.Flatten(),
             layers.Dense(1, **normal),
         ]

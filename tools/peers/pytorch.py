@@ -26,12 +26,12 @@ def dcgan_networks(config: Any, image_shape: tuple[int, ...]) -> tuple[nn.Module
         deconvolution = nn.ConvTranspose2d(width, width // 2, **half, bias=False)
         return [deconvolution, nn.BatchNorm2d(width // 2), nn.ReLU(inplace=True)]
 
-    def downsample(width: int, **sizes: Any) -> list[nn.Module]:
-        convolution = nn.Conv2d(width, 2 * width, **sizes, bias=False)
+    def downsample(width: int) -> list[nn.Module]:
+        convolution = nn.Conv2d(width, 2 * width, **half, bias=False)
         return [convolution, nn.BatchNorm2d(2 * width), nn.LeakyReLU(0.2, inplace=True)]
 
     ups = [layer for n in range(doublings, 1, -1) for layer in upsample(f * 2**n)]
-    downs = [layer for n in range(doublings - 1) for layer in downsample(f * 2**n, **half)]
+    downs = [layer for n in range(doublings - 1) for layer in downsample(f * 2**n)]
     generator = nn.Sequential(
         nn.Linear(config.latent_dim, widest * start**2),
         nn.Unflatten(1, (widest, start, start)),
@@ -45,7 +45,8 @@ def dcgan_networks(config: Any, image_shape: tuple[int, ...]) -> tuple[nn.Module
         nn.Conv2d(channels, f, **half),
         nn.LeakyReLU(0.2, inplace=True),
         *downs,
-        *downsample(widest // 2, kernel_size=4),
+        nn.Conv2d(widest // 2, widest, kernel_size=4),
+        nn.LeakyReLU(0.2, inplace=True),
         nn.Flatten(),
         nn.Linear(widest * (start - 3) ** 2, 1),
         nn.Sigmoid(),

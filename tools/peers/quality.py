@@ -18,7 +18,6 @@ import os
 import queue
 import re
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -255,10 +254,6 @@ class Trial:
 # In the child: one trial.
 
 
-class Over(BaseException):
-    """The minutes are over."""
-
-
 @dataclass
 class Outcome:
     """What came of a training.
@@ -312,13 +307,9 @@ def train_peer(
     return steps, found
 
 
-class Functions:
-    """A bridge, as `tools.drawing` takes it, of networks that are functions already."""
-
-    @staticmethod
-    def apply(network: Callable[[np.ndarray], Any], array: np.ndarray) -> Any:
-        """What the function makes of an array."""
-        return network(array)
+def call(network: Callable[[np.ndarray], Any], array: np.ndarray) -> Any:
+    """What a network makes of an array, if it is a function: a bridge's `apply` for peers."""
+    return network(array)
 
 
 def run_peer(trial: Trial, data: Data, count: int) -> Outcome:
@@ -342,48 +333,32 @@ def run_peer(trial: Trial, data: Data, count: int) -> Outcome:
         networks = {"encoder": encode, "decoder": lambda z: (decode(z),)}
         test = data.test.images[:count]
         random = np.random.default_rng((0, 4, 0))
-        bounds = drawing.estimate_bounds(Functions, networks, test, "float32", random)
+        bounds = drawing.estimate_bounds(call, networks, test, "float32", random)
     return Outcome(steps, drawn, labels if who.model == "cgan" else None, bounds)
 
 
 def run_ours(trial: Trial, count: int) -> Outcome:
-    """Train our script by its own `main`, and have it draw as `--generate` would."""
+    """Train our script, and have it draw as `--generate` would."""
     who = trial.who
     script: Any = load_script(who.framework, who.model)
-    reached: dict[str, Any] = {}
-
-    class Timed(script.Run):
-        def connect(self, bridge: Any, networks: dict[str, Any], *others: Any) -> None:
-            super().connect(bridge, networks, *others)
-            reached["networks"] = networks
-
-        def begin(self, pictures: Any) -> None:
-            super().begin(pictures)
-            reached["pictures"], reached["run"] = pictures, self
-
-        def steps(self) -> Iterator[Any]:
-            with contextlib.closing(super().steps()) as loop:
-                for number in train_for(60 * trial.minutes):
-                    reached["steps"] = number
-                    yield next(loop)
-            raise Over
-
-    script.Run = Timed
     settings = read_recipes()[who.model] | dict(who.settings)
     settings |= {"dataset": trial.dataset, "seed": trial.seed, "device": "cpu", "steps": NEVER}
     settings |= {"sample_every": NEVER, "checkpoint_every": NEVER}
-    with tempfile.TemporaryDirectory() as folder, contextlib.suppress(Over):
-        sys.argv = [str(script.__file__), *to_flags(settings), "--out", f"{folder}/run"]
-        script.main()
-    run, pictures = reached["run"], reached["pictures"]
+    steps = 0
+    with tempfile.TemporaryDirectory() as folder:
+        run = script.start([*to_flags(settings), "--out", f"{folder}/run"])
+        with contextlib.closing(run.batches()) as loop:
+            for steps in train_for(60 * trial.minutes):  # noqa: B007
+                run.log(script.learn(run, next(loop)))
+    pictures = run.pictures
     drawn = pictures.images(count, np.random.default_rng((0, 4, 0)))
     bounds = {}
     if who.model == "vae":
         test, random = run.data.test.images[:count], np.random.default_rng((0, 4, 0))
         dtype = run.config.dtype
-        bounds = drawing.estimate_bounds(script.bridge, reached["networks"], test, dtype, random)
+        bounds = drawing.estimate_bounds(run.bridge.apply, run.networks, test, dtype, random)
     asked = pictures.asked(count) if who.model == "cgan" else None
-    return Outcome(reached["steps"], drawn, asked, bounds)
+    return Outcome(steps, drawn, asked, bounds)
 
 
 def figures_of(outcome: Outcome, data: Data, model: str) -> dict[str, float]:
