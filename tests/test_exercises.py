@@ -14,6 +14,7 @@ from exercise_probe import read_learners
 
 from common.errors import UserError
 from tools.definitions import find_definitions, read_script
+from tools.entries import LANGUAGES, read_entries
 from tools.exercise import main as exercise
 from tools.exercise import start
 from tools.exercises.hints import list_hints
@@ -22,13 +23,11 @@ from tools.exercises.progress import Notes
 from tools.exercises.sheet import (
     GAP,
     GIVEN,
-    LANGUAGES,
     LEVELS,
     PATH_LINE,
     Outline,
     Sheet,
     choose,
-    read_questions,
     solve,
 )
 from tools.scripts import MODELS, ROOT
@@ -103,7 +102,7 @@ def test_levels_take_out_more_and_more(framework, model) -> None:
 
 @each_model
 def test_questions_are_asked_in_every_language(model, tmp_path) -> None:
-    question = read_questions()[model]
+    question = read_entries()[model].exercise
     for language in LANGUAGES:
         assert len(question[language]) > 40
         path = start(choose(model, "pytorch", 2, None), language, tmp_path / language)

@@ -11,7 +11,7 @@ from PIL import Image
 from common.errors import UserError
 from common.pictures import images
 from tools import gallery, trials
-from tools.recipes import read_recipes, to_flags
+from tools.entries import read_recipes, to_flags
 from tools.scripts import MODELS, ROOT
 from tools.trials import Trial
 

@@ -15,7 +15,7 @@ from PIL import Image
 from common.errors import UserError
 from common.frameworks import PACKAGES, find_version
 from tools import cards, compare, normal, results, trials
-from tools.recipes import read_recipes, to_flags
+from tools.entries import read_recipes, to_flags
 from tools.scripts import MODELS, ROOT
 from tools.trials import Ledger, Trial
 

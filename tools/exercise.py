@@ -26,10 +26,11 @@ from common.frameworks import PACKAGES, find_version
 from common.run import launch
 from common.run.flags import Parser
 from common.run.flags import path as path_type
+from tools.entries import LANGUAGES
 from tools.exercises import hints, reports
 from tools.exercises.grading import LIMIT, Report, grade
 from tools.exercises.progress import Notes
-from tools.exercises.sheet import LANGUAGES, LEVELS, Exercise, Sheet, choose, make
+from tools.exercises.sheet import LEVELS, Exercise, Sheet, choose, make
 from tools.scripts import MODELS
 
 FOLDER = Path("exercises")

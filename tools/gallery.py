@@ -22,29 +22,11 @@ from common.files import replacing
 from common.run import launch
 from common.run.flags import Parser
 from tools import modes, questions, trials
-from tools.recipes import read_recipes
+from tools.entries import read_entries, read_recipes
 from tools.scripts import ROOT
 from tools.trials import Trial, ledger
 
 GALLERY = ROOT / "docs" / "gallery"
-# Flags of each model's comparison: few steps in double precision, so that the curves coincide.
-# Where that would show noise, it goes on from the run that a command of the model's page makes.
-COMPARISONS = {
-    "ae": "--steps 200",
-    "convae": "--image-size 32 --batch-size 16",
-    "vae": "--steps 50",
-    "gan": "--dataset digits --image-size 16 --steps 50",
-    "dcgan": "--dataset digits --filters 24 --batch-size 16 --steps 20",
-    "cgan": "--dataset digits --filters 24 --batch-size 16 --steps 20",
-    "pix2pix": "--dropout 0 --filters 16 --steps 20",
-    "wgan": "--dataset digits --filters 16 --batch-size 16 --steps 20",
-    "wgan_gp": "--dataset digits --filters 16 --batch-size 16 --steps 20",
-    "alphagan": "--dataset digits --filters 16 --latent-dim 16 --batch-size 16 --steps 20",
-    "cyclegan": "--image-size 32 --width 8 --steps 20",
-    "transfer": "--image-size 32 --steps 20",
-}
-UNTRAINED = ("ae", "convae", "cyclegan", "transfer")  # whose comparisons begin from fresh weights
-DATASETS = {"pix2pix": "newts"}  # of the runs gone on from; else digits
 EVALUATED = "dcgan"  # the model whose evaluation is shown
 
 
@@ -93,9 +75,10 @@ def draw_evaluation(model: str) -> Path:
 
 def comparison_command(model: str) -> str:
     """What a reader types for a model's comparison, after the first command of its page."""
-    flags = COMPARISONS[model]
-    if model not in UNTRAINED:
-        run = f"runs/{model}-pytorch-{DATASETS.get(model, 'digits')}"
+    comparison = read_entries()[model].comparison
+    flags = comparison["flags"]
+    if "from" in comparison:
+        run = f"runs/{model}-pytorch-{comparison['from']}"
         flags += f" --init-from {run}/checkpoint.safetensors"
     return f"python -m tools.compare {model} {flags} --precision float64"
 
@@ -107,8 +90,9 @@ def draw_comparison(model: str, scratch: Path) -> Path:
         model: to train.
         scratch: a folder for the runs.
     """
-    flags = ["--precision", "float64", *COMPARISONS[model].split()]
-    if model not in UNTRAINED:
+    comparison = read_entries()[model].comparison
+    flags = ["--precision", "float64", *comparison["flags"].split()]
+    if "from" in comparison:
         flags += ["--init-from", str(ensure_run(model).folder.checkpoint)]
     out = scratch / model
     command = ["-m", "tools.compare", model, *flags, "--out", str(out)]

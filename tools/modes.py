@@ -24,7 +24,7 @@ from common.run import flags, launch
 from common.run.flags import Parser
 from common.run.folder import RunFolder
 from common.run.table import Table
-from tools.recipes import to_flags
+from tools.entries import to_flags
 from tools.scripts import ROOT, choose_frameworks
 
 MODES = ("finetune", "frozen", "scratch")

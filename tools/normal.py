@@ -14,7 +14,7 @@ import numpy as np
 
 from common.errors import UserError
 from common.files import write_text
-from tools.recipes import read_recipes, to_flags
+from tools.entries import read_recipes, to_flags
 from tools.scripts import ROOT
 from tools.site import translations
 from tools.trials import ledger

@@ -23,8 +23,8 @@ from common.pictures import images
 from common.run import launch
 from common.run.flags import Parser
 from tools import trials
+from tools.entries import read_recipes, to_flags
 from tools.evaluate import mean_and_spread
-from tools.recipes import read_recipes, to_flags
 from tools.scripts import ROOT, load_script
 from tools.trials import Trial
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import argparse
 import textwrap
-import tomllib
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,13 +19,12 @@ from common.files import write_text
 from common.frameworks import PACKAGES
 from common.run import launch
 from tools import cards, normal
+from tools.entries import read_entries, read_recipes, to_flags
 from tools.evaluate import best, mean_and_spread
-from tools.recipes import read_recipes, to_flags
 from tools.scripts import ROOT
-from tools.trials import RESULTS, Ledger, ledger
+from tools.trials import Ledger, ledger
 
 PAGE = ROOT / "docs" / "results.md"
-PUBLISHED = RESULTS / "published.toml"
 NAMES = {"pytorch": "PyTorch", "tensorflow": "TensorFlow", "keras": "Keras", "chainer": "Chainer"}
 SHUFFLES = 9999
 LEVEL = 0.05  # of the test, for all models together
@@ -35,7 +34,7 @@ INTRODUCTION = """\
 
 <!-- Written by `python -m tools.results` from docs/results/. Do not edit. -->
 
-What each model reaches in each framework, by the settings of `tools/recipes.toml`: those that draw
+What each model reaches in each framework, by its recipe in `tools/models/`: the settings that draw
 best of what was tried in a few minutes on one core. They are mostly narrower and shorter than the
 scripts' defaults, which follow the papers. They were chosen with PyTorch, some by several seeds,
 some by one; a model's page says what else was tried.
@@ -182,7 +181,7 @@ def _share(p: float | None) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
 
 
-def section(model: str, recipe: dict[str, Any], published: list[dict[str, str]]) -> str:
+def section(model: str, recipe: dict[str, Any], published: Sequence[dict[str, str]]) -> str:
     """What the page says of a model."""
     figures = ledger(model)
     seeds = Counter(run["framework"] for run in figures.read("runs"))
@@ -222,8 +221,6 @@ def write_page() -> None:
     Raises:
         UserError: a file cannot be written.
     """
-    with open(PUBLISHED, "rb") as file:
-        published = tomllib.load(file)
     recipes = read_recipes()
     runs = [run for model in recipes for run in ledger(model).read("runs")]
     versions = sorted({(run["framework"], run["version"]) for run in runs}, key=_order)
@@ -236,7 +233,7 @@ def write_page() -> None:
         verdict=_wrapped(verdict(first)),
     )
     for model, recipe in recipes.items():
-        text += section(model, recipe, published.get(model, []))
+        text += section(model, recipe, read_entries()[model].published)
         if model in first:
             title = f"{model}: {' '.join(to_flags(recipe))}"
             cards.draw_card(ledger(model).folder / "card.png", title, model)

@@ -32,7 +32,7 @@ from common.run import launch
 from common.run.flags import ALONE, Parser
 from common.run.folder import RunFolder
 from common.run.table import Table
-from tools.recipes import read_recipes, to_flags
+from tools.entries import read_recipes, to_flags
 from tools.scripts import ROOT, check_model, choose_frameworks
 
 RESULTS = ROOT / "docs" / "results"

@@ -17,12 +17,12 @@ from common.errors import UserError
 from common.run import checkpoint
 from common.run.checkpoint import Checkpoint
 from common.run.folder import RunFolder
+from tools.entries import read_entries, to_flags
 from tools.exercises.checks import END, Check, Subject, list_checks
 from tools.exercises.lenses import Arrays, Lens
 from tools.exercises.mistakes import Mistake, find_mistakes
 from tools.exercises.recording import Player
-from tools.exercises.sheet import Exercise, Outline, Sheet, read_questions
-from tools.recipes import to_flags
+from tools.exercises.sheet import Exercise, Outline, Sheet
 
 STEPS = 20  # of the last check
 
@@ -68,7 +68,7 @@ class Grader:
         self._candidates: dict[str, Subject | None] = {}  # answers with a mistake, by their text
         self._agreed: dict[tuple[str, str], bool] = {}  # by a script's text and a check's title
         self._files = 0
-        settings = read_questions()[exercise.model]["settings"]
+        settings = read_entries()[exercise.model].exercise["settings"]
         self.flags = [
             *to_flags(settings),
             *("--seed", "1", "--precision", "float64", "--device", "cpu", "--log-every", "1"),

@@ -15,11 +15,11 @@ from common.errors import UserError
 from common.files import check_is_file
 from common.frameworks import PACKAGES
 from tools.definitions import Definition, find_definitions, read_script
+from tools.entries import read_entries
 from tools.scripts import MODELS, ROOT
 
-TABLE = Path(__file__).with_name("questions.toml")
+TABLE = Path(__file__).with_name("words.toml")
 LEVELS = (1, 2, 3)
-LANGUAGES = ("en", "ja")
 GIVEN = {"start", "learn", "main"}  # functions that no exercise takes out
 UPDATE = "train_step"  # the part that takes every step of the update with it
 GAP = "raise NotImplementedError  # your lines"
@@ -30,8 +30,8 @@ PATH_LINE = "sys.path.insert(0, str(Path(__file__).resolve().parents[1]))"
 
 
 @lru_cache
-def read_questions() -> dict[str, Any]:
-    """What stands in questions.toml: texts by language, and for each model what is asked."""
+def read_words() -> dict[str, dict[str, str]]:
+    """What is said on top of an exercise's file, by language."""
     with open(TABLE, "rb") as file:
         return tomllib.load(file)
 
@@ -151,7 +151,7 @@ def choose(model: str, framework: str, level: int, part: str | None) -> Exercise
             raise UserError(f"--part {part}: only level 1 takes out a single part")
         return Exercise(model, framework, level)
     known = [UPDATE, *Outline(read_script(framework, model)).single]
-    part = part or read_questions()[model]["part"]
+    part = part or read_entries()[model].exercise["part"]
     if part not in known:
         raise UserError(f"--part {part}: {model} has no such part; it has {', '.join(known)}")
     return Exercise(model, framework, level, part)
@@ -175,10 +175,9 @@ def make(exercise: Exercise, language: str) -> str:
 
 def _question(exercise: Exercise, language: str) -> str:
     """The comment on top of the file."""
-    questions = read_questions()
-    words = questions["words"][language]
+    words = read_words()[language]
     paragraphs = [
-        questions[exercise.model][language],
+        read_entries()[exercise.model].exercise[language],
         words[f"level{exercise.level}"].format(part=exercise.part),
         words["how"],
     ]

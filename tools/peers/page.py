@@ -46,7 +46,7 @@ python -m tools.peers --quality --page    # makes this page and its pictures
   highest.
 - Figures are `tools.evaluate`'s, of one draw: see [measures](measures.md). They are not
   comparable with published ones.
-- Ours have the settings of `tools/recipes.toml`, which were chosen on these digits, within
+- Ours have the settings of `tools/models/`, which were chosen on these digits, within
   minutes. The peers' were chosen by their authors, often for more time, more images or a GPU.
   So the tables say what a user gets in these minutes, not whose networks are best.
 """

@@ -40,8 +40,8 @@ from common.run.flags import Parser
 from common.run.recorder import in_words
 from tools import drawing, evaluate
 from tools.drawing import Drawn
+from tools.entries import read_recipes, to_flags
 from tools.peers.learner import Learner
-from tools.recipes import read_recipes, to_flags
 from tools.scripts import ROOT, choose_frameworks, load_script
 from tools.trials import run_program
 
@@ -87,7 +87,7 @@ class Quality:
 
 def ours(model: str, name: str = "ours", title: str = "", **settings: Any) -> list[Quality]:
     """Our scripts of a model."""
-    about = "its recipe in `tools/recipes.toml`, until the minutes are over"
+    about = "its recipe in `tools/models/`, until the minutes are over"
     given = tuple(settings.items())
     return [
         Quality(model, framework, name, title or "Quartet", about, True, given)

@@ -22,7 +22,7 @@ from common.pictures.latent import COLOURS
 from common.run import checkpoint, launch
 from common.run.checkpoint import Checkpoint
 from common.run.flags import Parser
-from tools.recipes import read_recipes, to_flags
+from tools.entries import read_recipes, to_flags
 from tools.scripts import ROOT
 from tools.train_weights import to_16_bits
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from common.frameworks import PACKAGES
 from tools.answer import look_up_task, read_tasks
-from tools.exercises.sheet import read_questions
+from tools.entries import LANGUAGES, read_entries
 from tools.scripts import MODELS, ROOT
 from tools.site import translations
 from tools.site.links import english_name, is_japanese, japanese_name, join_lines, resolve
@@ -19,10 +19,6 @@ from tools.site.sections import Section, differ, find_traps, split
 from tools.site.words import read_words
 
 DOCS = ROOT / "docs"
-# The order in which a learner meets them.
-ORDER = ("ae", "convae", "vae", "gan", "dcgan", "cgan", "pix2pix", "wgan", "wgan_gp", "alphagan",
-         "cyclegan", "transfer")  # fmt: skip
-LANGUAGES = ("en", "ja")
 TITLES = {"pytorch": "PyTorch", "tensorflow": "TensorFlow", "keras": "Keras", "chainer": "Chainer"}
 # Before which heading of a model's page each part goes, by language.
 PLACES = {
@@ -176,7 +172,7 @@ def show_exercise(model: str, language: str) -> str:
         f"python -m tools.exercise check exercises/level-1/pytorch/{model}.py"
     )
     return (
-        f"## {words['exercise']}\n\n{read_questions()[model][language]}\n\n"
+        f"## {words['exercise']}\n\n{read_entries()[model].exercise[language]}\n\n"
         f"{words['exercise_text']}\n\n```\n{commands}\n```\n\n"
     )
 
@@ -202,8 +198,7 @@ def say_stale(text: str, page: Path, name: str) -> str:
 def contents(language: str, guides: list[str]) -> str:
     """What stands at the side: the models, and in English the guides and tasks."""
     words = read_words()[language]
-    assert set(ORDER) == set(MODELS)
-    trees = {words["models"]: [f"models/{model}" for model in ORDER]}
+    trees = {words["models"]: [f"models/{model}" for model in read_entries()]}
     if language == "en":
         trees[words["guides"]] = ["how/index", *guides]
     blocks = [
