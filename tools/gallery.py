@@ -27,6 +27,9 @@ from tools.scripts import ROOT
 from tools.trials import Trial, ledger
 
 GALLERY = ROOT / "docs" / "gallery"
+# The README's first command, and how long it runs for the picture on DCGAN's page.
+PHOTOS = ROOT / "runs" / "dcgan-pytorch-cifar10"
+PHOTOS_FLAGS = ("--dataset", "cifar10", "--steps", "15000")
 EVALUATED = "dcgan"  # the model whose evaluation is shown
 
 
@@ -68,6 +71,16 @@ def draw_modes(scratch: Path) -> Path:
     return scratch / "modes" / "modes.png"
 
 
+def draw_photos() -> Path:
+    """What DCGAN draws of CIFAR-10 after an hour; an earlier run is taken, or gone on with."""
+    last = PHOTOS / "samples" / f"{int(PHOTOS_FLAGS[-1]):06d}.png"
+    if not last.exists():
+        resumed = ["--resume"] if PHOTOS.exists() else []
+        command = ["pytorch/dcgan.py", *PHOTOS_FLAGS, "--out", str(PHOTOS), *resumed]
+        trials.run_program(command, PHOTOS.with_suffix(".log"))
+    return last
+
+
 def draw_evaluation(model: str) -> Path:
     """The picture of the typical run's evaluation."""
     return ensure_run(model).folder.path / "evaluation" / "evaluation.png"
@@ -107,6 +120,7 @@ def list_pictures(scratch: Path) -> dict[str, Callable[[], Path]]:
         pictures[model] = functools.partial(draw_run, model)
         pictures[f"compare-{model}"] = functools.partial(draw_comparison, model, scratch)
     pictures[f"evaluate-{EVALUATED}"] = functools.partial(draw_evaluation, EVALUATED)
+    pictures["photos-dcgan"] = draw_photos
     for name in ("changed", "neither"):
         pictures[f"{name}-cyclegan"] = functools.partial(draw_answer, name)
     pictures["modes-transfer"] = functools.partial(draw_modes, scratch)
