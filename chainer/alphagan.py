@@ -33,12 +33,12 @@ from common.run import Run, Settings, launch
 from optimizers import Adam
 
 RECONSTRUCTION_WEIGHT = 10  # the paper's lambda; the value is ours
-CODE_UNITS = 750  # in the layers of the code discriminator
+CODE_UNITS = 750  # width of the code discriminator's hidden layers
 
 
 @dataclass(frozen=True)
 class Config(Settings):
-    """The settings of this model; every line is a flag."""
+    """The settings of this model; each annotated line is a flag."""
 
     size_multiple = None  # sides are 4 to 7 pixels, doubled d times
 
@@ -53,13 +53,13 @@ class Config(Settings):
 
 
 def preprocess(images, device):
-    """Images of 0 to 255 as the networks see them: (N, H, W, C) -> (N, C, H, W) in [-1, 1]."""
+    """Pixels in [0, 255] to the networks' range: (N, H, W, C) -> (N, C, H, W) in [-1, 1]."""
     x = device.xp.moveaxis(device.send(images), -1, -3)
     return x.astype(chainer.config.dtype, order="C") / 127.5 - 1
 
 
 def postprocess(x):
-    """The inverse: (N, C, H, W) in [-1, 1] -> (N, H, W, C) of 0 to 255."""
+    """The inverse: (N, C, H, W) in [-1, 1] -> (N, H, W, C) in [0, 255]."""
     images = ((x.array + 1) * 127.5).round().clip(0, 255).astype("uint8")
     return chainer.get_device("@numpy").send(images.transpose(0, 2, 3, 1))
 
@@ -158,7 +158,7 @@ class Generator(chainer.Chain):
 
 
 class Discriminator(chainer.Chain):
-    """Image to the logit of its being real: (N, C, H, W) -> (N, 1)."""
+    """Image to logit, high if it looks real: (N, C, H, W) -> (N, 1)."""
 
     def __init__(self, image_shape, filters):
         super().__init__()
@@ -187,7 +187,7 @@ class Discriminator(chainer.Chain):
 
 
 class CodeDiscriminator(chainer.Chain):
-    """Code to the logit of its being drawn from the prior: (N, Z) -> (N, 1)."""
+    """Code to logit, high if it looks drawn from the prior: (N, Z) -> (N, 1)."""
 
     def __init__(self, latent_dim):
         super().__init__()
@@ -210,22 +210,22 @@ def around_one(array):
 
 
 def reconstruction_loss(images, reconstructions):
-    """The mean absolute difference between a pixel and its reconstruction."""
+    """Mean absolute difference between images and reconstructions."""
     return F.mean_absolute_error(reconstructions, images)
 
 
 def ratio_loss(logits):
-    """-log D(x) + log(1 - D(x)), so that x seems real; of the logit of D(x) it is the opposite."""
+    """-log D(x) + log(1 - D(x)), which equals minus the logit of D(x)."""
     return -F.mean(logits)
 
 
 def encoder_loss(reconstruction, code_logits):
-    """The code should tell the image, and seem drawn from the prior."""
+    """Codes should reconstruct their images, and look drawn from the prior."""
     return RECONSTRUCTION_WEIGHT * reconstruction + ratio_loss(code_logits)
 
 
 def generator_loss(reconstruction, reconstruction_logits, sample_logits):
-    """Reconstructions should be like their images, and they and samples should seem real."""
+    """Reconstructions should match their images; they and samples should look real."""
     realism = ratio_loss(reconstruction_logits) + ratio_loss(sample_logits)
     return RECONSTRUCTION_WEIGHT * reconstruction + realism
 

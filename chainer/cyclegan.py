@@ -34,15 +34,15 @@ from common.run import Run, Settings, launch
 from layers import instance_norm, reflection_pad
 from optimizers import Adam
 
-CYCLE_WEIGHT = 10  # of the cycle loss in the generators'
+CYCLE_WEIGHT = 10  # weight of the cycle loss in the generators' loss
 
 
 @dataclass(frozen=True)
 class Config(Settings):
-    """The settings of this model; every line is a flag."""
+    """The settings of this model; each annotated line is a flag."""
 
-    size_multiple = 32  # halved three times, it has pixels left for two more convolutions
-    task = "domains"  # a batch has images of both, without pairs
+    size_multiple = 32  # three halvings must leave room for two more convolutions
+    task = "domains"  # a batch holds unpaired images of both domains
 
     dataset: Annotated[
         str,
@@ -66,13 +66,13 @@ class Config(Settings):
 
 
 def preprocess(images, device):
-    """Images of 0 to 255 as the networks see them: (N, H, W, C) -> (N, C, H, W) in [-1, 1]."""
+    """Pixels in [0, 255] to the networks' range: (N, H, W, C) -> (N, C, H, W) in [-1, 1]."""
     x = device.xp.moveaxis(device.send(images), -1, -3)
     return x.astype(chainer.config.dtype, order="C") / 127.5 - 1
 
 
 def postprocess(x):
-    """The inverse: (N, C, H, W) in [-1, 1] -> (N, H, W, C) of 0 to 255."""
+    """The inverse: (N, C, H, W) in [-1, 1] -> (N, H, W, C) in [0, 255]."""
     images = ((x.array + 1) * 127.5).round().clip(0, 255).astype("uint8")
     return chainer.get_device("@numpy").send(images.transpose(0, 2, 3, 1))
 
@@ -83,11 +83,11 @@ def decay(config, step):
 
 
 class ResidualBlock(chainer.Chain):
-    """What two convolutions add to an image: (N, C, H, W) -> (N, C, H, W)."""
+    """Residual block, two convolutions and the input: (N, C, H, W) -> (N, C, H, W)."""
 
     def __init__(self, channels):
         super().__init__()
-        # Mirrored, the image has no edge that a convolution could see.
+        # Reflection padding: zeros would show up as an edge.
         normal = chainer.initializers.Normal(0.02)
         same = {"ksize": 3, "initialW": normal, "nobias": True}
         with self.init_scope():
@@ -100,7 +100,7 @@ class ResidualBlock(chainer.Chain):
 
 
 class Generator(chainer.Chain):
-    """Image of one domain to one of the other: (N, C, H, W) -> (N, C, H, W) in [-1, 1]."""
+    """Image to its translation into the other domain: (N, C, H, W) -> (N, C, H, W) in [-1, 1]."""
 
     def __init__(self, image_shape, width, blocks):
         super().__init__()
@@ -113,7 +113,7 @@ class Generator(chainer.Chain):
             self.conv1 = L.Convolution2D(channels, width, **same, nobias=True)
             self.conv2 = L.Convolution2D(width, 2 * width, **half)
             self.conv3 = L.Convolution2D(2 * width, 4 * width, **half)
-            # Not Sequential, whose order of layers is not that of its children's names.
+            # Not Sequential, which lists its children in another order.
             self.blocks = chainer.ChainList(*(ResidualBlock(4 * width) for _ in range(blocks)))
             self.deconv1 = L.Deconvolution2D(
                 4 * width, 2 * width, **half, outsize=(height // 2, breadth // 2)
@@ -178,7 +178,7 @@ def generator_loss(losses, identity):
 
 
 def generator_step(networks, optimizers, a, b, identity):
-    """Update both generators by both directions; return the losses, and the fakes of a and b."""
+    """Update both generators in both directions; return the losses and the fakes of a and b."""
     a2b, b2a = networks["generator_a2b"], networks["generator_b2a"]
     d_a, d_b = networks["discriminator_a"], networks["discriminator_b"]
     fake_a, fake_b = b2a(b), a2b(a)
@@ -186,7 +186,7 @@ def generator_step(networks, optimizers, a, b, identity):
         "adversarial_loss": adversarial_loss(d_a(fake_a)) + adversarial_loss(d_b(fake_b)),
         "cycle_loss": absolute_error(b2a(fake_b), a) + absolute_error(a2b(fake_a), b),
     }
-    if identity:  # a generator leaves alone what is of its goal already
+    if identity:  # an image already in the target domain should stay unchanged
         losses["identity_loss"] = absolute_error(b2a(a), a) + absolute_error(a2b(b), b)
     losses["generator_loss"] = generator_loss(losses, identity)
     parameters = list(optimizers["generators"].target.params())
@@ -209,7 +209,7 @@ def discriminator_step(networks, optimizers, a, b, fake_a, fake_b):
 
 
 def swap(pool, fakes):
-    """Fakes, some of them exchanged for earlier ones: (N, C, H, W) -> (N, C, H, W)."""
+    """Replace some fakes by earlier ones from a pool: (N, C, H, W) -> (N, C, H, W)."""
     shown = pool.swap(chainer.get_device("@numpy").send(fakes))
     return chainer.backend.get_device_from_array(fakes).send(shown)
 
@@ -225,7 +225,7 @@ def train_step(networks, optimizers, pools, a, b, learning_rate, identity):
 
 
 def translate(networks, images, direction):
-    """Make an image of the other domain of each, and from that one of its own again."""
+    """Translate images into the other domain, and back again."""
     with chainer.no_backprop_mode():
         there = networks[f"generator_{direction}"](images)
         return there, networks[f"generator_{direction[::-1]}"](there)  # b2a for a2b

@@ -32,7 +32,7 @@ from optimizers import Adam
 
 @dataclass(frozen=True)
 class Config(Settings):
-    """The settings of this model; every line is a flag."""
+    """The settings of this model; each annotated line is a flag."""
 
     steps: Annotated[int, "training steps; 0 writes the initial checkpoint and stops", 0] = 3000
     batch_size: Annotated[int, "images per step", 2] = 64
@@ -44,13 +44,13 @@ class Config(Settings):
 
 
 def preprocess(images, device):
-    """Images of 0 to 255 as the networks see them: (N, H, W, C) -> (N, C, H, W) in [0, 1]."""
+    """Pixels in [0, 255] to the networks' range: (N, H, W, C) -> (N, C, H, W) in [0, 1]."""
     x = device.xp.moveaxis(device.send(images), -1, -3)
     return x.astype(chainer.config.dtype, order="C") / 255
 
 
 def postprocess(x):
-    """The inverse: (N, C, H, W) in [0, 1] -> (N, H, W, C) of 0 to 255."""
+    """The inverse: (N, C, H, W) in [0, 1] -> (N, H, W, C) in [0, 255]."""
     images = (x.array * 255).round().clip(0, 255).astype("uint8")
     return chainer.get_device("@numpy").send(images.transpose(0, 2, 3, 1))
 
@@ -86,7 +86,7 @@ class Generator(chainer.Chain):
 
 
 class Discriminator(chainer.Chain):
-    """Image to the logit of its being real: (N, C, H, W) -> (N, 1)."""
+    """Image to logit, high if it looks real: (N, C, H, W) -> (N, 1)."""
 
     def __init__(self, image_shape):
         super().__init__()

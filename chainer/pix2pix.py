@@ -34,12 +34,12 @@ from common.run import Run, Settings, launch
 
 from optimizers import Adam
 
-L1_WEIGHT = 100  # of the reconstruction loss in the generator's
+L1_WEIGHT = 100  # weight of the reconstruction loss in the generator's loss
 
 
 @dataclass(frozen=True)
 class Config(Settings):
-    """The settings of this model; every line is a flag."""
+    """The settings of this model; each annotated line is a flag."""
 
     size_multiple = 32  # the U-Net halves the image five times
 
@@ -66,13 +66,13 @@ class Config(Settings):
 
 
 def preprocess(images, device):
-    """Images of 0 to 255 as the networks see them: (N, H, W, C) -> (N, C, H, W) in [-1, 1]."""
+    """Pixels in [0, 255] to the networks' range: (N, H, W, C) -> (N, C, H, W) in [-1, 1]."""
     x = device.xp.moveaxis(device.send(images), -1, -3)
     return x.astype(chainer.config.dtype, order="C") / 127.5 - 1
 
 
 def postprocess(x):
-    """The inverse: (N, C, H, W) in [-1, 1] -> (N, H, W, C) of 0 to 255."""
+    """The inverse: (N, C, H, W) in [-1, 1] -> (N, H, W, C) in [0, 255]."""
     images = ((x.array + 1) * 127.5).round().clip(0, 255).astype("uint8")
     return chainer.get_device("@numpy").send(images.transpose(0, 2, 3, 1))
 
@@ -99,7 +99,7 @@ class Generator(chainer.Chain):
             self.norm5 = L.BatchNormalization(8 * filters, **norm)
             self.deconv1 = L.Deconvolution2D(8 * filters, 8 * filters, **by_two, nobias=True)
             self.norm6 = L.BatchNormalization(8 * filters, **norm)
-            # From here on the mirror layer's features are among the inputs.
+            # From here on a skip connection joins the encoder's features to the input.
             self.deconv2 = L.Deconvolution2D(16 * filters, 4 * filters, **by_two, nobias=True)
             self.norm7 = L.BatchNormalization(4 * filters, **norm)
             self.deconv3 = L.Deconvolution2D(8 * filters, 2 * filters, **by_two, nobias=True)
@@ -124,7 +124,7 @@ class Generator(chainer.Chain):
 
 
 class Discriminator(chainer.Chain):
-    """Source and image to logits of their being a real pair, one per patch of 70 pixels a side."""
+    """Source and image to logits, each high if a patch of 70 x 70 pixels looks real."""
 
     def __init__(self, image_shape, filters):
         super().__init__()
@@ -191,7 +191,7 @@ def generator_loss(fake_logits, fakes, images):
 def train_step(networks, optimizers, sources, images):
     """Update D on real and translated images beside their sources, then G."""
     generator, discriminator = networks["generator"], networks["discriminator"]
-    # G translates once for each update, so that each has a dropout of its own.
+    # G translates once per update, so that each update has its own dropout.
     with chainer.no_backprop_mode():
         fakes = generator(sources).array
     # Real and fake images pass separately, so that batch norm never mixes their statistics.
@@ -210,7 +210,7 @@ def train_step(networks, optimizers, sources, images):
 
 
 def translate(generator, sources):
-    """Make an image of each source, without dropout, with the running averages of batch norm."""
+    """Translate sources without dropout, with the running averages of batch norm."""
     with chainer.no_backprop_mode(), chainer.using_config("train", False):
         return generator(sources)
 

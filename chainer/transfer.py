@@ -29,14 +29,14 @@ from common.run.pretrained import adopt
 
 from optimizers import MomentumSGD
 
-# Of the photos of ImageNet, red, green and blue, on a scale of 0 to 1.
+# Of ImageNet's red, green and blue, in [0, 1].
 MEAN = (0.485, 0.456, 0.406)
 DEVIATION = (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True)
 class Config(Settings):
-    """The settings of this model; every line is a flag."""
+    """The settings of this model; each annotated line is a flag."""
 
     task = "labels"  # images come with their classes, cropped and mirrored at random
 
@@ -59,7 +59,7 @@ class Config(Settings):
 
 
 def preprocess(images, device):
-    """Images of 0 to 255 as the networks see them: (N, H, W, C) -> (N, C, H, W), standardised."""
+    """Pixels in [0, 255] to the networks' range: (N, H, W, C) -> (N, C, H, W), standardised."""
     dtype = chainer.config.dtype
     x = device.xp.moveaxis(device.send(images), -1, -3).astype(dtype, order="C")
     mean, deviation = (device.xp.array(of, dtype)[:, None, None] for of in (MEAN, DEVIATION))
@@ -72,7 +72,7 @@ def decay(config, step):
 
 
 class BasicBlock(chainer.Chain):
-    """Two convolutions and a way around them: (N, in, H, W) -> (N, out, H / stride, W / stride)."""
+    """Two convolutions and a shortcut: (N, in, H, W) -> (N, out, H / stride, W / stride)."""
 
     def __init__(self, inputs, outputs, stride):
         super().__init__()
@@ -85,7 +85,7 @@ class BasicBlock(chainer.Chain):
             self.bn1 = L.BatchNormalization(outputs, **norm)
             self.conv2 = L.Convolution2D(outputs, outputs, **same, stride=1)
             self.bn2 = L.BatchNormalization(outputs, **norm)
-            around = []  # where the shapes are the same, the image itself
+            around = []  # the identity where the shapes match
             if stride != 1:
                 around += [L.Convolution2D(inputs, outputs, **one)]
                 around += [L.BatchNormalization(outputs, **norm)]
@@ -151,7 +151,7 @@ def train_step(networks, optimizers, images, labels, learning_rate, frozen):
     """Update both networks, or the head alone, on a batch of images and their labels."""
     optimizer = optimizers["classifier"]
     optimizer.lr = learning_rate
-    # In training mode, batch norm of a frozen backbone would go on to change its averages.
+    # In training mode, batch norm of a frozen backbone would keep updating its averages.
     with chainer.using_config("train", not frozen):
         features = networks["backbone"](images)
     loss = classification_loss(networks["head"](features), labels)
@@ -167,7 +167,7 @@ def predict(networks, images):
 
 
 def build(config, image_shape, classes, device):
-    """Both networks, and the optimiser of what learns."""
+    """Both networks, and the optimiser of those that are trained."""
     networks = {
         "backbone": Backbone(image_shape, config.width),
         "head": Head(config.width, classes),

@@ -31,7 +31,7 @@ from optimizers import Adam
 
 @dataclass(frozen=True)
 class Config(Settings):
-    """The settings of this model; every line is a flag."""
+    """The settings of this model; each annotated line is a flag."""
 
     dataset: Annotated[
         str, "digits, newts, cifar10, mnist, fashion_mnist, kmnist, imori or folder:PATH"
@@ -49,13 +49,13 @@ class Config(Settings):
 
 
 def preprocess(images, device):
-    """Images of 0 to 255 as the networks see them: (N, H, W, C) -> (N, C, H, W) in [0, 1]."""
+    """Pixels in [0, 255] to the networks' range: (N, H, W, C) -> (N, C, H, W) in [0, 1]."""
     x = device.xp.moveaxis(device.send(images), -1, -3)
     return x.astype(chainer.config.dtype, order="C") / 255
 
 
 def postprocess(x):
-    """The inverse: (N, C, H, W) in [0, 1] -> (N, H, W, C) of 0 to 255."""
+    """The inverse: (N, C, H, W) in [0, 1] -> (N, H, W, C) in [0, 255]."""
     images = (x.array * 255).round().clip(0, 255).astype("uint8")
     return chainer.get_device("@numpy").send(images.transpose(0, 2, 3, 1))
 
@@ -106,7 +106,7 @@ class Decoder(chainer.Chain):
 def autoencode(networks, images, noise):
     """Encode images, draw from each code's distribution, decode: logits, mean, log variance."""
     mean, logvar = networks["encoder"](images)
-    z = mean + F.exp(logvar / 2) * noise  # a gradient passes through: noise is what is random
+    z = mean + F.exp(logvar / 2) * noise  # differentiable: only the noise is random
     return networks["decoder"](z), mean, logvar
 
 
@@ -123,7 +123,7 @@ def kl_divergence(mean, logvar):
 
 
 def negative_elbo(images, logits, mean, logvar):
-    """The loss, a bound on -log p(x) if pixels are 0 or 1, and the two parts it is the sum of."""
+    """The loss, a bound on -log p(x) if pixels are 0 or 1, and its two terms."""
     reconstruction = reconstruction_loss(images, logits)
     divergence = kl_divergence(mean, logvar)
     return {
@@ -144,7 +144,7 @@ def train_step(networks, optimizers, images, noise):
 
 
 def evaluate(networks, images, noise):
-    """The losses of images, without an update."""
+    """The losses on images, without an update."""
     with chainer.no_backprop_mode():
         losses = negative_elbo(images, *autoencode(networks, images, noise))
     return {name: loss.array for name, loss in losses.items()}

@@ -35,7 +35,7 @@ CLIP = 0.01  # the critic's weights stay within [-CLIP, CLIP]: that bounds its s
 
 @dataclass(frozen=True)
 class Config(Settings):
-    """The settings of this model; every line is a flag."""
+    """The settings of this model; each annotated line is a flag."""
 
     size_multiple = None  # sides are 4 to 7 pixels, doubled d times
     batches_per_step = CRITIC_UPDATES
@@ -51,13 +51,13 @@ class Config(Settings):
 
 
 def preprocess(images, device):
-    """Images of 0 to 255 as the networks see them: (N, H, W, C) -> (N, C, H, W) in [-1, 1]."""
+    """Pixels in [0, 255] to the networks' range: (N, H, W, C) -> (N, C, H, W) in [-1, 1]."""
     x = device.xp.moveaxis(device.send(images), -1, -3)
     return x.astype(chainer.config.dtype, order="C") / 127.5 - 1
 
 
 def postprocess(x):
-    """The inverse: (N, C, H, W) in [-1, 1] -> (N, H, W, C) of 0 to 255."""
+    """The inverse: (N, C, H, W) in [-1, 1] -> (N, H, W, C) in [0, 255]."""
     images = ((x.array + 1) * 127.5).round().clip(0, 255).astype("uint8")
     return chainer.get_device("@numpy").send(images.transpose(0, 2, 3, 1))
 
@@ -127,7 +127,7 @@ class DownBlock(chainer.Chain):
 
 
 class Critic(chainer.Chain):
-    """Image to its score, no probability: (N, C, H, W) -> (N, 1)."""
+    """Image to score, not a probability: (N, C, H, W) -> (N, 1)."""
 
     def __init__(self, image_shape, filters):
         super().__init__()

@@ -33,13 +33,13 @@ from layers import GroupNormalization
 from optimizers import Adam
 
 CRITIC_UPDATES = 5  # per update of the generator
-PENALTY_WEIGHT = 10  # of the gradient penalty in the critic's loss
-TINY = 1e-12  # a root has no slope at 0: under it stands at least this
+PENALTY_WEIGHT = 10  # weight of the gradient penalty in the critic's loss
+TINY = 1e-12  # added under the root to keep its gradient finite at 0
 
 
 @dataclass(frozen=True)
 class Config(Settings):
-    """The settings of this model; every line is a flag."""
+    """The settings of this model; each annotated line is a flag."""
 
     size_multiple = None  # sides are 4 to 7 pixels, doubled d times
     batches_per_step = CRITIC_UPDATES
@@ -55,13 +55,13 @@ class Config(Settings):
 
 
 def preprocess(images, device):
-    """Images of 0 to 255 as the networks see them: (N, H, W, C) -> (N, C, H, W) in [-1, 1]."""
+    """Pixels in [0, 255] to the networks' range: (N, H, W, C) -> (N, C, H, W) in [-1, 1]."""
     x = device.xp.moveaxis(device.send(images), -1, -3)
     return x.astype(chainer.config.dtype, order="C") / 127.5 - 1
 
 
 def postprocess(x):
-    """The inverse: (N, C, H, W) in [-1, 1] -> (N, H, W, C) of 0 to 255."""
+    """The inverse: (N, C, H, W) in [-1, 1] -> (N, H, W, C) in [0, 255]."""
     images = ((x.array + 1) * 127.5).round().clip(0, 255).astype("uint8")
     return chainer.get_device("@numpy").send(images.transpose(0, 2, 3, 1))
 
@@ -72,7 +72,7 @@ def draw_noise(random, config, *shape):
 
 
 def draw_shares(random, config, *shape):
-    """Shares of the real image in a mixture, uniform on [0, 1): (*shape, 1, 1, 1)."""
+    """Weights of the real image in a mixture, uniform on [0, 1): (*shape, 1, 1, 1)."""
     return random.random((*shape, 1, 1, 1)).astype(config.dtype)
 
 
@@ -124,8 +124,8 @@ class DownBlock(chainer.Chain):
 
     def __init__(self, channels):
         super().__init__()
-        # No batch norm: it would make an image's score, and slope, depend on the rest of the batch.
-        # With one group all channels of an image are normalised together, so biases are not lost.
+        # No batch norm: it would make an image's score and gradient depend on the other images.
+        # One group normalises all channels together, so convolutions keep their biases.
         normal = chainer.initializers.Normal(0.02)
         half = {"ksize": 4, "stride": 2, "pad": 1, "initialW": normal}
         with self.init_scope():
@@ -137,7 +137,7 @@ class DownBlock(chainer.Chain):
 
 
 class Critic(chainer.Chain):
-    """Image to its score, no probability: (N, C, H, W) -> (N, 1)."""
+    """Image to score, not a probability: (N, C, H, W) -> (N, 1)."""
 
     def __init__(self, image_shape, filters):
         super().__init__()
@@ -173,13 +173,13 @@ def around_one(array):
 def gradient_norms(critic, x):
     """Length of the critic's gradient at each image: (N, C, H, W) -> (N,)."""
     x = chainer.Variable(x)
-    # With a graph of its own, for the penalty is differentiated once more.
+    # create_graph: the penalty is differentiated again.
     (gradient,) = chainer.grad([F.sum(critic(x))], [x], enable_double_backprop=True)
     return F.sqrt(F.sum(F.square(gradient), (1, 2, 3)) + TINY)
 
 
 def gradient_penalty(norms):
-    """Mean (|gradient| - 1)^2, weighted: too small a slope costs as much as too large a one."""
+    """Mean (|gradient| - 1)^2, weighted: too small a gradient costs as much as too large a one."""
     return PENALTY_WEIGHT * F.mean(F.square(norms - 1))
 
 

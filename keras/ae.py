@@ -39,7 +39,7 @@ from trainers import Trainer
 
 @dataclass(frozen=True)
 class Config(Settings):
-    """The settings of this model; every line is a flag."""
+    """The settings of this model; each annotated line is a flag."""
 
     steps: Annotated[int, "training steps; 0 writes the initial checkpoint and stops", 0] = 1000
     batch_size: Annotated[int, "images per step", 1] = 64
@@ -51,12 +51,12 @@ class Config(Settings):
 
 
 def preprocess(images):
-    """Images of 0 to 255 as the networks see them: (N, H, W, C) -> (N, H, W, C) in [-1, 1]."""
+    """Pixels in [0, 255] to the networks' range: (N, H, W, C) -> (N, H, W, C) in [-1, 1]."""
     return images.astype(keras.config.floatx()) / 127.5 - 1
 
 
 def postprocess(x):
-    """The inverse: (N, H, W, C) in [-1, 1] -> (N, H, W, C) of 0 to 255."""
+    """The inverse: (N, H, W, C) in [-1, 1] -> (N, H, W, C) in [0, 255]."""
     return np.rint((x + 1) * 127.5).clip(0, 255).astype(np.uint8)
 
 
@@ -109,7 +109,7 @@ def reconstruct(networks, images):
 
 
 def evaluate(networks, images):
-    """The loss of images, without an update."""
+    """The loss on images, without an update."""
     loss = reconstruction_loss(images, reconstruct(networks, images))
     return {"reconstruction_loss": loss}
 

@@ -41,12 +41,12 @@ from optimizers import Adam
 from trainers import Trainer
 
 RECONSTRUCTION_WEIGHT = 10  # the paper's lambda; the value is ours
-CODE_UNITS = 750  # in the layers of the code discriminator
+CODE_UNITS = 750  # width of the code discriminator's hidden layers
 
 
 @dataclass(frozen=True)
 class Config(Settings):
-    """The settings of this model; every line is a flag."""
+    """The settings of this model; each annotated line is a flag."""
 
     size_multiple = None  # sides are 4 to 7 pixels, doubled d times
 
@@ -61,12 +61,12 @@ class Config(Settings):
 
 
 def preprocess(images):
-    """Images of 0 to 255 as the networks see them: (N, H, W, C) -> (N, H, W, C) in [-1, 1]."""
+    """Pixels in [0, 255] to the networks' range: (N, H, W, C) -> (N, H, W, C) in [-1, 1]."""
     return images.astype(keras.config.floatx()) / 127.5 - 1
 
 
 def postprocess(x):
-    """The inverse: (N, H, W, C) in [-1, 1] -> (N, H, W, C) of 0 to 255."""
+    """The inverse: (N, H, W, C) in [-1, 1] -> (N, H, W, C) in [0, 255]."""
     return np.rint((x + 1) * 127.5).clip(0, 255).astype(np.uint8)
 
 
@@ -146,7 +146,7 @@ class Generator(keras.Model):
 
 
 class Discriminator(keras.Model):
-    """Image to the logit of its being real: (N, H, W, C) -> (N, 1)."""
+    """Image to logit, high if it looks real: (N, H, W, C) -> (N, 1)."""
 
     def __init__(self, image_shape, filters):
         side, _, _ = image_shape
@@ -171,7 +171,7 @@ class Discriminator(keras.Model):
 
 
 class CodeDiscriminator(keras.Model):
-    """Code to the logit of its being drawn from the prior: (N, Z) -> (N, 1)."""
+    """Code to logit, high if it looks drawn from the prior: (N, Z) -> (N, 1)."""
 
     def __init__(self, latent_dim):
         normal, _ = initial_settings()
@@ -185,7 +185,7 @@ class CodeDiscriminator(keras.Model):
 
 def initial_settings():
     """N(0, 0.02) as in DCGAN; scales of batch norm N(1, 0.02); biases 0."""
-    # Without a generator of seeds, each use of an initialiser would give the same numbers again.
+    # Without a SeedGenerator, an initialiser would return the same numbers at each use.
     seed = keras.random.SeedGenerator()
     normal = {"kernel_initializer": keras.initializers.RandomNormal(0.0, 0.02, seed)}
     scales = {"gamma_initializer": keras.initializers.RandomNormal(1.0, 0.02, seed)}
@@ -193,22 +193,22 @@ def initial_settings():
 
 
 def reconstruction_loss(images, reconstructions):
-    """The mean absolute difference between a pixel and its reconstruction."""
+    """Mean absolute difference between images and reconstructions."""
     return ops.mean(ops.abs(images - reconstructions))
 
 
 def ratio_loss(logits):
-    """-log D(x) + log(1 - D(x)), so that x seems real; of the logit of D(x) it is the opposite."""
+    """-log D(x) + log(1 - D(x)), which equals minus the logit of D(x)."""
     return -ops.mean(logits)
 
 
 def encoder_loss(reconstruction, code_logits):
-    """The code should tell the image, and seem drawn from the prior."""
+    """Codes should reconstruct their images, and look drawn from the prior."""
     return RECONSTRUCTION_WEIGHT * reconstruction + ratio_loss(code_logits)
 
 
 def generator_loss(reconstruction, reconstruction_logits, sample_logits):
-    """Reconstructions should be like their images, and they and samples should seem real."""
+    """Reconstructions should match their images; they and samples should look real."""
     realism = ratio_loss(reconstruction_logits) + ratio_loss(sample_logits)
     return RECONSTRUCTION_WEIGHT * reconstruction + realism
 

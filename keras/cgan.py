@@ -43,7 +43,7 @@ from trainers import Trainer, draw_fakes
 
 @dataclass(frozen=True)
 class Config(Settings):
-    """The settings of this model; every line is a flag."""
+    """The settings of this model; each annotated line is a flag."""
 
     size_multiple = None  # sides are 4 to 7 pixels, doubled d times
 
@@ -60,12 +60,12 @@ class Config(Settings):
 
 
 def preprocess(images):
-    """Images of 0 to 255 as the networks see them: (N, H, W, C) -> (N, H, W, C) in [-1, 1]."""
+    """Pixels in [0, 255] to the networks' range: (N, H, W, C) -> (N, H, W, C) in [-1, 1]."""
     return images.astype(keras.config.floatx()) / 127.5 - 1
 
 
 def postprocess(x):
-    """The inverse: (N, H, W, C) in [-1, 1] -> (N, H, W, C) of 0 to 255."""
+    """The inverse: (N, H, W, C) in [-1, 1] -> (N, H, W, C) in [0, 255]."""
     return np.rint((x + 1) * 127.5).clip(0, 255).astype(np.uint8)
 
 
@@ -122,7 +122,7 @@ class DownBlock(keras.Model):
 
 
 class Discriminator(keras.Model):
-    """Image and class to the logit of its being real: (N, H, W, C), (N,) -> (N, 1)."""
+    """Image and class to logit, high if it looks real: (N, H, W, C), (N,) -> (N, 1)."""
 
     def __init__(self, image_shape, classes, filters):
         side, _, _ = image_shape
@@ -149,7 +149,7 @@ class Discriminator(keras.Model):
 
 def initial_settings():
     """N(0, 0.02) as in the paper; scales of batch norm N(1, 0.02) as in DCGAN's code; biases 0."""
-    # Without a generator of seeds, each use of an initialiser would give the same numbers again.
+    # Without a SeedGenerator, an initialiser would return the same numbers at each use.
     seed = keras.random.SeedGenerator()
     normal = {"kernel_initializer": keras.initializers.RandomNormal(0.0, 0.02, seed)}
     scales = {"gamma_initializer": keras.initializers.RandomNormal(1.0, 0.02, seed)}
@@ -199,7 +199,7 @@ def train_step(trainers, images, labels, noise):
     """Update D on real images and on fakes, then G on what D now says of these; noise is (N, Z)."""
     inputs = [images, labels, noise]
     d_loss = trainers["discriminator"].train_on_batch(inputs, return_dict=True)
-    # The same fakes once more: G has not changed since.
+    # G draws the same fakes again: it has not changed yet.
     g_loss = trainers["generator"].train_on_batch([labels, noise], return_dict=True)
     return d_loss | g_loss
 

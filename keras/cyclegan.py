@@ -41,15 +41,15 @@ from layers import Conv2D, Conv2DTranspose, LeakyReLU, ReflectionPadding2D
 from optimizers import Adam
 from trainers import Trainer
 
-CYCLE_WEIGHT = 10  # of the cycle loss in the generators'
+CYCLE_WEIGHT = 10  # weight of the cycle loss in the generators' loss
 
 
 @dataclass(frozen=True)
 class Config(Settings):
-    """The settings of this model; every line is a flag."""
+    """The settings of this model; each annotated line is a flag."""
 
-    size_multiple = 32  # halved three times, it has pixels left for two more convolutions
-    task = "domains"  # a batch has images of both, without pairs
+    size_multiple = 32  # three halvings must leave room for two more convolutions
+    task = "domains"  # a batch holds unpaired images of both domains
 
     dataset: Annotated[
         str,
@@ -73,12 +73,12 @@ class Config(Settings):
 
 
 def preprocess(images):
-    """Images of 0 to 255 as the networks see them: (N, H, W, C) -> (N, H, W, C) in [-1, 1]."""
+    """Pixels in [0, 255] to the networks' range: (N, H, W, C) -> (N, H, W, C) in [-1, 1]."""
     return images.astype(keras.config.floatx()) / 127.5 - 1
 
 
 def postprocess(x):
-    """The inverse: (N, H, W, C) in [-1, 1] -> (N, H, W, C) of 0 to 255."""
+    """The inverse: (N, H, W, C) in [-1, 1] -> (N, H, W, C) in [0, 255]."""
     return np.rint((x + 1) * 127.5).clip(0, 255).astype(np.uint8)
 
 
@@ -88,13 +88,13 @@ def decay(config, step):
 
 
 class ResidualBlock(keras.Model):
-    """What two convolutions add to an image: (N, H, W, C) -> (N, H, W, C)."""
+    """Residual block, two convolutions and the input: (N, H, W, C) -> (N, H, W, C)."""
 
     def __init__(self, channels, **named):
         normal, norm = initial_settings()
         same = {"kernel_size": 3, "padding": "valid", "use_bias": False, **normal}
         x = keras.Input((None, None, channels))
-        # Mirrored, the image has no edge that a convolution could see.
+        # Reflection padding: zeros would show up as an edge.
         y = layers.Conv2D(channels, **same, name="conv1")(ReflectionPadding2D(1)(x))
         y = layers.ReLU()(layers.GroupNormalization(**norm)(y))
         y = layers.Conv2D(channels, **same, name="conv2")(ReflectionPadding2D(1)(y))
@@ -103,7 +103,7 @@ class ResidualBlock(keras.Model):
 
 
 class Generator(keras.Model):
-    """Image of one domain to one of the other: (N, H, W, C) -> (N, H, W, C) in [-1, 1]."""
+    """Image to its translation into the other domain: (N, H, W, C) -> (N, H, W, C) in [-1, 1]."""
 
     def __init__(self, image_shape, width, blocks):
         channels = image_shape[-1]
@@ -159,7 +159,7 @@ class Discriminator(keras.Model):
 
 def initial_settings():
     """N(0, 0.02) as in the paper, biases 0."""
-    # Without a generator of seeds, each use of an initialiser would give the same numbers again.
+    # Without a SeedGenerator, an initialiser would return the same numbers at each use.
     seed = keras.random.SeedGenerator()
     normal = {"kernel_initializer": keras.initializers.RandomNormal(0.0, 0.02, seed)}
     # Instance norm: as many groups as channels, no scale, no shift.
@@ -203,7 +203,7 @@ class GeneratorTrainer(Trainer):
             "adversarial_loss": adversarial_loss(judged[0]) + adversarial_loss(judged[1]),
             "cycle_loss": absolute_error(b2a(fake_b), a) + absolute_error(a2b(fake_a), b),
         }
-        if self.identity:  # a generator leaves alone what is of its goal already
+        if self.identity:  # an image already in the target domain should stay unchanged
             losses["identity_loss"] = absolute_error(b2a(a), a) + absolute_error(a2b(b), b)
         losses["generator_loss"] = generator_loss(losses, self.identity)
         self.add_loss(losses["generator_loss"])
@@ -225,7 +225,7 @@ class DiscriminatorTrainer(Trainer):
 
 
 def swap(pool, fakes):
-    """Fakes, some of them exchanged for earlier ones: (N, H, W, C) -> (N, H, W, C)."""
+    """Replace some fakes by earlier ones from a pool: (N, H, W, C) -> (N, H, W, C)."""
     return pool.swap(ops.convert_to_numpy(fakes))
 
 
@@ -242,7 +242,7 @@ def train_step(trainers, pools, a, b, learning_rate):
 
 
 def translate(networks, images, direction):
-    """Make an image of the other domain of each, and from that one of its own again."""
+    """Translate images into the other domain, and back again."""
     there = networks[f"generator_{direction}"].predict_on_batch(images)
     back = networks[f"generator_{direction[::-1]}"].predict_on_batch(there)  # b2a for a2b
     return there, back

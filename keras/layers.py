@@ -5,7 +5,7 @@ from keras import ops
 
 
 def mirror(x):
-    """Images upside down and left to right: (N, H, W, C)."""
+    """Flip images vertically and horizontally: (N, H, W, C)."""
     return ops.flip(x, (1, 2))
 
 
@@ -19,7 +19,7 @@ class Conv2D(keras.layers.Conv2D):
 
     def convolution_op(self, inputs, kernel):
         if self.strides == (1, 1) and all(size % 2 for size in self.kernel_size):
-            return super().convolution_op(inputs, kernel)  # as many zeros on both sides
+            return super().convolution_op(inputs, kernel)  # the same zeros on both sides
         return mirror(super().convolution_op(mirror(inputs), ops.flip(kernel, (0, 1))))
 
 

@@ -42,12 +42,12 @@ from layers import BatchNormalization, LeakyReLU
 from optimizers import Adam
 from trainers import Trainer
 
-L1_WEIGHT = 100  # of the reconstruction loss in the generator's
+L1_WEIGHT = 100  # weight of the reconstruction loss in the generator's loss
 
 
 @dataclass(frozen=True)
 class Config(Settings):
-    """The settings of this model; every line is a flag."""
+    """The settings of this model; each annotated line is a flag."""
 
     size_multiple = 32  # the U-Net halves the image five times
 
@@ -74,12 +74,12 @@ class Config(Settings):
 
 
 def preprocess(images):
-    """Images of 0 to 255 as the networks see them: (N, H, W, C) -> (N, H, W, C) in [-1, 1]."""
+    """Pixels in [0, 255] to the networks' range: (N, H, W, C) -> (N, H, W, C) in [-1, 1]."""
     return images.astype(keras.config.floatx()) / 127.5 - 1
 
 
 def postprocess(x):
-    """The inverse: (N, H, W, C) in [-1, 1] -> (N, H, W, C) of 0 to 255."""
+    """The inverse: (N, H, W, C) in [-1, 1] -> (N, H, W, C) in [0, 255]."""
     return np.rint((x + 1) * 127.5).clip(0, 255).astype(np.uint8)
 
 
@@ -108,7 +108,7 @@ class Generator(keras.Model):
         x = layers.ReLU()(x)
         x = layers.Conv2DTranspose(8 * filters, **by_two, use_bias=False, name="deconv1")(x)
         x = layers.Dropout(dropout)(BatchNormalization(**norm, name="norm6")(x))
-        # From here on the mirror layer's features are among the inputs.
+        # From here on a skip connection joins the encoder's features to the input.
         x = layers.ReLU()(layers.Concatenate()([x, down4]))  # (N, 2h, 2w, 8f + 8f)
         x = layers.Conv2DTranspose(4 * filters, **by_two, use_bias=False, name="deconv2")(x)
         x = layers.Dropout(dropout)(BatchNormalization(**norm, name="norm7")(x))
@@ -124,7 +124,7 @@ class Generator(keras.Model):
 
 
 class Discriminator(keras.Model):
-    """Source and image to logits of their being a real pair, one per patch of 70 pixels a side."""
+    """Source and image to logits, each high if a patch of 70 x 70 pixels looks real."""
 
     def __init__(self, image_shape, filters):
         normal, norm = initial_settings()
@@ -151,7 +151,7 @@ class Discriminator(keras.Model):
 
 def initial_settings():
     """N(0, 0.02) as in the paper; scales of batch norm N(1, 0.02) as in DCGAN's code; biases 0."""
-    # Without a generator of seeds, each use of an initialiser would give the same numbers again.
+    # Without a SeedGenerator, an initialiser would return the same numbers at each use.
     seed = keras.random.SeedGenerator()
     normal = {"kernel_initializer": keras.initializers.RandomNormal(0.0, 0.02, seed)}
     scales = {"gamma_initializer": keras.initializers.RandomNormal(1.0, 0.02, seed)}
@@ -216,14 +216,14 @@ class GeneratorTrainer(Trainer):
 
 def train_step(trainers, sources, images):
     """Update D on real and translated images beside their sources, then G."""
-    # G translates once for each update, so that each has a dropout of its own.
+    # G translates once per update, so that each update has its own dropout.
     d_loss = trainers["discriminator"].train_on_batch([sources, images], return_dict=True)
     g_losses = trainers["generator"].train_on_batch([sources, images], return_dict=True)
     return d_loss | g_losses
 
 
 def translate(generator, sources):
-    """Make an image of each source, without dropout, with the running averages of batch norm."""
+    """Translate sources without dropout, with the running averages of batch norm."""
     return generator.predict_on_batch(sources)
 
 

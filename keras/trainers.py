@@ -7,9 +7,9 @@ from keras import ops
 
 
 def draw_fakes(generator, inputs):
-    """Images as the generator draws them in training, as plain data.
+    """Draw images in training mode, as constants.
 
-    They leave the running averages of its batch norm as they are: those move when it is trained.
+    The running averages of batch norm stay as they are: training the generator moves them.
     """
     variables = generator.trainable_variables, generator.non_trainable_variables
     values = ([variable.value for variable in part] for part in variables)

@@ -37,14 +37,14 @@ from layers import BatchNormalization, Conv2D
 from optimizers import SGD
 from trainers import Trainer
 
-# Of the photos of ImageNet, red, green and blue, on a scale of 0 to 1.
+# Of ImageNet's red, green and blue, in [0, 1].
 MEAN = (0.485, 0.456, 0.406)
 DEVIATION = (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True)
 class Config(Settings):
-    """The settings of this model; every line is a flag."""
+    """The settings of this model; each annotated line is a flag."""
 
     task = "labels"  # images come with their classes, cropped and mirrored at random
 
@@ -67,7 +67,7 @@ class Config(Settings):
 
 
 def preprocess(images):
-    """Images of 0 to 255 as the networks see them: (N, H, W, C) -> (N, H, W, C), standardised."""
+    """Pixels in [0, 255] to the networks' range: (N, H, W, C) -> (N, H, W, C), standardised."""
     dtype = keras.config.floatx()
     return (images.astype(dtype) / 255 - np.array(MEAN, dtype)) / np.array(DEVIATION, dtype)
 
@@ -78,7 +78,7 @@ def decay(config, step):
 
 
 class BasicBlock(keras.Model):
-    """Two convolutions and a way around them: (N, H, W, in) -> (N, H / stride, W / stride, out)."""
+    """Two convolutions and a shortcut: (N, H, W, in) -> (N, H / stride, W / stride, out)."""
 
     def __init__(self, inputs, outputs, stride, **named):
         he, norm = initial_settings()
@@ -88,7 +88,7 @@ class BasicBlock(keras.Model):
         y = layers.ReLU()(BatchNormalization(**norm, name="bn1")(y))
         y = Conv2D(outputs, **same, strides=1, name="conv2")(y)
         y = BatchNormalization(**norm, name="bn2")(y)
-        around = x  # where the shapes are the same, the image itself
+        around = x  # the identity where the shapes match
         if stride != 1:
             inner = keras.Input((None, None, inputs))
             one = {"kernel_size": 1, "use_bias": False, **he}
@@ -108,7 +108,7 @@ class Backbone(keras.Model):
         image = keras.Input(image_shape)
         x = Conv2D(width, **half, name="conv1")(image)
         x = layers.ReLU()(BatchNormalization(**norm, name="bn1")(x))  # (N, H / 2, W / 2, f)
-        # No number is below 0 here, so that zeros around the image are never the largest.
+        # After ReLU no number is below 0, so padding with zeros does not change the maximum.
         x = layers.MaxPooling2D(3, 2)(layers.ZeroPadding2D(1)(x))  # (N, H / 4, W / 4, f)
         x = make_stage(width, width, stride=1, name="layer1")(x)
         x = make_stage(width, 2 * width, stride=2, name="layer2")(x)  # (N, H / 8, W / 8, 2f)
@@ -136,7 +136,7 @@ def make_stage(inputs, outputs, stride, name):
 
 def initial_settings():
     """He's normal initial weights by fan out; the settings of batch norm."""
-    # Without a generator of seeds, each use of an initialiser would give the same numbers again.
+    # Without a SeedGenerator, an initialiser would return the same numbers at each use.
     seed = keras.random.SeedGenerator()
     he = keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal", seed)
     return {"kernel_initializer": he}, {"epsilon": 1e-5, "momentum": 0.9}
@@ -156,7 +156,7 @@ class ClassifierTrainer(Trainer):
 
     def call(self, inputs):
         images, labels = inputs
-        # In training mode, batch norm of a frozen backbone would go on to change its averages.
+        # In training mode, batch norm of a frozen backbone would keep updating its averages.
         features = self.backbone(images, training=not self.frozen)
         loss = classification_loss(self.head(features, training=True), labels)
         self.add_loss(loss)
@@ -176,7 +176,7 @@ def predict(networks, images):
 
 
 def build(config, image_shape, classes):
-    """Both networks, and the optimiser of what learns."""
+    """Both networks, and the optimiser of those that are trained."""
     networks = {
         "backbone": Backbone(image_shape, config.width),
         "head": Head(config.width, classes),

@@ -38,7 +38,7 @@ from trainers import Trainer
 
 @dataclass(frozen=True)
 class Config(Settings):
-    """The settings of this model; every line is a flag."""
+    """The settings of this model; each annotated line is a flag."""
 
     dataset: Annotated[
         str, "digits, newts, cifar10, mnist, fashion_mnist, kmnist, imori or folder:PATH"
@@ -56,12 +56,12 @@ class Config(Settings):
 
 
 def preprocess(images):
-    """Images of 0 to 255 as the networks see them: (N, H, W, C) -> (N, H, W, C) in [0, 1]."""
+    """Pixels in [0, 255] to the networks' range: (N, H, W, C) -> (N, H, W, C) in [0, 1]."""
     return images.astype(keras.config.floatx()) / 255
 
 
 def postprocess(x):
-    """The inverse: (N, H, W, C) in [0, 1] -> (N, H, W, C) of 0 to 255."""
+    """The inverse: (N, H, W, C) in [0, 1] -> (N, H, W, C) in [0, 255]."""
     return np.rint(x * 255).clip(0, 255).astype(np.uint8)
 
 
@@ -112,7 +112,7 @@ def kl_divergence(mean, logvar):
 
 
 def negative_elbo(images, logits, mean, logvar):
-    """The loss, a bound on -log p(x) if pixels are 0 or 1, and the two parts it is the sum of."""
+    """The loss, a bound on -log p(x) if pixels are 0 or 1, and its two terms."""
     reconstruction = reconstruction_loss(images, logits)
     divergence = kl_divergence(mean, logvar)
     return {
@@ -128,7 +128,7 @@ class AutoencoderTrainer(Trainer):
     def call(self, inputs):
         images, noise = inputs
         mean, logvar = self.encoder(images)
-        z = mean + ops.exp(logvar / 2) * noise  # a gradient passes through: noise is what is random
+        z = mean + ops.exp(logvar / 2) * noise  # differentiable: only the noise is random
         losses = negative_elbo(images, self.decoder(z), mean, logvar)
         self.add_loss(losses["negative_elbo"])
         return losses
@@ -140,7 +140,7 @@ def train_step(trainers, images, noise):
 
 
 def evaluate(trainers, images, noise):
-    """The losses of images, without an update."""
+    """The losses on images, without an update."""
     return trainers["autoencoder"].test_on_batch([images, noise], return_dict=True)
 
 

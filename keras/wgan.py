@@ -45,7 +45,7 @@ CLIP = 0.01  # the critic's weights stay within [-CLIP, CLIP]: that bounds its s
 
 @dataclass(frozen=True)
 class Config(Settings):
-    """The settings of this model; every line is a flag."""
+    """The settings of this model; each annotated line is a flag."""
 
     size_multiple = None  # sides are 4 to 7 pixels, doubled d times
     batches_per_step = CRITIC_UPDATES
@@ -61,12 +61,12 @@ class Config(Settings):
 
 
 def preprocess(images):
-    """Images of 0 to 255 as the networks see them: (N, H, W, C) -> (N, H, W, C) in [-1, 1]."""
+    """Pixels in [0, 255] to the networks' range: (N, H, W, C) -> (N, H, W, C) in [-1, 1]."""
     return images.astype(keras.config.floatx()) / 127.5 - 1
 
 
 def postprocess(x):
-    """The inverse: (N, H, W, C) in [-1, 1] -> (N, H, W, C) of 0 to 255."""
+    """The inverse: (N, H, W, C) in [-1, 1] -> (N, H, W, C) in [0, 255]."""
     return np.rint((x + 1) * 127.5).clip(0, 255).astype(np.uint8)
 
 
@@ -121,7 +121,7 @@ class DownBlock(keras.Model):
 
 
 class Critic(keras.Model):
-    """Image to its score, no probability: (N, H, W, C) -> (N, 1)."""
+    """Image to score, not a probability: (N, H, W, C) -> (N, 1)."""
 
     def __init__(self, image_shape, filters):
         side, _, _ = image_shape
@@ -146,7 +146,7 @@ class Critic(keras.Model):
 
 
 class Clip(keras.constraints.Constraint):
-    """Weights cut off at -limit and limit."""
+    """Clip weights to [-limit, limit]."""
 
     def __init__(self, limit):
         self.limit = limit
@@ -157,7 +157,7 @@ class Clip(keras.constraints.Constraint):
 
 def initial_settings():
     """N(0, 0.02) as in the paper; scales of batch norm N(1, 0.02) as in DCGAN's code; biases 0."""
-    # Without a generator of seeds, each use of an initialiser would give the same numbers again.
+    # Without a SeedGenerator, an initialiser would return the same numbers at each use.
     seed = keras.random.SeedGenerator()
     normal = {"kernel_initializer": keras.initializers.RandomNormal(0.0, 0.02, seed)}
     scales = {"gamma_initializer": keras.initializers.RandomNormal(1.0, 0.02, seed)}
@@ -165,7 +165,7 @@ def initial_settings():
 
 
 def clipped_settings():
-    """The same, with every weight clipped after each update; running averages are no weights."""
+    """The same, with every weight clipped after each update, but not running averages."""
     normal, norm = initial_settings()
     clip = Clip(CLIP)
     normal |= {"kernel_constraint": clip, "bias_constraint": clip}

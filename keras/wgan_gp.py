@@ -41,13 +41,13 @@ from optimizers import Adam
 from trainers import Trainer
 
 CRITIC_UPDATES = 5  # per update of the generator
-PENALTY_WEIGHT = 10  # of the gradient penalty in the critic's loss
-TINY = 1e-12  # a root has no slope at 0: under it stands at least this
+PENALTY_WEIGHT = 10  # weight of the gradient penalty in the critic's loss
+TINY = 1e-12  # added under the root to keep its gradient finite at 0
 
 
 @dataclass(frozen=True)
 class Config(Settings):
-    """The settings of this model; every line is a flag."""
+    """The settings of this model; each annotated line is a flag."""
 
     size_multiple = None  # sides are 4 to 7 pixels, doubled d times
     batches_per_step = CRITIC_UPDATES
@@ -63,12 +63,12 @@ class Config(Settings):
 
 
 def preprocess(images):
-    """Images of 0 to 255 as the networks see them: (N, H, W, C) -> (N, H, W, C) in [-1, 1]."""
+    """Pixels in [0, 255] to the networks' range: (N, H, W, C) -> (N, H, W, C) in [-1, 1]."""
     return images.astype(keras.config.floatx()) / 127.5 - 1
 
 
 def postprocess(x):
-    """The inverse: (N, H, W, C) in [-1, 1] -> (N, H, W, C) of 0 to 255."""
+    """The inverse: (N, H, W, C) in [-1, 1] -> (N, H, W, C) in [0, 255]."""
     return np.rint((x + 1) * 127.5).clip(0, 255).astype(np.uint8)
 
 
@@ -78,7 +78,7 @@ def draw_noise(random, config, *shape):
 
 
 def draw_shares(random, config, *shape):
-    """Shares of the real image in a mixture, uniform on [0, 1): (*shape, 1, 1, 1)."""
+    """Weights of the real image in a mixture, uniform on [0, 1): (*shape, 1, 1, 1)."""
     return random.random((*shape, 1, 1, 1)).astype(config.dtype)
 
 
@@ -120,8 +120,8 @@ class DownBlock(keras.Model):
 
     def __init__(self, channels, **named):
         normal, _ = initial_settings()
-        # No batch norm: it would make an image's score, and slope, depend on the rest of the batch.
-        # With one group all channels of an image are normalised together, so biases are not lost.
+        # No batch norm: it would make an image's score and gradient depend on the other images.
+        # One group normalises all channels together, so convolutions keep their biases.
         norm = {"groups": 1, "epsilon": 1e-5}
         half = {"kernel_size": 4, "strides": 2, "padding": "same", **normal}
         x = keras.Input((None, None, channels))
@@ -131,7 +131,7 @@ class DownBlock(keras.Model):
 
 
 class Critic(keras.Model):
-    """Image to its score, no probability: (N, H, W, C) -> (N, 1)."""
+    """Image to score, not a probability: (N, H, W, C) -> (N, 1)."""
 
     def __init__(self, image_shape, filters):
         side, _, _ = image_shape
@@ -158,7 +158,7 @@ class Critic(keras.Model):
 
 def initial_settings():
     """DCGAN's: N(0, 0.02), scales of batch norm N(1, 0.02), biases 0."""
-    # Without a generator of seeds, each use of an initialiser would give the same numbers again.
+    # Without a SeedGenerator, an initialiser would return the same numbers at each use.
     seed = keras.random.SeedGenerator()
     normal = {"kernel_initializer": keras.initializers.RandomNormal(0.0, 0.02, seed)}
     scales = {"gamma_initializer": keras.initializers.RandomNormal(1.0, 0.02, seed)}
@@ -172,7 +172,7 @@ def gradient_norms(critic, x):
 
 
 def gradient_penalty(norms):
-    """Mean (|gradient| - 1)^2, weighted: too small a slope costs as much as too large a one."""
+    """Mean (|gradient| - 1)^2, weighted: too small a gradient costs as much as too large a one."""
     return PENALTY_WEIGHT * ops.mean(ops.square(norms - 1))
 
 

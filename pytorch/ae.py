@@ -30,7 +30,7 @@ from common.run import Run, Settings, launch
 
 @dataclass(frozen=True)
 class Config(Settings):
-    """The settings of this model; every line is a flag."""
+    """The settings of this model; each annotated line is a flag."""
 
     steps: Annotated[int, "training steps; 0 writes the initial checkpoint and stops", 0] = 1000
     batch_size: Annotated[int, "images per step", 1] = 64
@@ -42,13 +42,13 @@ class Config(Settings):
 
 
 def preprocess(images, device):
-    """Images of 0 to 255 as the networks see them: (N, H, W, C) -> (N, C, H, W) in [-1, 1]."""
+    """Pixels in [0, 255] to the networks' range: (N, H, W, C) -> (N, C, H, W) in [-1, 1]."""
     x = bridge.send(images, device).movedim(-1, -3).contiguous()
     return x / 127.5 - 1
 
 
 def postprocess(x):
-    """The inverse: (N, C, H, W) in [-1, 1] -> (N, H, W, C) of 0 to 255."""
+    """The inverse: (N, C, H, W) in [-1, 1] -> (N, H, W, C) in [0, 255]."""
     images = ((x + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
     return images.movedim(-3, -1).cpu().numpy()
 
@@ -108,7 +108,7 @@ def reconstruct(networks, images):
 
 
 def evaluate(networks, images):
-    """The loss of images, without an update."""
+    """The loss on images, without an update."""
     loss = reconstruction_loss(images, reconstruct(networks, images))
     return {"reconstruction_loss": loss}
 

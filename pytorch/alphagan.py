@@ -31,12 +31,12 @@ from common.pictures import SamplesAndReconstructions
 from common.run import Run, Settings, launch
 
 RECONSTRUCTION_WEIGHT = 10  # the paper's lambda; the value is ours
-CODE_UNITS = 750  # in the layers of the code discriminator
+CODE_UNITS = 750  # width of the code discriminator's hidden layers
 
 
 @dataclass(frozen=True)
 class Config(Settings):
-    """The settings of this model; every line is a flag."""
+    """The settings of this model; each annotated line is a flag."""
 
     size_multiple = None  # sides are 4 to 7 pixels, doubled d times
 
@@ -51,13 +51,13 @@ class Config(Settings):
 
 
 def preprocess(images, device):
-    """Images of 0 to 255 as the networks see them: (N, H, W, C) -> (N, C, H, W) in [-1, 1]."""
+    """Pixels in [0, 255] to the networks' range: (N, H, W, C) -> (N, C, H, W) in [-1, 1]."""
     x = bridge.send(images, device).movedim(-1, -3).contiguous()
     return x / 127.5 - 1
 
 
 def postprocess(x):
-    """The inverse: (N, C, H, W) in [-1, 1] -> (N, H, W, C) of 0 to 255."""
+    """The inverse: (N, C, H, W) in [-1, 1] -> (N, H, W, C) in [0, 255]."""
     images = ((x + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
     return images.movedim(-3, -1).cpu().numpy()
 
@@ -138,7 +138,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Image to the logit of its being real: (N, C, H, W) -> (N, 1)."""
+    """Image to logit, high if it looks real: (N, C, H, W) -> (N, 1)."""
 
     def __init__(self, image_shape, filters):
         super().__init__()
@@ -161,7 +161,7 @@ class Discriminator(nn.Module):
 
 
 class CodeDiscriminator(nn.Module):
-    """Code to the logit of its being drawn from the prior: (N, Z) -> (N, 1)."""
+    """Code to logit, high if it looks drawn from the prior: (N, Z) -> (N, 1)."""
 
     def __init__(self, latent_dim):
         super().__init__()
@@ -187,22 +187,22 @@ def initialize(layer):
 
 
 def reconstruction_loss(images, reconstructions):
-    """The mean absolute difference between a pixel and its reconstruction."""
+    """Mean absolute difference between images and reconstructions."""
     return F.l1_loss(reconstructions, images)
 
 
 def ratio_loss(logits):
-    """-log D(x) + log(1 - D(x)), so that x seems real; of the logit of D(x) it is the opposite."""
+    """-log D(x) + log(1 - D(x)), which equals minus the logit of D(x)."""
     return -logits.mean()
 
 
 def encoder_loss(reconstruction, code_logits):
-    """The code should tell the image, and seem drawn from the prior."""
+    """Codes should reconstruct their images, and look drawn from the prior."""
     return RECONSTRUCTION_WEIGHT * reconstruction + ratio_loss(code_logits)
 
 
 def generator_loss(reconstruction, reconstruction_logits, sample_logits):
-    """Reconstructions should be like their images, and they and samples should seem real."""
+    """Reconstructions should match their images; they and samples should look real."""
     realism = ratio_loss(reconstruction_logits) + ratio_loss(sample_logits)
     return RECONSTRUCTION_WEIGHT * reconstruction + realism
 

@@ -31,15 +31,15 @@ from common.data.pool import ImagePool
 from common.pictures import DomainTranslations
 from common.run import Run, Settings, launch
 
-CYCLE_WEIGHT = 10  # of the cycle loss in the generators'
+CYCLE_WEIGHT = 10  # weight of the cycle loss in the generators' loss
 
 
 @dataclass(frozen=True)
 class Config(Settings):
-    """The settings of this model; every line is a flag."""
+    """The settings of this model; each annotated line is a flag."""
 
-    size_multiple = 32  # halved three times, it has pixels left for two more convolutions
-    task = "domains"  # a batch has images of both, without pairs
+    size_multiple = 32  # three halvings must leave room for two more convolutions
+    task = "domains"  # a batch holds unpaired images of both domains
 
     dataset: Annotated[
         str,
@@ -63,13 +63,13 @@ class Config(Settings):
 
 
 def preprocess(images, device):
-    """Images of 0 to 255 as the networks see them: (N, H, W, C) -> (N, C, H, W) in [-1, 1]."""
+    """Pixels in [0, 255] to the networks' range: (N, H, W, C) -> (N, C, H, W) in [-1, 1]."""
     x = bridge.send(images, device).movedim(-1, -3).contiguous()
     return x / 127.5 - 1
 
 
 def postprocess(x):
-    """The inverse: (N, C, H, W) in [-1, 1] -> (N, H, W, C) of 0 to 255."""
+    """The inverse: (N, C, H, W) in [-1, 1] -> (N, H, W, C) in [0, 255]."""
     images = ((x + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
     return images.movedim(-3, -1).cpu().numpy()
 
@@ -80,11 +80,11 @@ def decay(config, step):
 
 
 class ResidualBlock(nn.Module):
-    """What two convolutions add to an image: (N, C, H, W) -> (N, C, H, W)."""
+    """Residual block, two convolutions and the input: (N, C, H, W) -> (N, C, H, W)."""
 
     def __init__(self, channels):
         super().__init__()
-        # Mirrored, the image has no edge that a convolution could see.
+        # Reflection padding: zeros would show up as an edge.
         same = {"kernel_size": 3, "padding": 1, "padding_mode": "reflect", "bias": False}
         self.conv1 = nn.Conv2d(channels, channels, **same)
         self.conv2 = nn.Conv2d(channels, channels, **same)
@@ -95,7 +95,7 @@ class ResidualBlock(nn.Module):
 
 
 class Generator(nn.Module):
-    """Image of one domain to one of the other: (N, C, H, W) -> (N, C, H, W) in [-1, 1]."""
+    """Image to its translation into the other domain: (N, C, H, W) -> (N, C, H, W) in [-1, 1]."""
 
     def __init__(self, image_shape, width, blocks):
         super().__init__()
@@ -175,7 +175,7 @@ def generator_loss(losses, identity):
 
 
 def generator_step(networks, optimizers, a, b, identity):
-    """Update both generators by both directions; return the losses, and the fakes of a and b."""
+    """Update both generators in both directions; return the losses and the fakes of a and b."""
     a2b, b2a = networks["generator_a2b"], networks["generator_b2a"]
     d_a, d_b = networks["discriminator_a"], networks["discriminator_b"]
     d_a.requires_grad_(False)
@@ -185,7 +185,7 @@ def generator_step(networks, optimizers, a, b, identity):
         "adversarial_loss": adversarial_loss(d_a(fake_a)) + adversarial_loss(d_b(fake_b)),
         "cycle_loss": absolute_error(b2a(fake_b), a) + absolute_error(a2b(fake_a), b),
     }
-    if identity:  # a generator leaves alone what is of its goal already
+    if identity:  # an image already in the target domain should stay unchanged
         losses["identity_loss"] = absolute_error(b2a(a), a) + absolute_error(a2b(b), b)
     losses["generator_loss"] = generator_loss(losses, identity)
     optimizers["generators"].zero_grad()
@@ -210,7 +210,7 @@ def discriminator_step(networks, optimizers, a, b, fake_a, fake_b):
 
 
 def swap(pool, fakes):
-    """Fakes, some of them exchanged for earlier ones: (N, C, H, W) -> (N, C, H, W)."""
+    """Replace some fakes by earlier ones from a pool: (N, C, H, W) -> (N, C, H, W)."""
     return bridge.send(pool.swap(fakes.cpu().numpy()), fakes.device)
 
 
@@ -226,7 +226,7 @@ def train_step(networks, optimizers, pools, a, b, learning_rate, identity):
 
 @torch.no_grad()
 def translate(networks, images, direction):
-    """Make an image of the other domain of each, and from that one of its own again."""
+    """Translate images into the other domain, and back again."""
     there = networks[f"generator_{direction}"](images)
     return there, networks[f"generator_{direction[::-1]}"](there)  # b2a for a2b
 

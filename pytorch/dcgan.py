@@ -33,7 +33,7 @@ from common.run import Run, Settings, launch
 
 @dataclass(frozen=True)
 class Config(Settings):
-    """The settings of this model; every line is a flag."""
+    """The settings of this model; each annotated line is a flag."""
 
     size_multiple = None  # sides are 4 to 7 pixels, doubled d times
 
@@ -48,13 +48,13 @@ class Config(Settings):
 
 
 def preprocess(images, device):
-    """Images of 0 to 255 as the networks see them: (N, H, W, C) -> (N, C, H, W) in [-1, 1]."""
+    """Pixels in [0, 255] to the networks' range: (N, H, W, C) -> (N, C, H, W) in [-1, 1]."""
     x = bridge.send(images, device).movedim(-1, -3).contiguous()
     return x / 127.5 - 1
 
 
 def postprocess(x):
-    """The inverse: (N, C, H, W) in [-1, 1] -> (N, H, W, C) of 0 to 255."""
+    """The inverse: (N, C, H, W) in [-1, 1] -> (N, H, W, C) in [0, 255]."""
     images = ((x + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
     return images.movedim(-3, -1).cpu().numpy()
 
@@ -112,7 +112,7 @@ class DownBlock(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Image to the logit of its being real: (N, C, H, W) -> (N, 1)."""
+    """Image to logit, high if it looks real: (N, C, H, W) -> (N, 1)."""
 
     def __init__(self, image_shape, filters):
         super().__init__()

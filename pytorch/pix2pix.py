@@ -32,12 +32,12 @@ from common.bridges import pytorch as bridge
 from common.pictures import Translations
 from common.run import Run, Settings, launch
 
-L1_WEIGHT = 100  # of the reconstruction loss in the generator's
+L1_WEIGHT = 100  # weight of the reconstruction loss in the generator's loss
 
 
 @dataclass(frozen=True)
 class Config(Settings):
-    """The settings of this model; every line is a flag."""
+    """The settings of this model; each annotated line is a flag."""
 
     size_multiple = 32  # the U-Net halves the image five times
 
@@ -64,13 +64,13 @@ class Config(Settings):
 
 
 def preprocess(images, device):
-    """Images of 0 to 255 as the networks see them: (N, H, W, C) -> (N, C, H, W) in [-1, 1]."""
+    """Pixels in [0, 255] to the networks' range: (N, H, W, C) -> (N, C, H, W) in [-1, 1]."""
     x = bridge.send(images, device).movedim(-1, -3).contiguous()
     return x / 127.5 - 1
 
 
 def postprocess(x):
-    """The inverse: (N, C, H, W) in [-1, 1] -> (N, H, W, C) of 0 to 255."""
+    """The inverse: (N, C, H, W) in [-1, 1] -> (N, H, W, C) in [0, 255]."""
     images = ((x + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
     return images.movedim(-3, -1).cpu().numpy()
 
@@ -95,7 +95,7 @@ class Generator(nn.Module):
         self.norm5 = nn.BatchNorm2d(8 * filters, **norm)
         self.deconv1 = nn.ConvTranspose2d(8 * filters, 8 * filters, **by_two, bias=False)
         self.norm6 = nn.BatchNorm2d(8 * filters, **norm)
-        # From here on the mirror layer's features are among the inputs.
+        # From here on a skip connection joins the encoder's features to the input.
         self.deconv2 = nn.ConvTranspose2d(16 * filters, 4 * filters, **by_two, bias=False)
         self.norm7 = nn.BatchNorm2d(4 * filters, **norm)
         self.deconv3 = nn.ConvTranspose2d(8 * filters, 2 * filters, **by_two, bias=False)
@@ -121,7 +121,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Source and image to logits of their being a real pair, one per patch of 70 pixels a side."""
+    """Source and image to logits, each high if a patch of 70 x 70 pixels looks real."""
 
     def __init__(self, image_shape, filters):
         super().__init__()
@@ -189,7 +189,7 @@ def generator_loss(fake_logits, fakes, images):
 def train_step(networks, optimizers, sources, images):
     """Update D on real and translated images beside their sources, then G."""
     generator, discriminator = networks["generator"], networks["discriminator"]
-    # G translates once for each update, so that each has a dropout of its own.
+    # G translates once per update, so that each update has its own dropout.
     with torch.no_grad():
         fakes = generator(sources)
     # Real and fake images pass separately, so that batch norm never mixes their statistics.
@@ -211,7 +211,7 @@ def train_step(networks, optimizers, sources, images):
 
 @torch.no_grad()
 def translate(generator, sources):
-    """Make an image of each source, without dropout, with the running averages of batch norm."""
+    """Translate sources without dropout, with the running averages of batch norm."""
     generator.eval()
     images = generator(sources)
     generator.train()

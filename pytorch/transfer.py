@@ -27,14 +27,14 @@ from common.pictures import Predictions
 from common.run import Run, Settings, launch
 from common.run.pretrained import adopt
 
-# Of the photos of ImageNet, red, green and blue, on a scale of 0 to 1.
+# Of ImageNet's red, green and blue, in [0, 1].
 MEAN = (0.485, 0.456, 0.406)
 DEVIATION = (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True)
 class Config(Settings):
-    """The settings of this model; every line is a flag."""
+    """The settings of this model; each annotated line is a flag."""
 
     task = "labels"  # images come with their classes, cropped and mirrored at random
 
@@ -57,7 +57,7 @@ class Config(Settings):
 
 
 def preprocess(images, device):
-    """Images of 0 to 255 as the networks see them: (N, H, W, C) -> (N, C, H, W), standardised."""
+    """Pixels in [0, 255] to the networks' range: (N, H, W, C) -> (N, C, H, W), standardised."""
     dtype = torch.get_default_dtype()
     x = bridge.send(images, device).movedim(-1, -3).contiguous()
     mean, deviation = (torch.tensor(of, dtype=dtype, device=device) for of in (MEAN, DEVIATION))
@@ -70,7 +70,7 @@ def decay(config, step):
 
 
 class BasicBlock(nn.Module):
-    """Two convolutions and a way around them: (N, in, H, W) -> (N, out, H / stride, W / stride)."""
+    """Two convolutions and a shortcut: (N, in, H, W) -> (N, out, H / stride, W / stride)."""
 
     def __init__(self, inputs, outputs, stride):
         super().__init__()
@@ -80,7 +80,7 @@ class BasicBlock(nn.Module):
         self.bn1 = nn.BatchNorm2d(outputs, **norm)
         self.conv2 = nn.Conv2d(outputs, outputs, **same, stride=1)
         self.bn2 = nn.BatchNorm2d(outputs, **norm)
-        around = []  # where the shapes are the same, the image itself
+        around = []  # the identity where the shapes match
         if stride != 1:
             around += [nn.Conv2d(inputs, outputs, kernel_size=1, stride=stride, bias=False)]
             around += [nn.BatchNorm2d(outputs, **norm)]
@@ -150,7 +150,7 @@ def classification_loss(logits, labels):
 def train_step(networks, optimizers, images, labels, learning_rate, frozen):
     """Update both networks, or the head alone, on a batch of images and their labels."""
     optimizers["classifier"].param_groups[0]["lr"] = learning_rate
-    # In training mode, batch norm of a frozen backbone would go on to change its averages.
+    # In training mode, batch norm of a frozen backbone would keep updating its averages.
     networks["backbone"].train(not frozen)
     loss = classification_loss(networks["head"](networks["backbone"](images)), labels)
     optimizers["classifier"].zero_grad()
@@ -167,7 +167,7 @@ def predict(networks, images):
 
 
 def build(config, image_shape, classes, device):
-    """Both networks, and the optimiser of what learns."""
+    """Both networks, and the optimiser of those that are trained."""
     networks = {
         "backbone": Backbone(image_shape, config.width).to(device),
         "head": Head(config.width, classes).to(device),

@@ -29,7 +29,7 @@ from common.run import Run, Settings, launch
 
 @dataclass(frozen=True)
 class Config(Settings):
-    """The settings of this model; every line is a flag."""
+    """The settings of this model; each annotated line is a flag."""
 
     dataset: Annotated[
         str, "digits, newts, cifar10, mnist, fashion_mnist, kmnist, imori or folder:PATH"
@@ -47,13 +47,13 @@ class Config(Settings):
 
 
 def preprocess(images, device):
-    """Images of 0 to 255 as the networks see them: (N, H, W, C) -> (N, C, H, W) in [0, 1]."""
+    """Pixels in [0, 255] to the networks' range: (N, H, W, C) -> (N, C, H, W) in [0, 1]."""
     x = bridge.send(images, device).movedim(-1, -3).contiguous()
     return x / 255
 
 
 def postprocess(x):
-    """The inverse: (N, C, H, W) in [0, 1] -> (N, H, W, C) of 0 to 255."""
+    """The inverse: (N, C, H, W) in [0, 1] -> (N, H, W, C) in [0, 255]."""
     images = (x * 255).round().clamp(0, 255).to(torch.uint8)
     return images.movedim(-3, -1).cpu().numpy()
 
@@ -109,7 +109,7 @@ def initialize(layer):
 def autoencode(networks, images, noise):
     """Encode images, draw from each code's distribution, decode: logits, mean, log variance."""
     mean, logvar = networks["encoder"](images)
-    z = mean + (logvar / 2).exp() * noise  # a gradient passes through: noise is what is random
+    z = mean + (logvar / 2).exp() * noise  # differentiable: only the noise is random
     return networks["decoder"](z), mean, logvar
 
 
@@ -126,7 +126,7 @@ def kl_divergence(mean, logvar):
 
 
 def negative_elbo(images, logits, mean, logvar):
-    """The loss, a bound on -log p(x) if pixels are 0 or 1, and the two parts it is the sum of."""
+    """The loss, a bound on -log p(x) if pixels are 0 or 1, and its two terms."""
     reconstruction = reconstruction_loss(images, logits)
     divergence = kl_divergence(mean, logvar)
     return {
@@ -147,7 +147,7 @@ def train_step(networks, optimizers, images, noise):
 
 @torch.no_grad()
 def evaluate(networks, images, noise):
-    """The losses of images, without an update."""
+    """The losses on images, without an update."""
     return negative_elbo(images, *autoencode(networks, images, noise))
 
 

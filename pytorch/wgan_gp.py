@@ -30,13 +30,13 @@ from common.pictures import Samples
 from common.run import Run, Settings, launch
 
 CRITIC_UPDATES = 5  # per update of the generator
-PENALTY_WEIGHT = 10  # of the gradient penalty in the critic's loss
-TINY = 1e-12  # a root has no slope at 0: under it stands at least this
+PENALTY_WEIGHT = 10  # weight of the gradient penalty in the critic's loss
+TINY = 1e-12  # added under the root to keep its gradient finite at 0
 
 
 @dataclass(frozen=True)
 class Config(Settings):
-    """The settings of this model; every line is a flag."""
+    """The settings of this model; each annotated line is a flag."""
 
     size_multiple = None  # sides are 4 to 7 pixels, doubled d times
     batches_per_step = CRITIC_UPDATES
@@ -52,13 +52,13 @@ class Config(Settings):
 
 
 def preprocess(images, device):
-    """Images of 0 to 255 as the networks see them: (N, H, W, C) -> (N, C, H, W) in [-1, 1]."""
+    """Pixels in [0, 255] to the networks' range: (N, H, W, C) -> (N, C, H, W) in [-1, 1]."""
     x = bridge.send(images, device).movedim(-1, -3).contiguous()
     return x / 127.5 - 1
 
 
 def postprocess(x):
-    """The inverse: (N, C, H, W) in [-1, 1] -> (N, H, W, C) of 0 to 255."""
+    """The inverse: (N, C, H, W) in [-1, 1] -> (N, H, W, C) in [0, 255]."""
     images = ((x + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
     return images.movedim(-3, -1).cpu().numpy()
 
@@ -69,7 +69,7 @@ def draw_noise(random, config, *shape):
 
 
 def draw_shares(random, config, *shape):
-    """Shares of the real image in a mixture, uniform on [0, 1): (*shape, 1, 1, 1)."""
+    """Weights of the real image in a mixture, uniform on [0, 1): (*shape, 1, 1, 1)."""
     return random.random((*shape, 1, 1, 1)).astype(config.dtype)
 
 
@@ -112,8 +112,8 @@ class DownBlock(nn.Module):
 
     def __init__(self, channels):
         super().__init__()
-        # No batch norm: it would make an image's score, and slope, depend on the rest of the batch.
-        # With one group all channels of an image are normalised together, so biases are not lost.
+        # No batch norm: it would make an image's score and gradient depend on the other images.
+        # One group normalises all channels together, so convolutions keep their biases.
         half = {"kernel_size": 4, "stride": 2, "padding": 1}
         self.conv = nn.Conv2d(channels, 2 * channels, **half)
         self.norm = nn.GroupNorm(1, 2 * channels, eps=1e-5)
@@ -123,7 +123,7 @@ class DownBlock(nn.Module):
 
 
 class Critic(nn.Module):
-    """Image to its score, no probability: (N, C, H, W) -> (N, 1)."""
+    """Image to score, not a probability: (N, C, H, W) -> (N, 1)."""
 
     def __init__(self, image_shape, filters):
         super().__init__()
@@ -158,13 +158,13 @@ def initialize(layer):
 def gradient_norms(critic, x):
     """Length of the critic's gradient at each image: (N, C, H, W) -> (N,)."""
     x.requires_grad_()
-    # With a graph of its own, for the penalty is differentiated once more.
+    # create_graph: the penalty is differentiated again.
     (gradient,) = torch.autograd.grad(critic(x).sum(), x, create_graph=True)
     return (gradient.square().sum((1, 2, 3)) + TINY).sqrt()
 
 
 def gradient_penalty(norms):
-    """Mean (|gradient| - 1)^2, weighted: too small a slope costs as much as too large a one."""
+    """Mean (|gradient| - 1)^2, weighted: too small a gradient costs as much as too large a one."""
     return PENALTY_WEIGHT * (norms - 1).square().mean()
 
 

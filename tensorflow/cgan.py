@@ -38,7 +38,7 @@ from optimizers import Adam
 
 @dataclass(frozen=True)
 class Config(Settings):
-    """The settings of this model; every line is a flag."""
+    """The settings of this model; each annotated line is a flag."""
 
     size_multiple = None  # sides are 4 to 7 pixels, doubled d times
 
@@ -55,12 +55,12 @@ class Config(Settings):
 
 
 def preprocess(images):
-    """Images of 0 to 255 as the networks see them: (N, H, W, C) -> (N, H, W, C) in [-1, 1]."""
+    """Pixels in [0, 255] to the networks' range: (N, H, W, C) -> (N, H, W, C) in [-1, 1]."""
     return tf.cast(images, bridge.default_dtype()) / 127.5 - 1
 
 
 def postprocess(x):
-    """The inverse: (N, H, W, C) in [-1, 1] -> (N, H, W, C) of 0 to 255."""
+    """The inverse: (N, H, W, C) in [-1, 1] -> (N, H, W, C) in [0, 255]."""
     images = tf.clip_by_value(tf.round((x + 1) * 127.5), 0, 255)
     return tf.cast(images, tf.uint8).numpy()
 
@@ -123,7 +123,7 @@ class DownBlock(tf.Module):
 
 
 class Discriminator(tf.Module):
-    """Image and class to the logit of its being real: (N, H, W, C), (N,) -> (N, 1)."""
+    """Image and class to logit, high if it looks real: (N, H, W, C), (N,) -> (N, 1)."""
 
     def __init__(self, image_shape, classes, filters):
         super().__init__()
@@ -186,7 +186,7 @@ def train_step(networks, optimizers, images, labels, noise):
     gradients = tape.gradient(d_loss, discriminator.trainable_variables)
     optimizers["discriminator"].apply(gradients)
 
-    with generator_tape:  # goes on where it was
+    with generator_tape:  # the tape resumes recording
         g_loss = generator_loss(discriminator(fakes, labels, training=True))
     gradients = generator_tape.gradient(g_loss, generator.trainable_variables)
     optimizers["generator"].apply(gradients)

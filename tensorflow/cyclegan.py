@@ -36,15 +36,15 @@ from common.run import Run, Settings, launch
 import layers as nn
 from optimizers import Adam
 
-CYCLE_WEIGHT = 10  # of the cycle loss in the generators'
+CYCLE_WEIGHT = 10  # weight of the cycle loss in the generators' loss
 
 
 @dataclass(frozen=True)
 class Config(Settings):
-    """The settings of this model; every line is a flag."""
+    """The settings of this model; each annotated line is a flag."""
 
-    size_multiple = 32  # halved three times, it has pixels left for two more convolutions
-    task = "domains"  # a batch has images of both, without pairs
+    size_multiple = 32  # three halvings must leave room for two more convolutions
+    task = "domains"  # a batch holds unpaired images of both domains
 
     dataset: Annotated[
         str,
@@ -68,12 +68,12 @@ class Config(Settings):
 
 
 def preprocess(images):
-    """Images of 0 to 255 as the networks see them: (N, H, W, C) -> (N, H, W, C) in [-1, 1]."""
+    """Pixels in [0, 255] to the networks' range: (N, H, W, C) -> (N, H, W, C) in [-1, 1]."""
     return tf.cast(images, bridge.default_dtype()) / 127.5 - 1
 
 
 def postprocess(x):
-    """The inverse: (N, H, W, C) in [-1, 1] -> (N, H, W, C) of 0 to 255."""
+    """The inverse: (N, H, W, C) in [-1, 1] -> (N, H, W, C) in [0, 255]."""
     images = tf.clip_by_value(tf.round((x + 1) * 127.5), 0, 255)
     return tf.cast(images, tf.uint8).numpy()
 
@@ -84,11 +84,11 @@ def decay(config, step):
 
 
 class ResidualBlock(tf.Module):
-    """What two convolutions add to an image: (N, H, W, C) -> (N, H, W, C)."""
+    """Residual block, two convolutions and the input: (N, H, W, C) -> (N, H, W, C)."""
 
     def __init__(self, channels):
         super().__init__()
-        # Mirrored, the image has no edge that a convolution could see.
+        # Reflection padding: zeros would show up as an edge.
         same = {"kernel_size": 3, "padding": 1, "padding_mode": "reflect", "bias": False}
         self.conv1 = nn.Conv2d(channels, channels, **same)
         self.conv2 = nn.Conv2d(channels, channels, **same)
@@ -99,7 +99,7 @@ class ResidualBlock(tf.Module):
 
 
 class Generator(tf.Module):
-    """Image of one domain to one of the other: (N, H, W, C) -> (N, H, W, C) in [-1, 1]."""
+    """Image to its translation into the other domain: (N, H, W, C) -> (N, H, W, C) in [-1, 1]."""
 
     def __init__(self, image_shape, width, blocks):
         super().__init__()
@@ -181,7 +181,7 @@ def generator_loss(losses, identity):
 
 @tf.function
 def generator_step(networks, optimizers, a, b, identity):
-    """Update both generators by both directions; return the losses, and the fakes of a and b."""
+    """Update both generators in both directions; return the losses and the fakes of a and b."""
     a2b, b2a = networks["generator_a2b"], networks["generator_b2a"]
     d_a, d_b = networks["discriminator_a"], networks["discriminator_b"]
     with tf.GradientTape() as tape:
@@ -190,7 +190,7 @@ def generator_step(networks, optimizers, a, b, identity):
             "adversarial_loss": adversarial_loss(d_a(fake_a)) + adversarial_loss(d_b(fake_b)),
             "cycle_loss": absolute_error(b2a(fake_b), a) + absolute_error(a2b(fake_a), b),
         }
-        if identity:  # a generator leaves alone what is of its goal already
+        if identity:  # an image already in the target domain should stay unchanged
             losses["identity_loss"] = absolute_error(b2a(a), a) + absolute_error(a2b(b), b)
         losses["generator_loss"] = generator_loss(losses, identity)
     variables = (*a2b.trainable_variables, *b2a.trainable_variables)
@@ -215,7 +215,7 @@ def discriminator_step(networks, optimizers, a, b, fake_a, fake_b):
 
 
 def swap(pool, fakes):
-    """Fakes, some of them exchanged for earlier ones: (N, H, W, C) -> (N, H, W, C)."""
+    """Replace some fakes by earlier ones from a pool: (N, H, W, C) -> (N, H, W, C)."""
     return tf.constant(pool.swap(fakes.numpy()))
 
 
@@ -233,7 +233,7 @@ def train_step(networks, optimizers, pools, a, b, learning_rate, identity):
 
 @tf.function
 def translate(networks, images, direction):
-    """Make an image of the other domain of each, and from that one of its own again."""
+    """Translate images into the other domain, and back again."""
     there = networks[f"generator_{direction}"](images)
     return there, networks[f"generator_{direction[::-1]}"](there)  # b2a for a2b
 
@@ -246,7 +246,7 @@ def build(config, image_shape):
         "discriminator_a": Discriminator(image_shape, config.width),
         "discriminator_b": Discriminator(image_shape, config.width),
     }
-    # A variable, for a number would be built into the graph of the first step.
+    # A variable: a Python number would become a constant of the graph.
     rate = tf.Variable(config.learning_rate, trainable=False, dtype=bridge.default_dtype())
     adam = {"lr": rate, "betas": (0.5, 0.999), "eps": 1e-8}
     optimizers = {

@@ -35,7 +35,7 @@ from optimizers import Adam
 
 @dataclass(frozen=True)
 class Config(Settings):
-    """The settings of this model; every line is a flag."""
+    """The settings of this model; each annotated line is a flag."""
 
     steps: Annotated[int, "training steps; 0 writes the initial checkpoint and stops", 0] = 3000
     batch_size: Annotated[int, "images per step", 2] = 64
@@ -47,12 +47,12 @@ class Config(Settings):
 
 
 def preprocess(images):
-    """Images of 0 to 255 as the networks see them: (N, H, W, C) -> (N, H, W, C) in [0, 1]."""
+    """Pixels in [0, 255] to the networks' range: (N, H, W, C) -> (N, H, W, C) in [0, 1]."""
     return tf.cast(images, bridge.default_dtype()) / 255
 
 
 def postprocess(x):
-    """The inverse: (N, H, W, C) in [0, 1] -> (N, H, W, C) of 0 to 255."""
+    """The inverse: (N, H, W, C) in [0, 1] -> (N, H, W, C) in [0, 255]."""
     images = tf.clip_by_value(tf.round(x * 255), 0, 255)
     return tf.cast(images, tf.uint8).numpy()
 
@@ -88,7 +88,7 @@ class Generator(tf.Module):
 
 
 class Discriminator(tf.Module):
-    """Image to the logit of its being real: (N, H, W, C) -> (N, 1)."""
+    """Image to logit, high if it looks real: (N, H, W, C) -> (N, 1)."""
 
     def __init__(self, image_shape):
         super().__init__()

@@ -81,7 +81,7 @@ def find_padding(sides, kernel_size, stride, padding):
 
 
 def mirror(x):
-    """Images upside down and left to right: (N, H, W, C)."""
+    """Flip images vertically and horizontally: (N, H, W, C)."""
     return tf.reverse(x, (1, 2))
 
 

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 
 def zeros_like(variables):
-    """A variable of zeros for each, for what an optimiser remembers."""
+    """A variable of zeros for each, for an optimiser's state."""
     return [tf.Variable(tf.zeros_like(variable), trainable=False) for variable in variables]
 
 

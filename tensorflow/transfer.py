@@ -32,14 +32,14 @@ from common.run.pretrained import adopt
 import layers as nn
 from optimizers import SGD
 
-# Of the photos of ImageNet, red, green and blue, on a scale of 0 to 1.
+# Of ImageNet's red, green and blue, in [0, 1].
 MEAN = (0.485, 0.456, 0.406)
 DEVIATION = (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True)
 class Config(Settings):
-    """The settings of this model; every line is a flag."""
+    """The settings of this model; each annotated line is a flag."""
 
     task = "labels"  # images come with their classes, cropped and mirrored at random
 
@@ -62,7 +62,7 @@ class Config(Settings):
 
 
 def preprocess(images):
-    """Images of 0 to 255 as the networks see them: (N, H, W, C) -> (N, H, W, C), standardised."""
+    """Pixels in [0, 255] to the networks' range: (N, H, W, C) -> (N, H, W, C), standardised."""
     dtype = bridge.default_dtype()
     return (tf.cast(images, dtype) / 255 - tf.constant(MEAN, dtype)) / tf.constant(DEVIATION, dtype)
 
@@ -73,7 +73,7 @@ def decay(config, step):
 
 
 class BasicBlock(tf.Module):
-    """Two convolutions and a way around them: (N, H, W, in) -> (N, H / stride, W / stride, out)."""
+    """Two convolutions and a shortcut: (N, H, W, in) -> (N, H / stride, W / stride, out)."""
 
     def __init__(self, inputs, outputs, stride):
         super().__init__()
@@ -83,7 +83,7 @@ class BasicBlock(tf.Module):
         self.bn1 = nn.BatchNorm2d(outputs, **norm)
         self.conv2 = nn.Conv2d(outputs, outputs, **same, stride=1)
         self.bn2 = nn.BatchNorm2d(outputs, **norm)
-        around = []  # where the shapes are the same, the image itself
+        around = []  # the identity where the shapes match
         if stride != 1:
             around += [nn.Conv2d(inputs, outputs, kernel_size=1, stride=stride, bias=False)]
             around += [nn.BatchNorm2d(outputs, **norm)]
@@ -117,7 +117,7 @@ class Backbone(tf.Module):
 
     def __call__(self, x, training):
         x = tf.nn.relu(self.bn1(self.conv1(x), training))  # (N, H / 2, W / 2, f)
-        # No number is below 0 here, so that zeros around the image are never the largest.
+        # After ReLU no number is below 0, so padding with zeros does not change the maximum.
         x = tf.pad(x, [(0, 0), (1, 1), (1, 1), (0, 0)])
         x = tf.nn.max_pool2d(x, 3, 2, "VALID")  # (N, H / 4, W / 4, f)
         for block in (*self.layer1, *self.layer2, *self.layer3, *self.layer4):
@@ -163,7 +163,7 @@ def train_step(networks, optimizers, images, labels, learning_rate, frozen):
     optimizer = optimizers["classifier"]
     optimizer.lr.assign(learning_rate)
     with tf.GradientTape() as tape:
-        # In training mode, batch norm of a frozen backbone would go on to change its averages.
+        # In training mode, batch norm of a frozen backbone would keep updating its averages.
         features = networks["backbone"](images, training=not frozen)
         loss = classification_loss(networks["head"](features), labels)
     optimizer.apply(tape.gradient(loss, optimizer.targets))
@@ -177,14 +177,14 @@ def predict(networks, images):
 
 
 def build(config, image_shape, classes):
-    """Both networks, and the optimiser of what learns."""
+    """Both networks, and the optimiser of those that are trained."""
     networks = {
         "backbone": Backbone(image_shape, config.width),
         "head": Head(config.width, classes),
     }
     learning = ["head"] if config.mode == "frozen" else ["backbone", "head"]
     variables = [v for name in learning for v in networks[name].trainable_variables]
-    # A variable, for a number would be built into the graph of the first step.
+    # A variable: a Python number would become a constant of the graph.
     rate = tf.Variable(config.learning_rate, trainable=False, dtype=bridge.default_dtype())
     optimizers = {"classifier": SGD(variables, lr=rate, momentum=0.9)}
     return networks, optimizers

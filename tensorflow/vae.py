@@ -34,7 +34,7 @@ from optimizers import Adam
 
 @dataclass(frozen=True)
 class Config(Settings):
-    """The settings of this model; every line is a flag."""
+    """The settings of this model; each annotated line is a flag."""
 
     dataset: Annotated[
         str, "digits, newts, cifar10, mnist, fashion_mnist, kmnist, imori or folder:PATH"
@@ -52,12 +52,12 @@ class Config(Settings):
 
 
 def preprocess(images):
-    """Images of 0 to 255 as the networks see them: (N, H, W, C) -> (N, H, W, C) in [0, 1]."""
+    """Pixels in [0, 255] to the networks' range: (N, H, W, C) -> (N, H, W, C) in [0, 1]."""
     return tf.cast(images, bridge.default_dtype()) / 255
 
 
 def postprocess(x):
-    """The inverse: (N, H, W, C) in [0, 1] -> (N, H, W, C) of 0 to 255."""
+    """The inverse: (N, H, W, C) in [0, 1] -> (N, H, W, C) in [0, 255]."""
     images = tf.clip_by_value(tf.round(x * 255), 0, 255)
     return tf.cast(images, tf.uint8).numpy()
 
@@ -116,7 +116,7 @@ def initialize(layer):
 def autoencode(networks, images, noise):
     """Encode images, draw from each code's distribution, decode: logits, mean, log variance."""
     mean, logvar = networks["encoder"](images)
-    z = mean + tf.exp(logvar / 2) * noise  # a gradient passes through: noise is what is random
+    z = mean + tf.exp(logvar / 2) * noise  # differentiable: only the noise is random
     return networks["decoder"](z), mean, logvar
 
 
@@ -133,7 +133,7 @@ def kl_divergence(mean, logvar):
 
 
 def negative_elbo(images, logits, mean, logvar):
-    """The loss, a bound on -log p(x) if pixels are 0 or 1, and the two parts it is the sum of."""
+    """The loss, a bound on -log p(x) if pixels are 0 or 1, and its two terms."""
     reconstruction = reconstruction_loss(images, logits)
     divergence = kl_divergence(mean, logvar)
     return {
@@ -155,7 +155,7 @@ def train_step(networks, optimizers, images, noise):
 
 @tf.function
 def evaluate(networks, images, noise):
-    """The losses of images, without an update."""
+    """The losses on images, without an update."""
     return negative_elbo(images, *autoencode(networks, images, noise))
 
 

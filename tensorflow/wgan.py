@@ -40,7 +40,7 @@ CLIP = 0.01  # the critic's weights stay within [-CLIP, CLIP]: that bounds its s
 
 @dataclass(frozen=True)
 class Config(Settings):
-    """The settings of this model; every line is a flag."""
+    """The settings of this model; each annotated line is a flag."""
 
     size_multiple = None  # sides are 4 to 7 pixels, doubled d times
     batches_per_step = CRITIC_UPDATES
@@ -56,12 +56,12 @@ class Config(Settings):
 
 
 def preprocess(images):
-    """Images of 0 to 255 as the networks see them: (N, H, W, C) -> (N, H, W, C) in [-1, 1]."""
+    """Pixels in [0, 255] to the networks' range: (N, H, W, C) -> (N, H, W, C) in [-1, 1]."""
     return tf.cast(images, bridge.default_dtype()) / 127.5 - 1
 
 
 def postprocess(x):
-    """The inverse: (N, H, W, C) in [-1, 1] -> (N, H, W, C) of 0 to 255."""
+    """The inverse: (N, H, W, C) in [-1, 1] -> (N, H, W, C) in [0, 255]."""
     images = tf.clip_by_value(tf.round((x + 1) * 127.5), 0, 255)
     return tf.cast(images, tf.uint8).numpy()
 
@@ -122,7 +122,7 @@ class DownBlock(tf.Module):
 
 
 class Critic(tf.Module):
-    """Image to its score, no probability: (N, H, W, C) -> (N, 1)."""
+    """Image to score, not a probability: (N, H, W, C) -> (N, 1)."""
 
     def __init__(self, image_shape, filters):
         super().__init__()
