@@ -18,7 +18,7 @@ from typing import Any
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parent)]
 
-from tools.scripts import load_script  # noqa: E402
+from tools.library.scripts import load_script  # noqa: E402
 
 MOST_MEMORY = 1 << 38  # bytes of addresses: 256 GiB
 SCRIPTS: dict[str, Any] = {}  # by model, loaded when first run

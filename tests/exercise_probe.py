@@ -20,7 +20,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
 from tools.exercises.grader import Grader  # noqa: E402
 from tools.exercises.lenses import LENSES  # noqa: E402
 from tools.exercises.sheet import LEVELS, Sheet, choose, make, solve  # noqa: E402
-from tools.scripts import MODELS, ROOT  # noqa: E402
+from tools.library.scripts import MODELS, ROOT  # noqa: E402
 
 LEARNERS = Path(__file__).with_name("learners.toml")
 

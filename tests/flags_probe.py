@@ -17,7 +17,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
 from common import start  # noqa: E402
 from common.errors import UserError  # noqa: E402
 from common.run import flags  # noqa: E402
-from tools.scripts import MODELS, load_script  # noqa: E402
+from tools.library.scripts import MODELS, load_script  # noqa: E402
 
 NUMBERS = ("0", "-1", "nan", "inf", "-inf", "1e99", "1e-400", "", "many", str(10**30), "0x10")
 

@@ -16,8 +16,8 @@ import numpy as np
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).parent)]
 
-from tools.scripts import load_script  # noqa: E402
-from tools.throughput import first_step  # noqa: E402
+from tools.library.scripts import load_script  # noqa: E402
+from workshop.throughput import first_step  # noqa: E402
 
 from models import MODELS  # noqa: E402
 

@@ -58,7 +58,7 @@ def main() -> None:
     sys.modules["torch_fidelity"] = package
     from torch_fidelity import feature_extractor_inceptionv3 as module  # type: ignore
 
-    from tools.inception import Inception
+    from tools.library.inception import Inception
 
     shapes = {name: tuple(t.shape) for name, t in Inception().state_dict().items()}
     with tempfile.NamedTemporaryFile(suffix=".pth") as file:

@@ -10,7 +10,7 @@ import numpy as np
 
 from common.pictures.base import Pictures
 from common.run import Run, Settings, checkpoint
-from tools.scripts import ROOT
+from tools.library.scripts import ROOT
 
 SCRIPT = str(ROOT / "pytorch" / "gan.py")
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
 
-from tools.scripts import load_script  # noqa: E402
-from tools.throughput import First, first_step  # noqa: E402
+from tools.library.scripts import load_script  # noqa: E402
+from workshop.throughput import First, first_step  # noqa: E402
 
 
 def count_pages(first: First) -> int:

@@ -20,7 +20,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tools.scripts import load_script
+from tools.library.scripts import load_script
 
 IMAGE_SHAPE = (32, 32, 1)
 FILTERS = 4

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from tools.scripts import ROOT
+from tools.library.scripts import ROOT
 
 FRAMEWORKS = ("pytorch", "tensorflow", "keras", "chainer")
 BACKENDS = ("tensorflow", "torch", "jax")  # of Keras

@@ -20,17 +20,17 @@ import numpy as np
 
 from common.data import Data
 from common.data.sizes import resize
-from tools import drawing
-from tools.peers import quality
-from tools.peers.learner import Learner
-from tools.peers.quality import EVERYONE, PEERS, Quality, Trial, call
+from tools.library import drawing
+from workshop.peers import quality
+from workshop.peers.learner import Learner
+from workshop.peers.quality import EVERYONE, PEERS, Quality, Trial, call
 
 IMAGES = 10
 
 
 def build(who: Quality, channels: int = 1) -> Learner:
     """A peer for ten classes of 28 x 28 pixels, always with the same seed."""
-    module = importlib.import_module(f"tools.peers.own_{who.framework}")
+    module = importlib.import_module(f"workshop.peers.own_{who.framework}")
     module.seed(1)
     return getattr(module, f"{who.name}_{who.model}")((28, 28, channels), 10)
 

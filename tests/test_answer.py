@@ -10,8 +10,8 @@ import pytest
 
 from common.frameworks import PACKAGES
 from tools.answer import find_in, find_tasks, list_names, look_up_task, read_tasks
-from tools.definitions import read_script
-from tools.scripts import MODELS, ROOT
+from tools.library.definitions import read_script
+from tools.library.scripts import MODELS, ROOT
 
 from ports import environment
 

@@ -20,7 +20,7 @@ import pytest
 from common import files
 from common.errors import UserError
 from common.run import Run, Settings
-from tools.scripts import MODELS
+from tools.library.scripts import MODELS
 
 from ports import FRAMEWORKS, ROOT, chosen_ports, environment, run_probe, run_script
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from common.bridges.protocol import Bridge
-from tools.scripts import ROOT
+from tools.library.scripts import ROOT
 
 from ports import FRAMEWORKS, chosen_ports, environment, run_probe
 

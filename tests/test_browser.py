@@ -23,7 +23,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from common.frameworks import PACKAGES
 from common.run import checkpoint
-from tools.scripts import MODELS, ROOT
+from tools.library.scripts import MODELS, ROOT
 from tools.site import __main__ as site
 from tools.site import explorer
 
@@ -231,7 +231,7 @@ DECODE = """
 import json, sys
 import numpy as np
 sys.path[:0] = [{root!r}, {root!r} + "/tests"]
-from tools.scripts import load_script
+from tools.library.scripts import load_script
 script = load_script({framework!r}, "vae")
 run = script.start(["--generate", "1", "--from", {weights!r}, "--out", {out!r}])
 z = np.array(json.loads(sys.stdin.read()), np.float32)

@@ -22,8 +22,9 @@ from common.measures import accuracy
 from common.pictures import Predictions
 from common.run import checkpoint, pretrained
 from common.run.table import Table
-from tools import modes, train_weights
-from tools.scripts import ROOT
+from tools.library.scripts import ROOT
+from workshop import train_weights
+from workshop import transfer_modes as modes
 
 from ports import environment, run_script
 
@@ -276,7 +277,7 @@ def test_the_best_weights_are_those_of_a_run_that_never_stopped(run: Path, tmp_p
     """A run that goes on knows how good it was."""
     code = (
         "import os, signal, sys\n"
-        "from tools.scripts import load_script\n"
+        "from tools.library.scripts import load_script\n"
         "script = load_script('pytorch', 'transfer')\n"
         "train_step, steps = script.train_step, []\n"
         "def step(*given):\n"

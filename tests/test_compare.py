@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from common.errors import UserError
-from tools import compare, scripts
+from tools import compare
+from tools.library import scripts
 
 from ports import FRAMEWORKS, chosen_ports
 

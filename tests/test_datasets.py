@@ -27,7 +27,7 @@ from common.data import (
     unpaired,
 )
 from common.errors import UserError
-from tools.scripts import ROOT
+from tools.library.scripts import ROOT
 
 REAL = Path(__file__).parents[2] / "shared" / "data"
 

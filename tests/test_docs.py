@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from common.frameworks import PACKAGES
-from tools.scripts import MODELS, ROOT
+from tools.library.scripts import MODELS, ROOT
 
 PAGES = [ROOT / "README.md", ROOT / "README.ja.md", *sorted((ROOT / "docs").rglob("*.md"))]
 MODEL_PAGES = ROOT / "docs" / "models"

@@ -7,9 +7,17 @@ from pathlib import Path
 import pytest
 
 from common.errors import UserError
-from tools import entries
-from tools.entries import LANGUAGES, READMES, find_missing, find_names, read_entries, with_rows
-from tools.scripts import MODELS
+from tools.library import entries
+from tools.library.entries import LANGUAGES, read_entries
+from tools.library.scripts import MODELS
+from workshop.models import (
+    READMES,
+    find_missing,
+    find_names,
+    make_row,
+    with_rows,
+    write_tables,
+)
 
 
 def test_every_model_is_whole() -> None:
@@ -28,14 +36,14 @@ def test_what_a_model_lacks_is_named() -> None:
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_readme_has_the_table_of_the_entries(language: str) -> None:
     text = READMES[language].read_text(encoding="utf-8")
-    assert with_rows(text, [entry.row(language) for entry in read_entries().values()]) == text
+    assert with_rows(text, [make_row(entry, language) for entry in read_entries().values()]) == text
     assert text.count('<img src="docs/gallery/') == len(MODELS)
 
 
 def test_rows_are_written_anew(tmp_path: Path) -> None:
     path = tmp_path / "README.md"
     path.write_text('before\n| <img src="docs/gallery/old.png"> |\n\nafter\n')
-    entries.write_tables({"en": path})
+    write_tables({"en": path})
     text = path.read_text()
     assert "old.png" not in text
     assert text.startswith("before\n| <img")

@@ -18,9 +18,10 @@ from common.data import load
 from common.errors import UserError
 from common.measures import features, sliced
 from common.pictures import ClassSamples, images
-from tools import drawing, evaluate, scripts
-from tools.drawing import DRAWS, Drawn, Request
-from tools.scripts import ROOT
+from tools import evaluate
+from tools.library import drawing, scripts
+from tools.library.drawing import DRAWS, Drawn, Request
+from tools.library.scripts import ROOT
 
 from ports import FRAMEWORKS, chosen_ports, environment, run_commands, side_by_side
 
@@ -43,7 +44,7 @@ DRIVER = """
 import json, sys
 from pathlib import Path
 from common.errors import UserError
-from tools import drawing
+from tools.library import drawing
 for request in json.loads(sys.stdin.read()):
     folder = Path(request.pop("folder"))
     folder.mkdir()

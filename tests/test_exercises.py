@@ -13,8 +13,6 @@ import pytest
 from exercise_probe import read_learners
 
 from common.errors import UserError
-from tools.definitions import find_definitions, read_script
-from tools.entries import LANGUAGES, read_entries
 from tools.exercise import main as exercise
 from tools.exercise import start
 from tools.exercises.hints import list_hints
@@ -30,7 +28,9 @@ from tools.exercises.sheet import (
     choose,
     solve,
 )
-from tools.scripts import MODELS, ROOT
+from tools.library.definitions import find_definitions, read_script
+from tools.library.entries import LANGUAGES, read_entries
+from tools.library.scripts import MODELS, ROOT
 
 from ports import FRAMEWORKS, chosen_ports, environment, run_probe, side_by_side
 

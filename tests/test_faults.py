@@ -1,4 +1,4 @@
-"""The faults of the table can be planted; that they are caught, `python -m tools.faults` shows."""
+"""The faults of the table can be planted; `python -m workshop.faults` shows they are caught."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from common.errors import UserError
-from tools.faults import QUICK, Fault, read_faults
-from tools.scripts import MODELS, ROOT
+from tools.library.scripts import MODELS, ROOT
+from workshop.faults import QUICK, Fault, read_faults
 
 from ports import FRAMEWORKS
 

@@ -17,7 +17,7 @@ from common.errors import UserError
 from common.files import write_text
 from tools.exercise import start
 from tools.exercises.sheet import choose
-from tools.scripts import ROOT
+from tools.library.scripts import ROOT
 
 from ports import chosen_ports, environment
 

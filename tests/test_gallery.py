@@ -10,10 +10,11 @@ from PIL import Image
 
 from common.errors import UserError
 from common.pictures import images
-from tools import gallery, trials
-from tools.entries import read_recipes, to_flags
-from tools.scripts import MODELS, ROOT
-from tools.trials import Trial
+from tools.library import ledger as ledger_file
+from tools.library.entries import read_recipes, to_flags
+from tools.library.ledger import Trial
+from tools.library.scripts import MODELS, ROOT
+from workshop import gallery, trials
 
 each_model = pytest.mark.parametrize("model", MODELS)
 
@@ -21,13 +22,13 @@ each_model = pytest.mark.parametrize("model", MODELS)
 @pytest.fixture
 def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Three made-up trials of ae, and the runs of two of them."""
-    monkeypatch.setattr(trials, "RESULTS", tmp_path / "results")
-    monkeypatch.setattr(trials, "RUNS", tmp_path / "runs")
+    monkeypatch.setattr(ledger_file, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(ledger_file, "RUNS", tmp_path / "runs")
     monkeypatch.setattr(gallery, "GALLERY", tmp_path)
     for seed, value in ((1, 9.0), (2, 20.0), (3, 10.0)):
         trial = Trial("ae", "pytorch", seed)
         figures = [{"figure": "error", "value": str(value)}, {"figure": "other", "value": "0"}]
-        trials.ledger("ae").put(trial, {"steps": 3}, {"figures": figures})
+        ledger_file.ledger("ae").put(trial, {"steps": 3}, {"figures": figures})
         folder = trial.folder
         (folder.path / "evaluation").mkdir(parents=True)
         (folder.path / "evaluation" / "evaluation.png").touch()
@@ -78,7 +79,7 @@ def test_bad_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_page_names_the_commands_of_its_pictures(model: str) -> None:
     page = (ROOT / "docs" / "models" / f"{model}.md").read_text(encoding="utf-8")
     words = " ".join(page.split())
-    if trials.ledger(model).read("figures"):
+    if ledger_file.ledger(model).read("figures"):
         trial = gallery.find_typical(model)
         flags = " ".join(to_flags(read_recipes()[model]))
         assert f"`python {trial.framework}/{model}.py {flags} --seed {trial.seed}`" in words

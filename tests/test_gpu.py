@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tools.scripts import ROOT
+from tools.library.scripts import ROOT
 
 from models import MODELS
 from models.description import as_flags

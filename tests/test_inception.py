@@ -18,8 +18,9 @@ from test_download import Server, closed, server  # noqa: F401
 import torch
 
 from common.errors import UserError
-from tools import evaluate, inception
-from tools.inception import Inception
+from tools import evaluate
+from tools.library import inception
+from tools.library.inception import Inception
 
 IMAGES = draw_images()
 

@@ -15,7 +15,7 @@ import pytest
 
 from common.measures import features
 from common.measures.frechet import frechet_distance
-from tools import degrade
+from workshop import degrade
 
 REAL = Path(__file__).parents[2] / "shared" / "data"
 COUNT = 1000  # images a side

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from common.run import memory
-from tools.scripts import ROOT
+from tools.library.scripts import ROOT
 
 from ports import chosen_ports, run_probe
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.scripts import ROOT
+from tools.library.scripts import ROOT
 
 from ports import chosen_ports, environment, run_probe
 

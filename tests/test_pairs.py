@@ -12,7 +12,7 @@ from common import data, start
 from common.data import Dataset
 from common.errors import UserError
 from common.run import Run, Settings, flags
-from tools.scripts import ROOT
+from tools.library.scripts import ROOT
 
 from little_run import SCRIPT, Bridge, Grey
 

@@ -24,7 +24,7 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load_file
 
-from tools.scripts import ROOT
+from tools.library.scripts import ROOT
 
 from models import MODELS
 from models.description import Config, Model, as_flags

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from common.errors import UserError
-from tools.peers.__main__ import HEADS, PEERS, row_of
+from workshop.peers.__main__ import HEADS, PEERS, row_of
 
 from ports import FRAMEWORKS, ROOT, chosen_ports, environment, run_probe, side_by_side
 
@@ -32,7 +32,8 @@ def measured() -> dict[int, dict[str, Any]]:
     """What the children say of each peer, a child for each framework."""
 
     def measure(framework: str) -> list[dict[str, Any]]:
-        said = run_probe(framework, "-m", "tools.peers", "--child", framework, "--rounds", 0, *TINY)
+        program = ("-m", "workshop.peers", "--child", framework)
+        said = run_probe(framework, *program, "--rounds", 0, *TINY)
         return json.loads(said.splitlines()[-1])
 
     found = {framework: iter(each) for framework, each in side_by_side(measure, CHOSEN).items()}
@@ -89,7 +90,7 @@ def test_a_peer_that_is_not_what_it_should_be_is_no_row(wrong: dict[str, Any]) -
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "tools.peers", *arguments],
+        [sys.executable, "-m", "workshop.peers", *arguments],
         cwd=ROOT,
         env=environment(),
         capture_output=True,

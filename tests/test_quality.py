@@ -18,10 +18,11 @@ from PIL import Image
 from common.data import Data, Split
 from common.errors import UserError
 from common.measures import features
-from tools import drawing, evaluate
-from tools.drawing import Request
-from tools.peers import page, quality
-from tools.peers.quality import EVERYONE, FIGURES, MODELS, PEERS, Outcome, Quality, Trial
+from tools import evaluate
+from tools.library import drawing
+from tools.library.drawing import Request
+from workshop.peers import page, quality
+from workshop.peers.quality import EVERYONE, FIGURES, MODELS, PEERS, Outcome, Quality, Trial
 
 from ports import FRAMEWORKS, ROOT, chosen_ports, environment, run_probe, run_script, side_by_side
 
@@ -404,7 +405,7 @@ def test_what_cannot_be_run(arguments: list[str], message: str) -> None:
 def test_the_command_line() -> None:
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "tools.peers", "--quality", *arguments],
+            [sys.executable, "-m", "workshop.peers", "--quality", *arguments],
             cwd=ROOT,
             env=environment(),
             capture_output=True,

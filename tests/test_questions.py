@@ -11,7 +11,7 @@ import pytest
 from common.data import Dataset, load
 from common.errors import UserError
 from common.frameworks import find_version
-from tools import questions
+from workshop import cyclegan_questions as questions
 
 from ports import run_script
 

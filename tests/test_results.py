@@ -14,10 +14,13 @@ from PIL import Image
 
 from common.errors import UserError
 from common.frameworks import PACKAGES, find_version
-from tools import cards, compare, normal, results, trials
-from tools.entries import read_recipes, to_flags
-from tools.scripts import MODELS, ROOT
-from tools.trials import Ledger, Trial
+from tools import compare
+from tools.library import cards
+from tools.library import ledger as ledger_file
+from tools.library.entries import read_recipes, to_flags
+from tools.library.ledger import Ledger, Trial
+from tools.library.scripts import MODELS, ROOT
+from workshop import normal, results, trials
 
 from ports import FRAMEWORKS, chosen_ports
 
@@ -37,14 +40,14 @@ def found(loss: float, steps: int = 20, figure: float = 1.0) -> dict[str, list[d
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder of results, in the place of the committed one."""
-    monkeypatch.setattr(trials, "RESULTS", tmp_path / "results")
-    monkeypatch.setattr(trials, "RUNS", tmp_path / "runs")
+    monkeypatch.setattr(ledger_file, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(ledger_file, "RUNS", tmp_path / "runs")
     return tmp_path / "results"
 
 
 def fill(model: str, settings: dict[str, Any], spread: float = 1.0) -> Ledger:
     """Four frameworks with five seeds each; their losses lie evenly between 0 and `spread`."""
-    ledger = trials.ledger(model)
+    ledger = ledger_file.ledger(model)
     for place, framework in enumerate(PACKAGES):
         for seed in range(1, 6):
             level = spread * (4 * seed - place) / 20
@@ -62,7 +65,7 @@ def test_a_trial_is_trained_evaluated_and_kept(
     monkeypatch.setattr(trials, "read_recipes", lambda: {"ae": recipe})
     monkeypatch.setattr("sys.argv", ["trials", "--frameworks", FRAMEWORK, "--seeds", "1"])
     trials.main()
-    ledger = trials.ledger("ae")
+    ledger = ledger_file.ledger("ae")
     assert recipe.items() <= ledger.settings().items()
     assert ledger.settings()["latent_dim"] == 64  # a default
     (run,) = ledger.read("runs")
@@ -96,7 +99,7 @@ def test_a_trial_that_fails_is_named_and_leaves_the_others(
     monkeypatch.setattr("sys.argv", ["trials", "ae", "--frameworks", FRAMEWORK, "--seeds", "1"])
     with pytest.raises(UserError, match="unknown data set 'nothing'"):
         trials.main()
-    assert trials.ledger("ae").read("runs") == before
+    assert ledger_file.ledger("ae").read("runs") == before
 
 
 def test_rows_of_a_trial_replace_its_older_ones_alone(folder: Path) -> None:
@@ -122,12 +125,12 @@ def test_trials_of_other_settings_do_not_stand_beside_each_other(folder: Path) -
 def test_a_trial_is_there_only_by_its_recipe_and_version(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trials, "find_version", lambda _: "1")
+    monkeypatch.setattr(ledger_file, "find_version", lambda _: "1")
     ledger = fill("ae", {"steps": 3, "batch_size": 64})
     assert ledger.has(Trial("ae", "keras", 5), {"steps": 3})
     assert not ledger.has(Trial("ae", "keras", 6), {"steps": 3})
     assert not ledger.has(Trial("ae", "keras", 5), {"steps": 4})
-    monkeypatch.setattr(trials, "find_version", lambda _: "2")
+    monkeypatch.setattr(ledger_file, "find_version", lambda _: "2")
     assert not ledger.has(Trial("ae", "keras", 5), {"steps": 3})
 
 
@@ -164,7 +167,7 @@ def test_every_model_has_a_recipe(model: str) -> None:
 
 @each_model
 def test_trials_are_by_the_recipe_and_whole(model: str) -> None:
-    ledger = trials.ledger(model)
+    ledger = ledger_file.ledger(model)
     assert read_recipes()[model].items() <= ledger.settings().items()
     seeds: dict[str, set[str]] = {}
     for row in ledger.read("runs"):
@@ -195,11 +198,11 @@ def test_the_page_of_a_model_gives_its_recipe(model: str) -> None:
 def test_pages_say_which_losses_are_normal(model: str) -> None:
     for language, page in normal.pages(model).items():
         text = page.read_text(encoding="utf-8")
-        assert normal.with_table(text, model, language) == text, "run python -m tools.results"
+        assert normal.with_table(text, model, language) == text, "run python -m workshop.results"
 
 
 def test_normal_is_what_nine_in_ten_values_are(folder: Path) -> None:
-    ledger = trials.ledger("dcgan")
+    ledger = ledger_file.ledger("dcgan")
     curves = [{"step": str(n), "loss": str(n), "diversity": ""} for n in range(1, 1001)]
     rows = found(0.0) | {"curves": curves}
     ledger.put(Trial("dcgan", "pytorch", 1), {"steps": 1000}, rows)
@@ -226,7 +229,7 @@ def test_make_demo_is_the_recipe_of_cgan() -> None:
 
 
 def test_the_page_is_made_of_the_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`python -m tools.results` has been run since the figures changed."""
+    """`python -m workshop.results` has been run since the figures changed."""
     committed = results.PAGE.read_text(encoding="utf-8")
     monkeypatch.setattr(results, "PAGE", tmp_path / "results.md")
     monkeypatch.setattr(cards, "draw_card", lambda *_: None)
@@ -352,7 +355,7 @@ def test_a_run_unlike_all_trials_is_called_so(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    ledger = trials.ledger("ae")
+    ledger = ledger_file.ledger("ae")
     random = np.random.default_rng(0)
     for seed in range(1, 6):
         rows = found(0.0)
@@ -379,7 +382,7 @@ def test_one_trial_that_failed_does_not_make_everything_normal(
         rows = found(9.0)
         for row in rows["curves"] if seed < 12 else []:
             row["loss"] = str(random.normal())
-        trials.ledger("ae").put(Trial("ae", "pytorch", seed), {"batch_size": 64}, rows)
+        ledger_file.ledger("ae").put(Trial("ae", "pytorch", seed), {"batch_size": 64}, rows)
     run = run_folder(tmp_path / "run", -9.0)
     monkeypatch.setattr("sys.argv", ["compare", "ae", "--run", str(run)])
     compare.main()

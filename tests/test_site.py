@@ -9,8 +9,8 @@ import pytest
 
 from common.errors import UserError
 from common.frameworks import PACKAGES
-from tools.definitions import read_script
-from tools.scripts import MODELS, ROOT
+from tools.library.definitions import read_script
+from tools.library.scripts import MODELS, ROOT
 from tools.site import translations
 from tools.site.links import join_lines, resolve
 from tools.site.pages import PLACES, TITLES, annotate, write_sources

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from common.run import Settings
-from tools.scripts import ROOT
+from tools.library.scripts import ROOT
 
 from models import MODELS
 from ports import FRAMEWORKS

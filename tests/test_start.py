@@ -14,7 +14,7 @@ import pytest
 from common.frameworks import PACKAGES
 from common.run import launch
 from common.run.signals import stop_signals
-from tools.scripts import MODELS, ROOT
+from tools.library.scripts import MODELS, ROOT
 
 from ports import FRAMEWORKS, environment
 

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tools.throughput import OLDER, speed_ratio
+from workshop.throughput import OLDER, speed_ratio
 
 from ports import ROOT, chosen_ports, environment
 
@@ -20,7 +20,7 @@ CHOSEN = [framework for framework in ("pytorch", "chainer") if framework in chos
 SLOW = """
 import time
 from common.pictures import images
-from tools import throughput
+from workshop import throughput
 
 def save(*arguments, save=images.save):
     time.sleep(1)
@@ -36,7 +36,7 @@ needs_pytorch = pytest.mark.skipif("pytorch" not in CHOSEN, reason="PyTorch is n
 
 def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "tools.throughput", *arguments],
+        [sys.executable, "-m", "workshop.throughput", *arguments],
         cwd=ROOT,
         env=environment(**variables),
         capture_output=True,

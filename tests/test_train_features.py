@@ -11,8 +11,8 @@ import pytest
 
 from common.data.dataset import Split
 from common.frameworks import find_version
-from tools import train_features
-from tools.scripts import ROOT
+from tools.library.scripts import ROOT
+from workshop import train_features
 
 # In a process of its own, which alone imports the framework.
 CHILD = """
@@ -20,7 +20,7 @@ import json, sys
 from pathlib import Path
 import numpy as np
 from common.measures import features
-from tools import train_features
+from workshop import train_features
 
 folder = Path(sys.argv.pop())
 train_features.NEWTS = 512

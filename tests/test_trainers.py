@@ -11,7 +11,7 @@ from ports import PORTS, chosen_ports, run_probe
 PROBE = """
 import json, sys
 import numpy as np
-from tools.scripts import load_script
+from tools.library.scripts import load_script
 
 made = {}
 for model in ("ae", "convae"):

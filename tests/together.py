@@ -17,7 +17,7 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parent)]
 
-from tools.scripts import ROOT  # noqa: E402
+from tools.library.scripts import ROOT  # noqa: E402
 
 from ports import environment  # noqa: E402
 

@@ -13,7 +13,7 @@ import torch
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
 
-from tools.scripts import load_script  # noqa: E402
+from tools.library.scripts import load_script  # noqa: E402
 
 FIRST, LAST = 3, 7  # earlier ones set things up, the last one's losses are read
 

@@ -21,7 +21,7 @@ from typing import Any, Self
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parent)]
 
-from tools.scripts import MODELS, ROOT, load_script  # noqa: E402
+from tools.library.scripts import MODELS, ROOT, load_script  # noqa: E402
 
 from ports import environment  # noqa: E402
 

@@ -18,8 +18,8 @@ from common.errors import UserError
 from common.frameworks import PACKAGES
 from common.run import launch
 from common.run.flags import Parser
-from tools.definitions import Definition, find_definitions, read_script
-from tools.scripts import MODELS, ROOT
+from tools.library.definitions import Definition, find_definitions, read_script
+from tools.library.scripts import MODELS, ROOT
 
 TABLE = ROOT / "tools" / "how.toml"
 FRAME = 10  # columns of a panel beside its code: borders, marks and line numbers

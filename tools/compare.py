@@ -27,9 +27,9 @@ from common.run import flags, launch
 from common.run.flags import Parser
 from common.run.folder import RunFolder
 from common.run.table import Table
-from tools import cards
-from tools.scripts import ROOT, check_model, choose_frameworks
-from tools.trials import ledger
+from tools.library import cards
+from tools.library.ledger import ledger
+from tools.library.scripts import ROOT, check_model, choose_frameworks
 
 
 @dataclass(frozen=True)

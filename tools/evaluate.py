@@ -26,9 +26,9 @@ from common.measures.diversity import diversity
 from common.pictures import evaluation, images
 from common.run import checkpoint, flags, launch
 from common.run.flags import Parser
-from tools import drawing
-from tools.drawing import Drawn, Request
-from tools.scripts import check_model, choose_frameworks
+from tools.library import drawing
+from tools.library.drawing import Drawn, Request
+from tools.library.scripts import check_model, choose_frameworks
 
 Extract = Callable[[np.ndarray], np.ndarray]  # `uint8` images (N, H, W, C) to features (N, D)
 
@@ -216,7 +216,7 @@ def choose_extractor(options: argparse.Namespace) -> Extract:
         return features.extract
     if not find_version("pytorch"):
         raise UserError("--inception needs PyTorch; docs/installation.md says how to install it")
-    from tools import inception
+    from tools.library import inception
 
     network = inception.load(Path(options.data_dir or default_data_dir()).absolute())
     return functools.partial(inception.extract, network)

@@ -26,12 +26,12 @@ from common.frameworks import PACKAGES, find_version
 from common.run import launch
 from common.run.flags import Parser
 from common.run.flags import path as path_type
-from tools.entries import LANGUAGES
 from tools.exercises import hints, reports
 from tools.exercises.grading import LIMIT, Report, grade
 from tools.exercises.progress import Notes
 from tools.exercises.sheet import LEVELS, Exercise, Sheet, choose, make
-from tools.scripts import MODELS
+from tools.library.entries import LANGUAGES
+from tools.library.scripts import MODELS
 
 FOLDER = Path("exercises")
 SOLVED, UNSOLVED = 0, 1  # exit statuses

@@ -6,7 +6,7 @@ of 0.2 million weights, which fits into the repository and suits images this sma
 with it are therefore **not FIDs, and never comparable with published ones**. Among images of one
 data set they rank what the same features rank.
 
-`python -m tools.train_features` trains it, on drawn newts, digits and what other data sets are
+`python -m workshop.train_features` trains it, on drawn newts, digits and what other data sets are
 there, to tell classes, a coarse picture, the newts' masks, and how blurred and noisy an image is.
 Each of these is a linear function of the features.
 """

@@ -18,7 +18,7 @@ from common.errors import UserError
 from common.files import user_path
 from common.run import checkpoint
 
-SHIPPED = Path(__file__).with_name("newts.safetensors")  # by `python -m tools.train_weights`
+SHIPPED = Path(__file__).with_name("newts.safetensors")  # by `python -m workshop.train_weights`
 REVISION = "bbd144b3e5565108aad885f145491d11bc6ce807"
 URL = f"https://huggingface.co/timm/resnet18.tv_in1k/resolve/{REVISION}/model.safetensors"
 CHECKSUM = "sha256:694f673df6520a3158624e8a89af086f59923ee4cd7436fe5bc3bc71d295ad81"

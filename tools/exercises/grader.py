@@ -17,12 +17,12 @@ from common.errors import UserError
 from common.run import checkpoint
 from common.run.checkpoint import Checkpoint
 from common.run.folder import RunFolder
-from tools.entries import read_entries, to_flags
 from tools.exercises.checks import END, Check, Subject, list_checks
 from tools.exercises.lenses import Arrays, Lens
 from tools.exercises.mistakes import Mistake, find_mistakes
 from tools.exercises.recording import Player
 from tools.exercises.sheet import Exercise, Outline, Sheet
+from tools.library.entries import read_entries, to_flags
 
 STEPS = 20  # of the last check
 

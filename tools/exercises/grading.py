@@ -18,7 +18,7 @@ from typing import Any
 from common.errors import UserError
 from tools.exercises.grader import OPEN, RIGHT, WRONG, Grade
 from tools.exercises.sheet import Sheet
-from tools.scripts import ROOT
+from tools.library.scripts import ROOT
 
 LIMIT = 300  # seconds
 SAID = 20  # lines of what the learner's code has printed

@@ -5,10 +5,10 @@ from __future__ import annotations
 import ast
 import textwrap
 
-from tools.definitions import Definition
 from tools.exercises.mistakes import read_mistakes
 from tools.exercises.progress import Notes, hash_of
 from tools.exercises.sheet import Exercise, Sheet
+from tools.library.definitions import Definition
 
 
 def next_hint(sheet: Sheet, notes: Notes) -> str:

@@ -21,7 +21,7 @@ from common.data.pool import ImagePool
 from common.run.folder import RunFolder
 from tools.exercises.lenses import Arrays, Lens
 from tools.exercises.sheet import GIVEN
-from tools.scripts import ROOT
+from tools.library.scripts import ROOT
 
 CALLS = 3  # of each function and network that are kept
 WATCHED = 2  # steps

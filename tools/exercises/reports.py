@@ -10,13 +10,13 @@ from pathlib import Path
 
 from common.errors import UserError
 from common.frameworks import PACKAGES
-from tools.definitions import Definition, find_definitions, read_script
 from tools.exercises.grader import BLOCKED, OPEN, RIGHT, WRONG
 from tools.exercises.grading import Report
 from tools.exercises.mistakes import read_mistakes
 from tools.exercises.progress import Notes
 from tools.exercises.sheet import Exercise, Sheet
-from tools.scripts import MODELS
+from tools.library.definitions import Definition, find_definitions, read_script
+from tools.library.scripts import MODELS
 
 MARKS = {RIGHT: "✓", WRONG: "✗", OPEN: "–", BLOCKED: "·"}
 WIDTH = 96

@@ -14,9 +14,9 @@ from typing import Any
 from common.errors import UserError
 from common.files import check_is_file
 from common.frameworks import PACKAGES
-from tools.definitions import Definition, find_definitions, read_script
-from tools.entries import read_entries
-from tools.scripts import MODELS, ROOT
+from tools.library.definitions import Definition, find_definitions, read_script
+from tools.library.entries import read_entries
+from tools.library.scripts import MODELS, ROOT
 
 TABLE = Path(__file__).with_name("words.toml")
 LEVELS = (1, 2, 3)

@@ -16,7 +16,7 @@ from typing import Any
 from tools.exercises.grader import Grader
 from tools.exercises.lenses import LENSES
 from tools.exercises.sheet import Sheet
-from tools.scripts import ROOT
+from tools.library.scripts import ROOT
 
 
 def main() -> None:

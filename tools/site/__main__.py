@@ -13,7 +13,7 @@ from common.errors import UserError
 from common.files import disk_errors
 from common.run import launch
 from common.run.flags import Parser
-from tools.scripts import ROOT
+from tools.library.scripts import ROOT
 from tools.site import translations
 
 OUT = ROOT / "site"

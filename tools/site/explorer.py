@@ -22,9 +22,9 @@ from common.pictures.latent import COLOURS
 from common.run import checkpoint, launch
 from common.run.checkpoint import Checkpoint
 from common.run.flags import Parser
-from tools.entries import read_recipes, to_flags
-from tools.scripts import ROOT
-from tools.train_weights import to_16_bits
+from tools.library.entries import read_recipes, to_flags
+from tools.library.half import to_16_bits
+from tools.library.scripts import ROOT
 
 WEIGHTS = ROOT / "docs" / "explorer" / "vae.safetensors"
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
-from tools.scripts import ROOT
+from tools.library.scripts import ROOT
 from tools.site.words import JAPANESE
 
 LINK = re.compile(r"(?<!\\)\[((?:[^\[\]`]|`[^`]*`|!\[[^\]]*\]\([^)]*\))*)\]\(([^)\s]+)\)")

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from common.frameworks import PACKAGES
 from tools.answer import look_up_task, read_tasks
-from tools.entries import LANGUAGES, read_entries
-from tools.scripts import MODELS, ROOT
+from tools.library.entries import LANGUAGES, read_entries
+from tools.library.scripts import MODELS, ROOT
 from tools.site import translations
 from tools.site.links import english_name, is_japanese, japanese_name, join_lines, resolve
 from tools.site.sections import Section, differ, find_traps, split

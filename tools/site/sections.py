@@ -10,8 +10,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from common.frameworks import PACKAGES
-from tools.definitions import read_script
 from tools.exercises.sheet import Outline
+from tools.library.definitions import read_script
 
 NAMES = ("settings", "networks", "losses", "update", "drawing", "start")
 TRAPS = Path(__file__).with_name("traps.toml")

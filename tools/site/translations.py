@@ -8,7 +8,7 @@ from pathlib import Path
 
 from common.errors import UserError
 from common.files import write_text
-from tools.scripts import ROOT
+from tools.library.scripts import ROOT
 
 HEADER = re.compile(r"<!-- Translation of (\S+), sha256 ([0-9a-f]{16}) -->\n")
 

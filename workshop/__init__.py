@@ -1,0 +1,1 @@
+"""What makes and guards the suite: trials, results, pictures, faults, speed, shipped weights."""
