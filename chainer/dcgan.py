@@ -39,7 +39,7 @@ class Config(Settings):
 
     size_multiple = None  # sides are 4 to 7 pixels, doubled d times
 
-    steps: Annotated[int, "training steps; 0 writes the initial checkpoint and stops", 0] = 1000
+    steps: Annotated[int, "training steps; 0 writes the initial checkpoint and stops", 0] = 10_000
     batch_size: Annotated[int, "images per step", 2] = 64
     learning_rate: Annotated[float, "step size of Adam", 0] = 2e-4
     latent_dim: Annotated[int, "numbers that an image is drawn from", 1] = 100

@@ -53,7 +53,7 @@ class ConditionalAdversarial(DeepAdversarial):
 MODEL = Model(
     defaults={
         "dataset": "newts",
-        "steps": 1000,
+        "steps": 10_000,
         "batch_size": 64,
         "learning_rate": 2e-4,
         "latent_dim": 100,
