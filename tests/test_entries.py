@@ -37,7 +37,7 @@ def test_what_a_model_lacks_is_named() -> None:
 def test_the_readme_has_the_table_of_the_entries(language: str) -> None:
     text = READMES[language].read_text(encoding="utf-8")
     assert with_rows(text, [make_row(entry, language) for entry in read_entries().values()]) == text
-    assert text.count('<img src="docs/gallery/') == len(MODELS)
+    assert text.count('\n| <img src="docs/gallery/') == len(MODELS)
 
 
 def test_rows_are_written_anew(tmp_path: Path) -> None:
