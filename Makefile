@@ -14,15 +14,15 @@ BIN := .venv/bin
 DEMO_STEPS ?= 2500
 JOBS ?= 2  # files that `make test` tests at a time, with up to 3 GiB of memory each
 
-QUICK := tests/test_parity.py tests/test_dropout.py tests/test_frozen.py tests/test_twins.py \
-	tests/test_source.py
-NUMBERS := tests/test_parity.py tests/test_scripts.py \
-	tests/test_reference.py tests/test_penalty.py
+QUICK := $(addprefix tests/,proof/test_parity.py proof/test_dropout.py proof/test_frozen.py \
+	scripts/test_twins.py scripts/test_settings.py)
+NUMBERS := $(addprefix tests/,proof/test_parity.py proof/test_reference.py proof/test_penalty.py \
+	scripts/test_command_lines.py)
 OLDER := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 TF_ENABLE_ONEDNN_OPTS=0 \
 	OPENBLAS_CORETYPE=Prescott OMP_NUM_THREADS=1
 QUARTET_PORTS ?= pytorch,tensorflow,keras,chainer  # of quick, elsewhere and test-gpu
-GPU := tests/test_gpu.py tests/test_parity.py tests/test_dropout.py tests/test_frozen.py \
-	tests/test_models.py tests/test_scripts.py
+GPU := $(addprefix tests/,proof/test_gpu.py proof/test_parity.py proof/test_dropout.py \
+	proof/test_frozen.py scripts/test_models.py scripts/test_command_lines.py)
 
 .PHONY: demo test quick elsewhere hostile site test-gpu lint clean
 .DEFAULT_GOAL := demo
@@ -42,7 +42,7 @@ elsewhere: .venv/.ready-test
 		$(BIN)/python -m pytest $(NUMBERS)
 
 hostile: .venv/.ready-test
-	QUARTET_KILLS=6 QUARTET_FUZZ=500000 $(BIN)/python -m pytest -s tests/test_kills.py tests/test_fuzz.py
+	QUARTET_KILLS=6 QUARTET_FUZZ=500000 $(BIN)/python -m pytest -s tests/run/test_kills.py tests/data/test_fuzz.py
 
 site: .venv/.ready-site
 	$(BIN)/python -m tools.site

@@ -1,7 +1,7 @@
 """Plants faults in a scratch copy of the suite, and shows that the quick tests catch them.
 
-`python -m workshop.faults` takes each fault of tests/faults.toml in turn: small mistakes of the
-kinds that people make, in one framework's script or in all four alike.
+`python -m workshop.faults` takes each fault of tests/proof/faults.toml in turn: small mistakes of
+the kinds that people make, in one framework's script or in all four alike.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ from common.errors import UserError
 from common.run import launch
 from tools.library.scripts import ROOT
 
-TABLE = ROOT / "tests" / "faults.toml"
-QUICK = [f"tests/test_{name}.py" for name in ("parity", "dropout", "frozen", "twins", "source")]
+TABLE = ROOT / "tests" / "proof" / "faults.toml"
+PROOF = [f"tests/proof/test_{name}.py" for name in ("parity", "dropout", "frozen")]
+QUICK = [*PROOF, "tests/scripts/test_twins.py", "tests/scripts/test_settings.py"]
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv", "runs", "__pycache__", ".*_cache", "gallery")
 
 

@@ -20,7 +20,7 @@ from tools.library.scripts import ROOT
 READMES = {"en": ROOT / "README.md", "ja": ROOT / "README.ja.md"}
 PAGES = {"en": "docs/models", "ja": "docs/ja/models"}
 ROW = re.compile(r'^\| <img src="docs/gallery/.*\n', re.MULTILINE)  # of a README's table
-FAULTS = ROOT / "tests" / "faults.toml"
+FAULTS = ROOT / "tests" / "proof" / "faults.toml"
 
 
 def make_row(entry: Entry, language: str) -> str:
@@ -51,7 +51,7 @@ def find_missing(model: str) -> list[str]:
     files += [f"docs/results/{model}/{name}.csv" for name in ("curves", "figures", "runs")]
     missing = [name for name in files if not (ROOT / name).is_file()]
     if f"/{model}.py" not in FAULTS.read_text(encoding="utf-8"):
-        missing.append("a fault in tests/faults.toml")
+        missing.append("a fault in tests/proof/faults.toml")
     return missing
 
 

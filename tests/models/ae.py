@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from common.pictures.images import rows_over_rows
-
-from models.description import (
+from tests.models.description import (
     Config,
     ImageShape,
     Model,
@@ -20,9 +19,9 @@ from models.description import (
     numbers,
     to_tanh,
 )
-from reference import Value, mean
-from reference_layers import Network
-from reference_optimizers import Adam
+from tests.reference.autograd import Value, mean
+from tests.reference.layers import Network
+from tests.reference.optimizers import Adam
 
 
 def networks(image_shape: ImageShape, config: Config, classes: int) -> dict[str, Weights]:

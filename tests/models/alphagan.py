@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 
 from common.pictures.images import grid, rows_over_rows
-
-from models import dcgan
-from models.description import (
+from tests.models import dcgan
+from tests.models.description import (
     Config,
     ImageShape,
     Model,
@@ -21,9 +20,9 @@ from models.description import (
     numbers,
     to_tanh,
 )
-from reference import Value, absolute, cross_entropy, leaky_relu, mean
-from reference_layers import Network
-from reference_optimizers import Adam
+from tests.reference.autograd import Value, absolute, cross_entropy, leaky_relu, mean
+from tests.reference.layers import Network
+from tests.reference.optimizers import Adam
 
 RECONSTRUCTION_WEIGHT = 10
 

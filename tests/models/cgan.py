@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 
 from common.pictures.images import grid, label_rows
-
-from models.dcgan import DeepAdversarial, discriminator_weights, generator_weights
-from models.description import Config, ImageShape, Model, Weights
-from reference import Value, concatenate
+from tests.models.dcgan import DeepAdversarial, discriminator_weights, generator_weights
+from tests.models.description import Config, ImageShape, Model, Weights
+from tests.reference.autograd import Value, concatenate
 
 
 def networks(image_shape: ImageShape, config: Config, classes: int) -> dict[str, Weights]:

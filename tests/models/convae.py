@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from models.ae import Autoencoder
-from models.description import Config, ImageShape, Model, Weights, conv, deconv
-from reference import Value, relu
-from reference_layers import max_pool2d
+from tests.models.ae import Autoencoder
+from tests.models.description import Config, ImageShape, Model, Weights, conv, deconv
+from tests.reference.autograd import Value, relu
+from tests.reference.layers import max_pool2d
 
 
 def networks(image_shape: ImageShape, config: Config, classes: int) -> dict[str, Weights]:

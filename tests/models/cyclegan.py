@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from common.pictures.images import beside
-
-from models.description import (
+from tests.models.description import (
     Config,
     ImageShape,
     Model,
@@ -20,9 +19,9 @@ from models.description import (
     numbers,
     to_tanh,
 )
-from reference import Value, absolute, leaky_relu, mean, relu, tanh
-from reference_layers import Network, instance_norm
-from reference_optimizers import Adam
+from tests.reference.autograd import Value, absolute, leaky_relu, mean, relu, tanh
+from tests.reference.layers import Network, instance_norm
+from tests.reference.optimizers import Adam
 
 CYCLE_WEIGHT = 10
 

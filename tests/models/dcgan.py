@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from models.description import (
+from tests.models.description import (
     Arrays,
     Config,
     ImageShape,
@@ -21,9 +21,9 @@ from models.description import (
     numbers,
     to_tanh,
 )
-from models.gan import Adversarial
-from reference import Value, cross_entropy, leaky_relu, mean, relu, tanh
-from reference_layers import Network
+from tests.models.gan import Adversarial
+from tests.reference.autograd import Value, cross_entropy, leaky_relu, mean, relu, tanh
+from tests.reference.layers import Network
 
 
 def scaled(name: str, channels: int) -> Weights:

@@ -9,8 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from common.pictures.images import grid
-
-from reference import Value
+from tests.reference.autograd import Value
 
 Arrays = dict[str, np.ndarray]
 Config = dict[str, Any]

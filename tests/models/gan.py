@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from models.description import (
+from tests.models.description import (
     Config,
     ImageShape,
     Model,
@@ -18,9 +18,9 @@ from models.description import (
     numbers,
     to_sigmoid,
 )
-from reference import Value, cross_entropy, leaky_relu, mean, sigmoid
-from reference_layers import Network
-from reference_optimizers import Adam
+from tests.reference.autograd import Value, cross_entropy, leaky_relu, mean, sigmoid
+from tests.reference.layers import Network
+from tests.reference.optimizers import Adam
 
 
 def networks(image_shape: ImageShape, config: Config, classes: int) -> dict[str, Weights]:

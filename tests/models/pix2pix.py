@@ -8,8 +8,7 @@ import numpy as np
 
 from common.data.sources import make_sources
 from common.pictures.images import beside
-
-from models.description import (
+from tests.models.description import (
     Config,
     ImageShape,
     Model,
@@ -23,9 +22,18 @@ from models.description import (
     numbers,
     to_tanh,
 )
-from reference import Value, absolute, concatenate, cross_entropy, leaky_relu, mean, relu, tanh
-from reference_layers import Network
-from reference_optimizers import Adam
+from tests.reference.autograd import (
+    Value,
+    absolute,
+    concatenate,
+    cross_entropy,
+    leaky_relu,
+    mean,
+    relu,
+    tanh,
+)
+from tests.reference.layers import Network
+from tests.reference.optimizers import Adam
 
 L1_WEIGHT = 100
 

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from common.pictures.images import caption, grid
-
-from models.description import (
+from tests.models.description import (
     Config,
     ImageShape,
     Model,
@@ -20,9 +19,9 @@ from models.description import (
     norm,
     numbers,
 )
-from reference import Value, class_cross_entropy, relu, sum_to
-from reference_layers import Network, max_pool2d
-from reference_optimizers import SGD
+from tests.reference.autograd import Value, class_cross_entropy, relu, sum_to
+from tests.reference.layers import Network, max_pool2d
+from tests.reference.optimizers import SGD
 
 MEAN = np.array([0.485, 0.456, 0.406])  # of ImageNet, red, green, blue
 DEVIATION = np.array([0.229, 0.224, 0.225])

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from models.dcgan import Discriminator, Generator, discriminator_weights, generator_weights
-from models.description import (
+from tests.models.dcgan import Discriminator, Generator, discriminator_weights, generator_weights
+from tests.models.description import (
     Config,
     ImageShape,
     Model,
@@ -17,8 +17,8 @@ from models.description import (
     numbers,
     to_tanh,
 )
-from reference import Value, mean
-from reference_optimizers import RMSProp, clip
+from tests.reference.autograd import Value, mean
+from tests.reference.optimizers import RMSProp, clip
 
 CRITIC_UPDATES = 5  # per update of the generator
 CLIP = 0.01

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from models.dcgan import Discriminator, Generator, discriminator_weights, generator_weights
-from models.description import (
+from tests.models.dcgan import Discriminator, Generator, discriminator_weights, generator_weights
+from tests.models.description import (
     Config,
     ImageShape,
     Model,
@@ -18,8 +18,8 @@ from models.description import (
     numbers,
     to_tanh,
 )
-from reference import Value, gradients, mean, sum_to, total
-from reference_optimizers import Adam
+from tests.reference.autograd import Value, gradients, mean, sum_to, total
+from tests.reference.optimizers import Adam
 
 CRITIC_UPDATES = 5  # per update of the generator
 PENALTY_WEIGHT = 10

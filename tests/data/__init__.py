@@ -1,0 +1,1 @@
+"""Data sets, folders of pictures, batches."""

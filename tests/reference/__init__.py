@@ -1,0 +1,1 @@
+"""The reference: differentiation, layers and optimisers in plain NumPy."""

@@ -1,0 +1,1 @@
+"""The scripts as texts and as commands."""

@@ -1,0 +1,1 @@
+"""Helpers of the tests: ports, programs that tests start, little runs."""
