@@ -23,6 +23,8 @@ BACKENDS = ("tensorflow", "torch", "jax")  # of Keras
 PORTS = ("pytorch", "tensorflow", "keras", "chainer", "keras-torch", "keras-jax")
 PROBES = ROOT / "tests" / "probes"
 
+# The whole proof: every step, port, exercise and model; `make test` proves a little of each.
+WHOLE = os.environ.get("QUARTET_PROOF", "0") != "0"
 DEVICE = os.environ.get("QUARTET_DEVICE", "cpu")  # gpu: the scripts compute there, or fail
 
 # What JAX has compiled for one process serves the next, and is not optimised to the last: with
