@@ -1,5 +1,7 @@
 # make demo       train a conditional GAN in PyTorch on handwritten digits for a few minutes
-# make test       lint and all tests, with all four frameworks
+# make test       lint and all tests, with all four frameworks; a little of each model's proof
+# make proof      the whole proof of equality, 50 steps in six ports, and every exercise;
+#                 SINCE names a commit: of the models alone that have changed since then
 # make quick      the tests that catch a fault in a script, within five minutes
 # make elsewhere  the tests of numbers as an older processor would run them
 # make hostile    kill runs and fuzz readers for an hour or more: docs/reliability.md
@@ -16,6 +18,7 @@ JOBS ?= 2  # files that `make test` tests at a time, with up to 3 GiB of memory 
 
 QUICK := $(addprefix tests/,proof/test_parity.py proof/test_dropout.py proof/test_frozen.py \
 	scripts/test_twins.py scripts/test_settings.py)
+PROOF := $(addprefix tests/,proof/test_parity.py proof/test_dropout.py tools/test_exercises.py)
 NUMBERS := $(addprefix tests/,proof/test_parity.py proof/test_reference.py proof/test_penalty.py \
 	scripts/test_command_lines.py)
 OLDER := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 TF_ENABLE_ONEDNN_OPTS=0 \
@@ -24,7 +27,7 @@ QUARTET_PORTS ?= pytorch,tensorflow,keras,chainer  # of quick, elsewhere and tes
 GPU := $(addprefix tests/,proof/test_gpu.py proof/test_parity.py proof/test_dropout.py \
 	proof/test_frozen.py scripts/test_models.py scripts/test_command_lines.py)
 
-.PHONY: demo test quick elsewhere hostile site test-gpu lint clean
+.PHONY: demo test proof quick elsewhere hostile site test-gpu lint clean
 .DEFAULT_GOAL := demo
 
 demo: .venv/.ready-pytorch
@@ -33,6 +36,12 @@ demo: .venv/.ready-pytorch
 
 test: lint
 	$(BIN)/python -m pytest --numprocesses $(strip $(JOBS)) --dist loadfile
+
+proof: .venv/.ready-test
+	@models=$$($(BIN)/python -m workshop.changed $(SINCE)); echo "to be proven: $${models:-nothing}"; \
+	test -z "$$models" || QUARTET_PROOF=1 QUARTET_MODELS=$$models \
+		$(BIN)/python -m pytest --numprocesses $(strip $(JOBS)) --dist loadfile $(PROOF)
+	test -n "$(SINCE)" || $(MAKE) elsewhere
 
 quick: .venv/.ready-test
 	QUARTET_PORTS=$(strip $(QUARTET_PORTS)) QUARTET_STEPS=3 $(BIN)/python -m pytest $(QUICK)
