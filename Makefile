@@ -18,7 +18,8 @@ JOBS ?= 2  # files that `make test` tests at a time, with up to 3 GiB of memory 
 
 QUICK := $(addprefix tests/,proof/test_parity.py proof/test_dropout.py proof/test_frozen.py \
 	scripts/test_twins.py scripts/test_settings.py)
-PROOF := $(addprefix tests/,proof/test_parity.py proof/test_dropout.py tools/test_exercises.py)
+PROOF := $(addprefix tests/,proof/test_parity.py proof/test_dropout.py proof/test_frozen.py \
+	proof/test_processes.py tools/test_exercises.py)
 NUMBERS := $(addprefix tests/,proof/test_parity.py proof/test_reference.py proof/test_penalty.py \
 	scripts/test_command_lines.py)
 OLDER := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 TF_ENABLE_ONEDNN_OPTS=0 \

@@ -6,7 +6,6 @@ The proof of equality switches it off, so what it does when it is on is tested h
 from __future__ import annotations
 
 import csv
-import os
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +16,9 @@ from safetensors.numpy import load_file
 from tests.models import MODELS
 from tests.models.description import as_flags
 from tests.proof.parity import save_start
-from tests.support.ports import WHOLE, Answer, chosen_ports, run_commands, side_by_side
+from tests.support.ports import Answer, quick_ports, run_commands, side_by_side
 
-# JAX, which takes long to compile, in the whole proof and where QUARTET_PORTS names it.
-SOME = not WHOLE and "QUARTET_PORTS" not in os.environ
-PORTS = [port for port in chosen_ports() if not (SOME and port == "keras-jax")]
+PORTS = quick_ports()
 DROPPING = [name for name, model in MODELS.items() if "dropout" in model.defaults]
 # Nothing is learned at this rate: the losses differ from step to step by dropout alone.
 STILL = "1e-30"

@@ -13,9 +13,9 @@ from common.run import pretrained
 from tests.models import MODELS
 from tests.models.description import as_flags
 from tests.proof.parity import load_data, play_reference, proof_config, save_start
-from tests.support.ports import PROBES, Answer, chosen_ports, run_commands, run_probe, side_by_side
+from tests.support.ports import PROBES, Answer, quick_ports, run_commands, run_probe, side_by_side
 
-PORTS = chosen_ports()
+PORTS = quick_ports()
 STEPS = 3
 SMALL = {"image_size": 16, "batch_size": 8}
 MODEL = MODELS.get("transfer")

@@ -1,7 +1,7 @@
 """Two processes that train together end where one does by itself, and one that dies ends both.
 
-DCGAN in each port, on JAX, which compiles for a minute, a VAE; with QUARTET_PROCESSES=all, every
-model in each.
+DCGAN in each port; on JAX, which compiles for a minute, a VAE in the whole proof. With
+QUARTET_PROCESSES=all every model in each.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from common.errors import UserError
 from common.processes import Processes, find_processes
 from tests.models import MODELS
 from tests.models.description import as_flags
-from tests.support.ports import chosen_ports, side_by_side
+from tests.support.ports import quick_ports, side_by_side
 from tests.support.together import COUNT, said, start
 
-PORTS = chosen_ports()
+PORTS = quick_ports()
 ALL = os.environ.get("QUARTET_PROCESSES") == "all"
 FEW = dict.fromkeys(PORTS, "dcgan") | {"keras-jax": "vae"}
 CHOSEN = [(p, m) for p in PORTS for m in MODELS if ALL or m == FEW[p]]

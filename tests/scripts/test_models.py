@@ -12,9 +12,9 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from tests.models import MODELS
-from tests.support.ports import DEVICE, Answer, chosen_ports, run_commands, side_by_side
+from tests.support.ports import DEVICE, Answer, quick_ports, run_commands, side_by_side
 
-PORTS = chosen_ports()
+PORTS = quick_ports()
 FRAMEWORKS = [port for port in PORTS if "-" not in port]
 DROPPING = [name for name, model in MODELS.items() if "dropout" in model.defaults]
 

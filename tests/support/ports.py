@@ -47,6 +47,15 @@ def chosen_ports() -> tuple[str, ...]:
     return ports
 
 
+def quick_ports() -> list[str]:
+    """The ports under test but JAX, which takes long to compile.
+
+    With JAX in the whole proof, and where QUARTET_PORTS names it.
+    """
+    some = not WHOLE and "QUARTET_PORTS" not in os.environ
+    return [port for port in chosen_ports() if not (some and port == "keras-jax")]
+
+
 def environment(port: str = "", **more: str) -> dict[str, str]:
     """The environment of a port's process: `keras-jax` sets Keras' backend.
 
