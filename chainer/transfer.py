@@ -23,6 +23,7 @@ import chainer
 import chainer.functions as F
 import chainer.links as L
 
+from common.data import Classification
 from common.pictures import Predictions
 from common.run import Run, Settings, launch
 from common.run.pretrained import adopt
@@ -38,7 +39,7 @@ DEVIATION = (0.229, 0.224, 0.225)
 class Config(Settings):
     """The settings of this model; each annotated line is a flag."""
 
-    task = "labels"  # images come with their classes, cropped and mirrored at random
+    excludes = ("mode", "scratch", "weights")
 
     steps: Annotated[int, "training steps; 0 writes the initial checkpoint and stops", 0] = 200
     batch_size: Annotated[int, "images per step", 2] = 32
@@ -52,7 +53,11 @@ class Config(Settings):
         str, "where a backbone begins: newts, imagenet (with --width 64) or FILE"
     ] = "newts"
     width: Annotated[int, "channels of the first stage; the others have multiples", 2] = 16
-    input: Annotated[str | None, "picture or folder to classify with --generate"] = None
+    input: Annotated[str | None, "picture or folder to classify with --generate", "PATH"] = None
+
+    def make_task(self):
+        """Images, cropped and mirrored at random, and their classes."""
+        return Classification()
 
 
 # N batch, C channels, H height, W width, f width of the backbone, K classes

@@ -29,7 +29,7 @@ def check_flags(script: str) -> None:
     framework = path.parent.name
 
     def check() -> None:
-        config, description = read(path, flags.Settings)
+        config, description = read(path)
         flags.fill(config, flags.given_flags(config, path, description, None), {})
         if framework in PACKAGES and (missing := find_missing(framework)):
             raise UserError(f"{missing} is not installed; docs/installation.md says how")
@@ -37,10 +37,13 @@ def check_flags(script: str) -> None:
     launch(check)
 
 
-def read(path: Path, base: type) -> tuple[Any, str]:
-    """A script's `Config` and docstring; of the rest only standard imports and constants run."""
+def read(path: Path) -> tuple[Any, str]:
+    """A script's `Config` and docstring; of the rest only imports and constants run.
+
+    The imports are those of the standard library and of `common`, without a framework.
+    """
     tree = ast.parse(path.read_bytes(), path)
-    names = {"Settings": base, "__name__": "__main__"}
+    names = {"__name__": "__main__"}
     kept = [node for node in tree.body if _is_needed(node)]
     exec(compile(ast.Module(kept, []), path, "exec", dont_inherit=True), names)
     return names["Config"], ast.get_docstring(tree) or ""
@@ -57,7 +60,11 @@ def _is_needed(node: ast.stmt) -> bool:
         modules = [alias.name for alias in node.names]
     else:
         return False
-    return all(module.partition(".")[0] in sys.stdlib_module_names for module in modules)
+    return all(
+        module.partition(".")[0] in {"common", *sys.stdlib_module_names}
+        and not module.startswith("common.bridges")
+        for module in modules
+    )
 
 
 def _leave(*_: object) -> None:

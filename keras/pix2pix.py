@@ -35,6 +35,7 @@ import keras
 from keras import layers, ops
 
 from common.bridges import keras as bridge
+from common.data import TRANSLATIONS
 from common.pictures import Translations
 from common.run import Run, Settings, launch
 
@@ -67,7 +68,11 @@ class Config(Settings):
     direction: Annotated[
         str, "of --task pairs: into which the other is translated", ("a2b", "b2a")
     ] = "a2b"
-    input: Annotated[str | None, "picture or folder to translate with --generate"] = None
+    input: Annotated[str | None, "picture or folder to translate with --generate", "PATH"] = None
+
+    def make_task(self):
+        """Images and their sources, as --task and --direction say."""
+        return TRANSLATIONS[self.task](self.direction)
 
 
 # N batch, C channels, H height, W width, f filters, h = H / 32, w = W / 32
@@ -253,7 +258,7 @@ def start(arguments=None):
     def draw(sources):
         return postprocess(translate(networks["generator"], preprocess(sources)))
 
-    pictures = Translations(run.data, config.task, draw, config.input, run.folder.path)
+    pictures = Translations(run.data, draw, config.input, run.folder.path)
     run.connect(bridge, networks, run.trainers, pictures)
     return run
 

@@ -27,6 +27,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from common.bridges import pytorch as bridge
+from common.data import Domains
 from common.data.pool import ImagePool
 from common.pictures import DomainTranslations
 from common.run import Run, Settings, launch
@@ -39,7 +40,6 @@ class Config(Settings):
     """The settings of this model; each annotated line is a flag."""
 
     size_multiple = 32  # three halvings must leave room for two more convolutions
-    task = "domains"  # a batch holds unpaired images of both domains
 
     dataset: Annotated[
         str,
@@ -53,10 +53,14 @@ class Config(Settings):
     blocks: Annotated[int, "residual blocks of a generator", 1] = 3
     identity: Annotated[float, "weight of the identity loss; 0 leaves it out", 0] = 5.0
     pool_size: Annotated[int, "earlier fakes that a discriminator may be shown again", 0] = 50
-    input: Annotated[str | None, "picture or folder to translate with --generate"] = None
+    input: Annotated[str | None, "picture or folder to translate with --generate", "PATH"] = None
     direction: Annotated[
         str | None, "which way --generate translates (default: both)", ("a2b", "b2a")
     ] = None
+
+    def make_task(self):
+        """Unpaired images of two domains."""
+        return Domains()
 
 
 # N batch, C channels, H height, W width, f width of the networks

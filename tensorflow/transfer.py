@@ -25,6 +25,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # quick convolutions, witho
 import tensorflow as tf
 
 from common.bridges import tensorflow as bridge
+from common.data import Classification
 from common.pictures import Predictions
 from common.run import Run, Settings, launch
 from common.run.pretrained import adopt
@@ -41,7 +42,7 @@ DEVIATION = (0.229, 0.224, 0.225)
 class Config(Settings):
     """The settings of this model; each annotated line is a flag."""
 
-    task = "labels"  # images come with their classes, cropped and mirrored at random
+    excludes = ("mode", "scratch", "weights")
 
     steps: Annotated[int, "training steps; 0 writes the initial checkpoint and stops", 0] = 200
     batch_size: Annotated[int, "images per step", 2] = 32
@@ -55,7 +56,11 @@ class Config(Settings):
         str, "where a backbone begins: newts, imagenet (with --width 64) or FILE"
     ] = "newts"
     width: Annotated[int, "channels of the first stage; the others have multiples", 2] = 16
-    input: Annotated[str | None, "picture or folder to classify with --generate"] = None
+    input: Annotated[str | None, "picture or folder to classify with --generate", "PATH"] = None
+
+    def make_task(self):
+        """Images, cropped and mirrored at random, and their classes."""
+        return Classification()
 
 
 # N batch, C channels, H height, W width, f width of the backbone, K classes

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from common.data import catalogue, newts, sizes
+from common.data import Task, newts, sizes
 from common.data.dataset import Split
 from common.measures import features, similarity
 from common.measures.diversity import diversity
@@ -36,7 +36,7 @@ def load(name: str, data_dir: Path | None = None) -> Split:
     """Images at 32 pixels, or a data set's own 28: the training split."""
     if name == "newts":
         return newts.draw(np.arange(newts.TRAIN_SIZE), 32)
-    return catalogue.load(name, data_dir).train
+    return Task().load(name, data_dir).train
 
 
 def foreign(name: str, shape: tuple[int, ...]) -> np.ndarray:

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from common.data import catalogue, newts
+from common.data import default_data_dir, load, newts
 from common.data.dataset import Split
 from common.files import replacing
 from common.measures import features
@@ -49,9 +49,9 @@ class Source:
 
 def at_side(name: str, data_dir: Path) -> list[Split]:
     """Both splits of a data set at 32 pixels: resized, and padded where scripts would pad it."""
-    whole = [catalogue.load(name, data_dir)]
+    whole = [load(name, data_dir)]
     if whole[0].image_shape[0] < features.SIDE:
-        whole.append(catalogue.load(name, data_dir, multiple=16))
+        whole.append(load(name, data_dir, multiple=16))
     splits = []
     for part in ("train", "test"):
         found = [getattr(dataset, part) for dataset in whole]
@@ -272,7 +272,7 @@ def main() -> None:
     import torch
 
     torch.manual_seed(0)  # the heads' weights; the rest is drawn by NumPy
-    sources = gather(options.data_dir or catalogue.default_data_dir())
+    sources = gather(options.data_dir or default_data_dir())
     print("learning from " + ", ".join(s.name for s in sources), file=sys.stderr)
     extractor, heads = train(sources, options.steps, np.random.default_rng(0))
     standardise(extractor, heads, sources)

@@ -25,7 +25,7 @@ from tqdm import tqdm
 from common.errors import UserError
 from common.frameworks import PACKAGES, find_version
 from common.run import launch
-from common.run.flags import ALONE, Parser
+from common.run.flags import OF_COMMAND, Parser
 from common.run.table import Table
 from tools.library.entries import read_recipes, to_flags
 from tools.library.ledger import RESULTS, Trial, ledger
@@ -34,7 +34,7 @@ from tools.library.scripts import ROOT, check_model, choose_frameworks
 ROWS = 100  # of the curves, about
 DIGITS = 4  # of a loss
 # What says nothing of how a model trains.
-ELSEWHERE = (*ALONE, "data_dir", "device", "seed", "epochs")
+ELSEWHERE = (*OF_COMMAND, "class_", "input", "direction", "data_dir", "device", "seed", "epochs")
 ELSEWHERE += ("log_every", "sample_every", "checkpoint_every")
 
 

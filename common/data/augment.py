@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-from typing import overload
-
 import numpy as np
 
 
-@overload
-def augment(
-    images: np.ndarray, image_size: int, rng: np.random.Generator, masks: None = None
-) -> np.ndarray: ...
-@overload
-def augment(
-    images: np.ndarray, image_size: int, rng: np.random.Generator, masks: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]: ...
 def augment(
     images: np.ndarray,
     image_size: int,
     rng: np.random.Generator,
     masks: np.ndarray | None = None,
-) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray | None]:
     """Crop, mirror and turn each image at random, independently of the others.
 
     The eight positions of a square (four quarter turns, each mirrored or not) are equally likely.
@@ -29,11 +19,11 @@ def augment(
         images: `uint8`, shape (N, H, W, C), values 0 to 255, H and W at least `image_size`.
         image_size: side of the square crops, in pixels.
         rng: the only source of chance.
-        masks: `uint8`, shape (N, H, W), changed in the same way as their images.
+        masks: `uint8`, shape (N, H, W), changed in the same way as their images; or None.
 
     Returns:
-        The new images, `uint8`, shape (N, image_size, image_size, C); with `masks` a pair of
-        these and the new masks, `uint8`, shape (N, image_size, image_size).
+        The new images, `uint8`, shape (N, image_size, image_size, C); and the new masks, `uint8`,
+        shape (N, image_size, image_size), or None.
 
     Raises:
         ValueError: the images are smaller than `image_size`.
@@ -58,4 +48,4 @@ def augment(
     # A pixel's channels are moved as one item, which halves the time.
     pixels = np.ascontiguousarray(images).view(f"V{channels}")[..., 0]
     changed = place(pixels)[..., np.newaxis].view(np.uint8)
-    return changed if masks is None else (changed, place(masks))
+    return changed, None if masks is None else place(masks)

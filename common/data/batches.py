@@ -9,10 +9,8 @@ from typing import Any
 import numpy as np
 
 from common.data.augment import augment
-from common.data.crops import random_crops
 from common.data.dataset import Dataset, Split
 from common.data.domains import NAMES, divide
-from common.data.sources import make_sources
 from common.errors import UserError
 
 CROPS = 16  # times that an epoch shows an augmented image, each time cropped and turned anew
@@ -26,11 +24,12 @@ class Batch:
     and layout.
 
     Attributes:
-        images: `uint8`, shape (N, H, W, C), values 0 to 255.
+        images: `uint8`, shape (N, H, W, C), values 0 to 255: what the model learns to draw or to
+            tell apart; of two domains, images of domain b.
         labels: `int64`, shape (N,), indices into the data set's `class_names`.
-        sources: `uint8`, shape (N, H, W, 3), what the images are to be made from, or, of a model
-            that translates between domains, as many images of domain a, the others being of b;
-            None for a model without a task.
+        sources: `uint8`, shape (N, H, W, C), or None where the task has none. Of a translation,
+            what each image is to be made from; of two domains, images of domain a, which have no
+            relation to those of domain b.
     """
 
     images: np.ndarray
@@ -39,18 +38,31 @@ class Batch:
 
     def map(self, function: Callable[[np.ndarray], np.ndarray]) -> Batch:
         """The batch of what a function makes of its arrays."""
-        sources = None if self.sources is None else function(self.sources)
-        return Batch(function(self.images), function(self.labels), sources)
+        return replace(self, **{name: function(array) for name, array in self.arrays().items()})
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The arrays that there are, by name."""
+        return {name: array for name, array in vars(self).items() if array is not None}
 
 
 def stack(batches: list[Batch]) -> Batch:
     """Several batches as one, whose arrays have a new first axis: (B, N, H, W, C) and (B, N)."""
-    sources = [batch.sources for batch in batches if batch.sources is not None]
-    return Batch(
-        np.stack([batch.images for batch in batches]),
-        np.stack([batch.labels for batch in batches]),
-        np.stack(sources) if sources else None,
-    )
+    first, *_ = arrays = [batch.arrays() for batch in batches]
+    return replace(batches[0], **{name: np.stack([a[name] for a in arrays]) for name in first})
+
+
+def augmented(dataset: Dataset, part: Split, random: np.random.Generator) -> Split:
+    """A part of the training split, cropped, flipped and turned at random if need be."""
+    if not dataset.augment:
+        return part
+    images, masks = augment(part.images, dataset.image_shape[0], random, part.masks)
+    return replace(part, images=images, masks=masks)
+
+
+def make_batch(dataset: Dataset, part: Split, random: np.random.Generator) -> Batch:
+    """The images and labels of a part of the training split, augmented if need be."""
+    part = augmented(dataset, part, random)
+    return Batch(part.images, part.labels)
 
 
 class Batches:
@@ -63,8 +75,8 @@ class Batches:
         dataset: its training split is used.
         batch_size: images in a batch.
         random: the run's generator, which shuffles now and after each epoch, and augments.
-        task: what to make sources for (one of `common.data.sources.TASKS`), or `labels`, for which
-            images are cropped as a classifier's are; None does neither.
+        make_batch: makes a batch of a part of the split, with random numbers if it needs any.
+        cropped: whether `make_batch` crops the images, even if the data set does not ask for it.
 
     Raises:
         UserError: a batch is larger than an epoch.
@@ -75,10 +87,10 @@ class Batches:
         dataset: Dataset,
         batch_size: int,
         random: np.random.Generator,
-        task: str | None = None,
+        make_batch: Callable[[Dataset, Split, np.random.Generator], Batch] = make_batch,
+        cropped: bool = False,
     ) -> None:
-        cropped = dataset.augment or task == "labels"
-        count = len(dataset.train) * (CROPS if cropped else 1)
+        count = len(dataset.train) * (CROPS if cropped or dataset.augment else 1)
         if batch_size > count:
             raise UserError(
                 f"--batch-size {batch_size}: {dataset.name} has only {count} training images; "
@@ -87,7 +99,7 @@ class Batches:
         self.dataset = dataset
         self.batch_size = batch_size
         self.random = random
-        self.task = task
+        self.make_batch = make_batch
         self.order = random.permutation(count)
         self.position = 0
 
@@ -106,21 +118,7 @@ class Batches:
             self.position = missing
             indices = np.concatenate([indices, self.order[:missing]])
         indices = indices % len(self.dataset.train)
-        part = self.dataset.train.take(indices)
-        if self.task == "labels":
-            images = random_crops(part.images, self.dataset.image_shape[0], self.random)
-            return Batch(images, part.labels)
-        if self.dataset.augment:
-            part = self._augmented(part)
-        sources = make_sources(self.task, part) if self.task else None
-        return Batch(part.images, part.labels, sources)
-
-    def _augmented(self, part: Split) -> Split:
-        size = self.dataset.image_shape[0]
-        if part.masks is None or self.task != "segmentation":
-            return replace(part, images=augment(part.images, size, self.random), masks=None)
-        images, masks = augment(part.images, size, self.random, part.masks)
-        return replace(part, images=images, masks=masks)
+        return self.make_batch(self.dataset, self.dataset.train.take(indices), self.random)
 
     def state(self) -> tuple[np.ndarray, dict[str, Any]]:
         """What `restore` needs to go on from here.
@@ -191,15 +189,6 @@ class DomainBatches:
             part.restore(own, {**state, "position": position})
 
 
-def make_batches(
-    dataset: Dataset, batch_size: int, random: np.random.Generator, task: str | None = None
-) -> Batches | DomainBatches:
-    """The batches of a model, by its task: `domains`, or any that `Batches` takes."""
-    if task == "domains":
-        return DomainBatches(dataset, batch_size, random)
-    return Batches(dataset, batch_size, random, task)
-
-
 def every_image(dataset: Dataset) -> np.ndarray:
     """The images of an epoch, `uint8` (N, H, W, C): what a model learns from, measured as a whole.
 
@@ -209,4 +198,4 @@ def every_image(dataset: Dataset) -> np.ndarray:
     if not dataset.augment:
         return images
     random = np.random.default_rng(0)
-    return augment(images.repeat(CROPS, axis=0), dataset.image_shape[0], random)
+    return augment(images.repeat(CROPS, axis=0), dataset.image_shape[0], random)[0]

@@ -12,7 +12,6 @@ from dataclasses import replace
 import numpy as np
 
 from common.data.dataset import Dataset, Split
-from common.errors import UserError
 
 AREA = (0.08, 1.0)  # of a crop, as a share of the image's
 ASPECT = (3 / 4, 4 / 3)  # width over height
@@ -53,15 +52,6 @@ def prepare(dataset: Dataset, size: int) -> Dataset:
         image_shape=(size, size, 3),
         augment=False,
     )
-
-
-def check(dataset: Dataset) -> None:
-    """Raise UserError unless there are classes to tell apart."""
-    if len(dataset.class_names) < 2:
-        raise UserError(
-            f"--dataset {dataset.name}: it has one class only, so there is nothing to tell apart; "
-            "put the pictures of each class into a sub-folder of its own"
-        )
 
 
 def take_middle(images: np.ndarray, size: int) -> np.ndarray:

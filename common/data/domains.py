@@ -59,20 +59,6 @@ def join(parts: list[Split]) -> Split:
     )
 
 
-def check(dataset: Dataset) -> None:
-    """Raise UserError unless a data set has two classes, and both splits have images of each."""
-    count = len(dataset.class_names)
-    if count != 2:
-        raise UserError(
-            f"--dataset {dataset.name}: it has {count} classes, and two domains are needed; choose "
-            "newts, imori, horse2zebra or its like, or folder:PATH with a/ and b/"
-        )
-    for split in (dataset.train, dataset.test):
-        for name, part in zip(dataset.class_names, divide(split), strict=True):
-            if not len(part):
-                raise UserError(f"--dataset {dataset.name}: too few images of {name}")
-
-
 def divide(split: Split) -> tuple[Split, Split]:
     """The images of domain a, and those of domain b."""
     first, second = (split.take(np.flatnonzero(split.labels == label)) for label in (0, 1))

@@ -6,8 +6,11 @@ import functools
 from collections.abc import Sequence
 from pathlib import Path
 
-from common.data.catalogue import load
+import numpy as np
+
 from common.data.dataset import Dataset, Split
+from common.data.inputs import read_inputs
+from common.data.tasks import Task
 from common.errors import UserError
 
 
@@ -16,21 +19,21 @@ class Data:
 
     Nothing is read, drawn or downloaded until an attribute needs it, so that images can be
     generated from a checkpoint without its data set. The first use may therefore raise any
-    UserError of `load`.
+    UserError of `Task.load`.
 
     Args:
-        name: as given to `--dataset`; see `load`, also for the next four.
+        name: as given to `--dataset`; see `Task.load`, also for the next three.
         data_dir: where data sets lie or are downloaded to.
         image_size: side of the images in pixels, or None for the data set's own.
         multiple: what the side has to be a multiple of, as `sizes.multiple_at` takes it.
-        task: what the model translates from, or None.
+        task: what the model learns; None for images and their labels.
         like: `image_shape` (H, W, C) and `class_names` of a checkpoint, if its networks are to be
             used as they are. Both are then known without loading, and the data set is loaded at
             that size, whatever `image_size` says.
-        direction: of pairs, as `load` takes it.
 
     Attributes:
         name: as given.
+        task: as given.
     """
 
     def __init__(
@@ -39,17 +42,15 @@ class Data:
         data_dir: str | Path | None = None,
         image_size: int | None = None,
         multiple: int | None = 1,
-        task: str | None = None,
+        task: Task | None = None,
         like: tuple[Sequence[int], Sequence[str]] | None = None,
-        direction: str = "a2b",
     ) -> None:
         self.name = name
+        self.task = task or Task()
         self._data_dir = data_dir
         self._image_size = like[0][0] if like else image_size
         self._multiple = multiple
-        self._task = task
         self._like = like
-        self._direction = direction
 
     @functools.cached_property
     def dataset(self) -> Dataset:
@@ -59,7 +60,7 @@ class Data:
             UserError: it cannot be loaded, or its images are not of the checkpoint's shape.
         """
         where = (self.name, self._data_dir, self._image_size, self._multiple)
-        dataset = load(*where, self._task, self._direction)
+        dataset = self.task.load(*where)
         if self._like and dataset.image_shape != self.image_shape:
             raise UserError(
                 f"--dataset {self.name}: its images are {dataset.image_shape} (height, width, "
@@ -94,6 +95,17 @@ class Data:
             return self.dataset.image_shape
         height, width, channels = self._like[0]
         return height, width, channels
+
+    def read_inputs(self, path: str) -> dict[str, np.ndarray]:
+        """The user's own pictures as networks see them, by name, `uint8` (H, W, 3).
+
+        Args:
+            path: a picture or a folder of pictures.
+
+        Raises:
+            UserError: as of `read_inputs`.
+        """
+        return read_inputs(path, self.image_shape[0], self.task.read_input)
 
     def fingerprint(self) -> str:
         """SHA-256 of everything in both splits, as 64 hexadecimal digits; computed only once."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from common.errors import UserError
+
 
 class ImagePool:
     """Earlier images, some of which take the place of new ones.
@@ -20,6 +22,14 @@ class ImagePool:
         self.size = size
         self.random = random
         self.images: list[np.ndarray] = []
+
+    def check_processes(self, count: int) -> None:
+        """Raise UserError if the pool is on and several processes train together."""
+        if self.size and count > 1:
+            raise UserError(
+                f"a pool of earlier images belongs to one process, and this is one of {count}; "
+                "give --pool-size 0"
+            )
 
     def swap(self, images: np.ndarray) -> np.ndarray:
         """As many images as are given, (N, ...): what a discriminator is to learn from.

@@ -9,7 +9,6 @@ from typing import ClassVar
 import numpy as np
 
 from common.data import Data, Split
-from common.data.inputs import read_sources
 from common.measures import accuracy
 from common.pictures import images, plots
 from common.pictures.base import COLUMNS, SAMPLES, Pictures, choose_test, first_test, portions
@@ -52,7 +51,7 @@ class Predictions(Pictures):
         """
         if self._input_path is None:
             return self.show(first_test(self._data, count))
-        named = read_sources("labels", self._input_path, self._data.image_shape[0])
+        named = self._data.read_inputs(self._input_path)
         given = np.stack([*named.values()])
         chances = self.classify(given)
         for name, row in zip(named, chances, strict=True):

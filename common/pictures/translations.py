@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from common.data import Data, Split, sources
+from common.data import Data, Split
 from common.data.domains import divide
-from common.data.inputs import read_sources
+from common.data.tasks import Translation
 from common.errors import UserError
 from common.files import disk_errors
 from common.pictures import images
@@ -20,8 +20,7 @@ class Translations(Pictures):
     """Source, translation and real image side by side, from the test split.
 
     Args:
-        data: its test split is shown.
-        task: what sources are; one of `sources.TASKS`.
+        data: of a `Translation`; its test split is shown.
         translate: `uint8` sources (N, H, W, 3) to such images.
         input_path: a picture, or a folder of pictures, that `generate` translates in their place.
         folder: of the run; translations of these are written to `generated/` in it.
@@ -30,13 +29,11 @@ class Translations(Pictures):
     def __init__(
         self,
         data: Data,
-        task: str,
         translate: Callable[[np.ndarray], np.ndarray],
         input_path: str | None,
         folder: Path,
     ) -> None:
         self._data = data
-        self._task = task
         self._translate = translate
         self._input_path = input_path
         self._folder = folder
@@ -55,18 +52,23 @@ class Translations(Pictures):
         """
         if self._input_path is None:
             return self._rows(first_test(self._data, count))
-        named = read_sources(self._task, self._input_path, self._data.image_shape[0])
+        named = self._data.read_inputs(self._input_path)
         given = np.stack([*named.values()])
         made = self.translate(given)
         save_each(self._folder, named, made)
         return images.beside(given, made)
+
+    def make_sources(self, split: Split) -> np.ndarray:
+        """The `uint8` sources (N, H, W, 3) of images."""
+        assert isinstance(self._data.task, Translation)
+        return self._data.task.make_sources(split)
 
     def translate(self, given: np.ndarray) -> np.ndarray:
         """The translations of `uint8` sources (N, H, W, 3)."""
         return np.concatenate([self._translate(given[part]) for part in portions(len(given))])
 
     def _rows(self, split: Split) -> np.ndarray:
-        given = sources.make_sources(self._task, split)
+        given = self.make_sources(split)
         return images.beside(given, self.translate(given), split.images)
 
 
@@ -126,7 +128,7 @@ class DomainTranslations(Pictures):
     def _translate_input(self, path: str) -> np.ndarray:
         if self._direction is None:
             raise UserError(f"--input {path}: say what to make of it, --direction a2b or b2a")
-        named = read_sources("domains", path, self._data.image_shape[0])
+        named = self._data.read_inputs(path)
         given = np.stack([*named.values()])
         made, back = self.translate(given, self._direction)
         save_each(self._folder, named, made)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
 
 from common.bridges import DTYPES
-from common.data import sources
+from common.data import Task
 from common.data.catalogue import FOLDER
 from common.errors import UserError
 from common.files import user_path
@@ -25,20 +25,23 @@ class Settings:
 
     Every field is a flag of the same name, `--batch-size` for `batch_size`. The annotation holds
     its help text and the values accepted: of numbers the smallest, and perhaps what they must be
-    below; of words a tuple of all.
+    below; of words a tuple of all; of paths `DIR`, `FILE` or `PATH`. A field of the script's own
+    whose default is None is for `--generate` only.
     """
 
     size_multiple: ClassVar[int | None] = 1  # of image sides; None: 4 to 7 pixels, then doubled
     batches_per_step: ClassVar[int] = 1  # that a training step takes
-    direction: ClassVar[str | None] = None  # of translation, `a2b` or `b2a`, where there is one
-    task: ClassVar[str | None] = None  # what the images of a batch are made from, if anything
+    # A flag, one of its values, and the flag that may not be given beside that value.
+    excludes: ClassVar[tuple[str, str, str] | None] = None
 
     dataset: Annotated[
         str,
         "newts, digits, cifar10, mnist, fashion_mnist, kmnist, imori, hymenoptera or folder:PATH",
     ] = "newts"
     data_dir: Annotated[
-        str | None, "where data sets lie or are downloaded to (default: $QUARTET_DATA or the cache)"
+        str | None,
+        "where data sets lie or are downloaded to (default: $QUARTET_DATA or the cache)",
+        "DIR",
     ] = None
     image_size: Annotated[
         int | None, "side of the images in pixels (default: the data set's own)", 1, 1 << 20
@@ -57,18 +60,28 @@ class Settings:
         "quick on a GPU",
         tuple(DTYPES),
     ] = "float32"
-    out: Annotated[str | None, "run folder (default: runs/MODEL-FRAMEWORK-DATASET)"] = None
+    out: Annotated[str | None, "run folder (default: runs/MODEL-FRAMEWORK-DATASET)", "DIR"] = None
     log_every: Annotated[int, "steps between two rows of metrics.csv", 1] = 10
     sample_every: Annotated[
         int, "steps between two pictures in samples/; the first ones come sooner", 1
     ] = 100
     checkpoint_every: Annotated[int, "steps between two checkpoints", 1] = 500
     resume: Annotated[bool, "go on from the run folder's last checkpoint"] = False
-    init_from: Annotated[str | None, "start from the weights in FILE, of any framework"] = None
+    init_from: Annotated[str | None, "start from the weights in FILE, of any framework", "FILE"] = (
+        None
+    )
     generate: Annotated[
         int | None, "no training: draw N pictures (64 without N) from --from FILE", 1, 1 << 16
     ] = None
-    from_: Annotated[str | None, "checkpoint for --generate, of any framework"] = None
+    from_: Annotated[str | None, "checkpoint for --generate, of any framework", "FILE"] = None
+
+    def make_task(self) -> Task:
+        """What the model learns from its data set.
+
+        Raises:
+            UserError: flags contradict each other.
+        """
+        return Task()
 
     @property
     def dtype(self) -> str:
@@ -78,32 +91,32 @@ class Settings:
     @classmethod
     def architecture(cls) -> list[str]:
         """The fields that a model adds to the shared ones: they belong to the checkpoint."""
-        others = {field.name for field in dataclasses.fields(Settings)} | cls.alone()
-        return [field.name for field in dataclasses.fields(cls) if field.name not in others]
+        return [name for name, default in cls._added().items() if default is not None]
 
     @classmethod
-    def alone(cls) -> set[str]:
+    def for_generate(cls) -> list[str]:
+        """The fields that a model adds for `--generate`."""
+        return [name for name, default in cls._added().items() if default is None]
+
+    @classmethod
+    def of_command(cls) -> set[str]:
         """The fields that belong to one command, not to the run or its checkpoint."""
-        return {name for name in ALONE if not getattr(cls, name, None)}
+        return {*OF_COMMAND, *cls.for_generate()}
+
+    @classmethod
+    def _added(cls) -> dict[str, Any]:
+        shared = {field.name for field in dataclasses.fields(Settings)}
+        return {f.name: f.default for f in dataclasses.fields(cls) if f.name not in shared}
 
 
 ConfigType = TypeVar("ConfigType", bound=Settings)
 
-METAVARS = {
-    "dataset": "NAME",
-    "data_dir": "DIR",
-    "out": "DIR",
-    "init_from": "FILE",
-    "from_": "FILE",
-    "class_": "NAME",
-    "input": "PATH",
-}
 FASTEST = 1e30  # the largest learning rate; single precision ends at 3e38
 LARGEST = 1 << 31  # what a whole number must be below, where nothing else is said
 # What a run is, besides its architecture: fixed when it goes on.
 IDENTITY = ("dataset", "image_size", "batch_size", "learning_rate", "seed", "precision")
-# What belongs to one command alone, not to the run or its checkpoint, unless it has a default.
-ALONE = ("resume", "out", "init_from", "generate", "from_", "class_", "input", "direction")
+# The shared flags that belong to one command, not to the run or its checkpoint.
+OF_COMMAND = ("resume", "out", "init_from", "generate", "from_")
 
 
 class Parser(argparse.ArgumentParser):
@@ -144,6 +157,7 @@ class _Flag:
     minimum: float | None = None
     below: float | None = None
     choices: tuple[str, ...] | None = None
+    path: str | None = None
 
     @property
     def option(self) -> str:
@@ -154,7 +168,14 @@ class _Flag:
         """What makes a value of a text."""
         if self.name == "dataset":
             return _dataset
-        return path if METAVARS.get(self.name) in ("DIR", "FILE", "PATH") else self.type
+        return path if self.path else self.type
+
+    @property
+    def metavar(self) -> str | None:
+        """What stands for the value in `--help`; None for a list of the words accepted."""
+        if self.choices:
+            return None
+        return self.path or ("NAME" if self.type is str else "N")
 
     def accepts(self, value: Any) -> bool:
         """Whether a value is of the flag's type, or one of its words."""
@@ -175,6 +196,8 @@ def _flags(config: type[Settings]) -> list[_Flag]:
         flag = _Flag(field.name, field.default, inner, text)
         if limit and isinstance(limit[0], tuple):
             flag = dataclasses.replace(flag, choices=limit[0])
+        elif limit and isinstance(limit[0], str):
+            flag = dataclasses.replace(flag, path=limit[0])
         elif limit:
             minimum, below = (*limit, None)[:2]
             flag = dataclasses.replace(flag, minimum=minimum, below=below)
@@ -205,7 +228,7 @@ def _parser(config: type[Settings], script: Path, description: str) -> argparse.
             dest=flag.name,
             type=flag.reader,
             help=text.replace("%", "%%"),
-            metavar=METAVARS.get(flag.name, "N" if flag.type in (int, float) else None),
+            metavar=flag.metavar,
             choices=flag.choices,
             **({"nargs": "?", "const": 64} if flag.name == "generate" else {}),
             default=argparse.SUPPRESS,
@@ -229,12 +252,11 @@ def _check(config: Settings) -> None:
             raise UserError(f"{flag.option} {value}: must be {limit}")
     if (config.generate is None) != (config.from_ is None):
         raise UserError("--generate N and --from FILE go together: give both or neither")
-    for name in ("class_", "input", "direction"):
-        given = name in type(config).alone() and getattr(config, name, None) is not None
-        if given and config.generate is None:
+    for name in config.for_generate():
+        if getattr(config, name) is not None and config.generate is None:
             raise UserError(f"--{name.rstrip('_')} needs --generate and --from FILE")
     if not config.resume and config.generate is None:  # else the task is the checkpoint's
-        sources.check_direction(config.task, config.direction)
+        config.make_task()
     exclusive = [
         option
         for option, given in (
@@ -266,9 +288,12 @@ def given_flags(
     found = vars(given)
     if "steps" in found and "epochs" in found:
         raise UserError("--steps and --epochs both say how long to train: give one of them")
-    if found.get("mode") == "scratch" and "weights" in found:
-        weights = found["weights"]
-        raise UserError(f"--weights {weights} and --mode scratch contradict each other: give one")
+    if config.excludes:
+        name, value, other = config.excludes
+        if found.get(name) == value and other in found:
+            raise UserError(
+                f"--{other} {found[other]} and --{name} {value} contradict each other: give one"
+            )
     return found
 
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from common.bridges.protocol import Bridge
 from common.data import Data
-from common.data.batches import Batch, make_batches, stack
+from common.data.batches import Batch, stack
 from common.data.pool import ImagePool
 from common.errors import UserError, warn
 from common.files import write_text
@@ -108,15 +108,13 @@ class Run:
             self._take(checkpoint.read_header(Path(config.init_from)))
         if self.processes.index:
             self._keep_nothing()
-        self._task = config.task
         self.data = Data(
             config.dataset,
             config.data_dir,
             config.image_size,
             config.size_multiple,
-            self._task,
+            config.make_task(),
             like,
-            config.direction or "a2b",
         )
         self.image_shape = self.data.image_shape
         self.class_names = self.data.class_names
@@ -130,8 +128,8 @@ class Run:
                     f"--batch-size {config.batch_size}: must be a multiple of the number of "
                     f"processes, {self.processes.count}"
                 )
-            self._batches = make_batches(
-                self.data.dataset, config.batch_size, self.random, self._task
+            self._batches = self.data.task.make_batches(
+                self.data.dataset, config.batch_size, self.random
             )
             self.config = self._in_steps(config)
 
@@ -182,11 +180,8 @@ class Run:
         """
         self.bridge, self.networks, self.optimizers = bridge, networks, optimizers
         self.pictures, self.pools = pictures, pools or {}
-        if self.processes.count > 1 and any(pool.size for pool in self.pools.values()):
-            raise UserError(
-                "a pool of earlier images belongs to one process, and this is one of "
-                f"{self.processes.count}; give --pool-size 0"
-            )
+        for pool in self.pools.values():
+            pool.check_processes(self.processes.count)
         self._store = Store(bridge, networks, optimizers, self.pools)
         if self.config.precision == "bfloat16":
             bridge.mix(networks)
@@ -395,13 +390,13 @@ class Run:
 
     def _about(self) -> dict[str, Any]:
         """What a checkpoint says of the run."""
-        settings = dataclasses.asdict(self.config)
+        settings, passing = dataclasses.asdict(self.config), self.config.of_command()
         return {
             "model": self.model,
             "framework": self.framework,
             "image_shape": self.image_shape,
             "class_names": self.class_names,
-            "config": {n: value for n, value in settings.items() if n not in self.config.alone()},
+            "config": {n: value for n, value in settings.items() if n not in passing},
         }
 
     def _write_row(self) -> None:

@@ -15,6 +15,9 @@ import pytest
 from PIL import Image
 
 from common.data import (
+    Classification,
+    Domains,
+    Task,
     cifar10,
     default_data_dir,
     digits,
@@ -26,6 +29,7 @@ from common.data import (
     sizes,
     unpaired,
 )
+from common.data.tasks import Edges, Pairs
 from common.errors import UserError
 from tools.library.scripts import ROOT
 
@@ -555,7 +559,7 @@ def test_an_archive_without_bees(tmp_path):
 
 def test_ants_and_bees_for_a_classifier(tmp_path):
     (tmp_path / hymenoptera.ARCHIVE).write_bytes(hymenoptera_zip())
-    dataset = load("hymenoptera", tmp_path, 16, task="labels")
+    dataset = Classification().load("hymenoptera", tmp_path, 16)
     assert dataset.test.images.shape == (6, 16, 16, 3)
     assert dataset.train.images.shape[1] > 16
 
@@ -608,7 +612,7 @@ def test_unpaired_photos_unpacked_by_hand(tmp_path):
     name = "summer2winter_yosemite"
     with zipfile.ZipFile(io.BytesIO(unpaired_zip(name))) as archive:
         archive.extractall(tmp_path)
-    check_unpaired(load(name, tmp_path, 16, task="domains"), name, ("summer", "winter"))
+    check_unpaired(Domains().load(name, tmp_path, 16), name, ("summer", "winter"))
 
 
 def misnamed(archive: bytes) -> bytes:
@@ -692,7 +696,7 @@ def link(path, kind=tarfile.SYMTYPE, target="/etc/passwd"):
 
 
 def load_paired(name, where, direction="a2b"):
-    return load(name, where, 16, task="pairs", direction=direction)
+    return Pairs(direction).load(name, where, 16)
 
 
 def near(images, levels, channel):
@@ -852,14 +856,14 @@ def test_archives_that_hold_too_much(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("task", "message"),
     [
-        (None, "--dataset maps: it holds pairs .* --task pairs; add --task pairs there"),
-        ("edges", "--dataset maps: it holds pairs .* --task pairs, not --task edges; add"),
-        ("domains", "--dataset maps: it holds pairs"),
+        (Task(), "--dataset maps: it holds pairs .* --task pairs; add --task pairs there"),
+        (Edges(), "--dataset maps: it holds pairs .* --task pairs, not --task edges; add"),
+        (Domains(), "--dataset maps: it holds pairs"),
     ],
 )
 def test_pairs_need_their_task(tmp_path, task, message):
     with pytest.raises(UserError, match=message) as raised:
-        load("maps", tmp_path, 32, task=task)
+        task.load("maps", tmp_path, 32)
     assert "\n" not in str(raised.value)
 
 

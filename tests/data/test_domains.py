@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common import data
-from common.data import Data, Dataset, Split
-from common.data.batches import CROPS, Batches, DomainBatches, make_batches
-from common.data.domains import check, divide
+from common.data import Data, Dataset, Domains, Split, Task
+from common.data.batches import CROPS, Batches, DomainBatches
+from common.data.domains import divide
 from common.data.pool import ImagePool
+from common.data.tasks import Edges
 from common.errors import UserError
 from common.pictures import DomainTranslations
 
@@ -33,7 +33,7 @@ def write_domains(home: Path, **counts: int) -> None:
 
 
 def load(path: Path | str) -> Dataset:
-    return data.load(f"folder:{path}", image_size=16, task="domains")
+    return Domains().load(f"folder:{path}", image_size=16)
 
 
 def refused(path: Path | str) -> str:
@@ -94,7 +94,7 @@ def test_a_missing_folder() -> None:
 
 
 def test_data_sets_of_two_classes_are_domains() -> None:
-    newts = data.load("newts", image_size=16, task="domains")
+    newts = Domains().load("newts", image_size=16)
     assert newts.class_names == ("akahara", "madara")
     for split in (newts.train, newts.test):
         a, b = divide(split)
@@ -107,11 +107,11 @@ def test_data_sets_of_two_classes_are_domains() -> None:
 
 def test_other_numbers_of_classes_are_refused() -> None:
     with pytest.raises(UserError, match=r"--dataset digits: it has 10 classes, and two domains"):
-        data.load("digits", task="domains")
+        Domains().load("digits")
     whole = make_domains(3, 3)
     lacking = whole.test.take(whole.test.labels == 0)
     with pytest.raises(UserError, match="too few images of other"):
-        check(replace(whole, test=lacking))
+        Domains().check(replace(whole, test=lacking))
 
 
 # Batches.
@@ -164,9 +164,9 @@ def test_a_batch_larger_than_a_domain_is_refused() -> None:
 
 def test_the_task_chooses_the_batches() -> None:
     dataset, random = make_domains(4, 4), np.random.default_rng(0)
-    assert isinstance(make_batches(dataset, 2, random, "domains"), DomainBatches)
-    assert make_batches(dataset, 2, random, "edges").next().sources is not None
-    assert type(make_batches(dataset, 2, random)) is Batches
+    assert isinstance(Domains().make_batches(dataset, 2, random), DomainBatches)
+    assert Edges().make_batches(dataset, 2, random).next().sources is not None
+    assert type(Task().make_batches(dataset, 2, random)) is Batches
 
 
 # The pool.
@@ -227,7 +227,7 @@ class Known(Data):
     """A data set that is there already."""
 
     def __init__(self, dataset: Dataset) -> None:
-        super().__init__(dataset.name)
+        super().__init__(dataset.name, task=Domains())
         self.dataset = dataset  # type: ignore[misc]
 
 

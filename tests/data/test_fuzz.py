@@ -29,8 +29,10 @@ from hypothesis import strategies as st
 from PIL import Image, features
 from safetensors.numpy import save as serialize
 
-from common.data import cifar10, folder, inputs, mnist, paired, unpaired
+from common.data import cifar10, folder, mnist, paired, unpaired
 from common.data.archive import unpack
+from common.data.inputs import read_inputs
+from common.data.tasks import Segmentation
 from common.errors import UserError
 from common.run import Run, checkpoint, pretrained
 from common.run.flags import Settings
@@ -211,7 +213,7 @@ def read_picture(path: Path) -> None:
     if not (home / "good.png").exists():
         Image.new("RGB", (4, 4)).save(home / "good.png")
     assert len(folder.load(str(home), 8).train)
-    inputs.read_sources("segmentation", str(home / "stranger"), 8)
+    read_inputs(str(home / "stranger"), 8, Segmentation().read_input)
 
 
 def idx() -> list[bytes]:

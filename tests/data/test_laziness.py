@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common.data import Data, Dataset, lazy, load
+from common.data import Data, Dataset, Task
 from common.errors import UserError
 
 ROOT = Path(__file__).parents[2]
@@ -24,30 +24,29 @@ def write(folder: Path, count: int = 3) -> str:
     return f"folder:{folder}"
 
 
-@pytest.fixture
-def loads(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
-    """The arguments of each call of `load` so far."""
-    calls = []
+class Counted(Task):
+    """Keeps the arguments of each call of `load`."""
 
-    def counted(*arguments) -> Dataset:
-        calls.append(arguments)
-        return load(*arguments)
+    def __init__(self) -> None:
+        self.loads: list[tuple] = []
 
-    monkeypatch.setattr(lazy, "load", counted)
-    return calls
+    def load(self, *arguments, **named) -> Dataset:
+        self.loads.append(arguments)
+        return super().load(*arguments, **named)
 
 
-def test_it_is_loaded_once_and_at_its_first_use(tmp_path: Path, loads: list[tuple]) -> None:
+def test_it_is_loaded_once_and_at_its_first_use(tmp_path: Path) -> None:
     name = write(tmp_path / "pets")
-    data = Data(name, tmp_path, 32, 16, "edges")
+    task = Counted()
+    data = Data(name, tmp_path, 32, 16, task)
     assert data.name == name
-    assert loads == []
+    assert task.loads == []
     assert data.image_shape == (32, 32, 3)
     assert data.class_names == ("pets",)
     assert (len(data.train), len(data.test)) == (2, 1)
     assert not data.augment
     assert data.fingerprint() == data.dataset.fingerprint() == data.fingerprint()
-    assert loads == [(name, tmp_path, 32, 16, "edges", "a2b")]
+    assert task.loads == [(name, tmp_path, 32, 16)]
 
 
 def test_nothing_is_wrong_before_the_first_use(tmp_path: Path) -> None:
@@ -57,11 +56,12 @@ def test_nothing_is_wrong_before_the_first_use(tmp_path: Path) -> None:
             data.train  # noqa: B018
 
 
-def test_a_checkpoint_answers_without_the_data(tmp_path: Path, loads: list[tuple]) -> None:
-    data = Data(f"folder:{tmp_path / 'none'}", like=([48, 48, 3], ["akahara", "madara"]))
+def test_a_checkpoint_answers_without_the_data(tmp_path: Path) -> None:
+    task, like = Counted(), ([48, 48, 3], ["akahara", "madara"])
+    data = Data(f"folder:{tmp_path / 'none'}", task=task, like=like)
     assert data.image_shape == (48, 48, 3)
     assert data.class_names == ("akahara", "madara")
-    assert loads == []
+    assert task.loads == []
 
 
 def test_data_are_loaded_at_the_size_of_the_checkpoint(tmp_path: Path) -> None:

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common import data, start
+from common import start
 from common.data import Dataset
+from common.data.tasks import Edges, Pairs
 from common.errors import UserError
-from common.run import Run, Settings, flags
+from common.run import Run, flags
 from tests.support.little_run import SCRIPT, Bridge, Grey
 from tools.library.scripts import ROOT
 
@@ -30,7 +31,7 @@ def write_pairs(home: Path, count: int) -> None:
 
 
 def load(path: Path | str, direction: str = "a2b") -> Dataset:
-    return data.load(f"folder:{path}", image_size=16, task="pairs", direction=direction)
+    return Pairs(direction).load(f"folder:{path}", image_size=16)
 
 
 def write_joined(home: Path, first: int, count: int) -> None:
@@ -153,12 +154,12 @@ def test_what_is_no_picture_is_left_out(tmp_path: Path, capsys: pytest.CaptureFi
 
 def test_other_data_sets_have_no_pairs() -> None:
     with pytest.raises(UserError, match=r"--dataset newts has no pairs; choose facades, maps, .*"):
-        data.load("newts", image_size=16, task="pairs")
+        Pairs().load("newts", image_size=16)
 
 
 def test_other_tasks_take_both_folders_as_classes(tmp_path: Path) -> None:
     write_pairs(tmp_path, 5)
-    dataset = data.load(f"folder:{tmp_path}", image_size=16, task="edges")
+    dataset = Edges().load(f"folder:{tmp_path}", image_size=16)
     assert dataset.class_names == ("source", "target")
     assert len(dataset.train) == 9
     assert dataset.train.sources is None
@@ -231,7 +232,7 @@ def test_each_half_is_resized_by_itself(tmp_path: Path) -> None:
 
 
 PIX2PIX, CYCLEGAN = (
-    start.read(ROOT / "pytorch" / f"{model}.py", Settings)[0] for model in ("pix2pix", "cyclegan")
+    start.read(ROOT / "pytorch" / f"{model}.py")[0] for model in ("pix2pix", "cyclegan")
 )
 
 
@@ -263,7 +264,7 @@ def test_only_pairs_have_two_directions(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.chdir(tmp_path)
     message = "--direction b2a and --task edges contradict each other"
     with pytest.raises(UserError, match=message):
-        data.load("newts", image_size=32, task="edges", direction="b2a")
+        Edges("b2a")
     with pytest.raises(UserError, match=message):  # before a framework is imported
         flags.fill(PIX2PIX, {"task": "edges", "direction": "b2a"}, {})
     assert flags.fill(PIX2PIX, {"direction": "a2b"}, {}).direction == "a2b"

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from common.data import Dataset, Split, newts
-from common.data.batches import Batches
-from common.data.inputs import read_sources
-from common.data.sources import MASK_COLOURS, check, make_sources
+from common.data.inputs import read_inputs
+from common.data.sources import MASK_COLOURS
+from common.data.tasks import Colorization, Edges, Pairs, Segmentation, Task, Translation
 from common.errors import UserError
 
 COLOURS = MASK_COLOURS.tolist()
@@ -40,7 +40,7 @@ def half(left: tuple[int, ...], right: tuple[int, ...], size: int = 16) -> np.nd
 
 def test_segmentation_shows_masks_in_colours() -> None:
     masks = np.random.default_rng(1).integers(0, 3, (5, 8, 8), np.uint8)
-    sources = make_sources("segmentation", split(noise(5, 8), masks))
+    sources = Segmentation().make_sources(split(noise(5, 8), masks))
     assert sources.dtype == np.uint8
     assert sources.shape == (5, 8, 8, 3)
     for value, colour in enumerate(COLOURS):
@@ -49,7 +49,7 @@ def test_segmentation_shows_masks_in_colours() -> None:
 
 def test_colorization_keeps_the_brightness_alone() -> None:
     image = half((255, 0, 0), (255, 255, 255))[np.newaxis]
-    source = make_sources("colorization", split(image))
+    source = Colorization().make_sources(split(image))
     assert source.dtype == np.uint8
     assert source.shape == image.shape
     assert (source[0, :, :8] == 76).all()  # 0.299 * 255
@@ -57,7 +57,7 @@ def test_colorization_keeps_the_brightness_alone() -> None:
 
 
 def test_edges_are_dark_and_flat_ground_is_white() -> None:
-    source = make_sources("edges", split(half((40, 40, 40), (200, 200, 200))[np.newaxis]))[0]
+    source = Edges().make_sources(split(half((40, 40, 40), (200, 200, 200))[np.newaxis]))[0]
     assert source.dtype == np.uint8
     assert source.shape == (16, 16, 3)
     assert (source[:, 7:9] == 0).all()
@@ -67,28 +67,28 @@ def test_edges_are_dark_and_flat_ground_is_white() -> None:
 
 def test_pairs_are_as_they_are() -> None:
     everything = Split(noise(2, 8), np.zeros(2, np.int64), sources=noise(2, 8)[::-1])
-    assert make_sources("pairs", everything) is everything.sources
+    assert Pairs().make_sources(everything) is everything.sources
 
 
-@pytest.mark.parametrize("task", ["segmentation", "colorization", "edges"])
-def test_newts_serve_every_task_but_pairs(task: str) -> None:
+@pytest.mark.parametrize("task", [Segmentation(), Colorization(), Edges()])
+def test_newts_serve_every_task_but_pairs(task: Translation) -> None:
     data = newts.load(32)
-    check(task, data)
+    task.check(data)
     part = data.test.take(slice(3))
-    assert make_sources(task, part).shape == part.images.shape
+    assert task.make_sources(part).shape == part.images.shape
 
 
 @pytest.mark.parametrize(
     ("task", "channels", "message"),
     [
-        ("segmentation", 3, "some has no masks (newts and imori have)"),
-        ("colorization", 1, "--task colorization: the images of some have no colours"),
-        ("edges", 1, "--task edges: the images of some have no colours"),
+        (Segmentation(), 3, "some has no masks (newts and imori have)"),
+        (Colorization(), 1, "--task colorization: the images of some have no colours"),
+        (Edges(), 1, "--task edges: the images of some have no colours"),
     ],
 )
-def test_a_data_set_that_does_not_serve(task: str, channels: int, message: str) -> None:
+def test_a_data_set_that_does_not_serve(task: Translation, channels: int, message: str) -> None:
     with pytest.raises(UserError) as error:
-        check(task, dataset(split(noise(2, 8, channels))))
+        task.check(dataset(split(noise(2, 8, channels))))
     assert message in str(error.value)
 
 
@@ -96,12 +96,12 @@ def test_masks_follow_their_images_through_augmentation() -> None:
     masks = np.random.default_rng(2).integers(0, 3, (4, 20, 20), np.uint8)
     images = np.repeat((masks * 100)[..., np.newaxis], 3, axis=-1)
     data = dataset(split(images, masks), augment=True)
-    batches = Batches(data, 8, np.random.default_rng(0), "segmentation")
-    small = Batches(
+    task = Segmentation()
+    batches = task.make_batches(data, 8, np.random.default_rng(0))
+    small = task.make_batches(
         Dataset("some", ("one",), data.train, data.test, (16, 16, 3), augment=True),
         8,
         np.random.default_rng(0),
-        "segmentation",
     )
     for each, size in ((batches, 20), (small, 16)):
         batch = each.next()
@@ -114,12 +114,12 @@ def test_the_kind_of_ground_is_in_the_label_map() -> None:
     masks = np.random.default_rng(2).integers(0, 3, (5, 8, 8), np.uint8)
     known = Split(noise(5, 8), np.zeros(5, np.int64), masks, grounds=np.arange(5, dtype=np.uint8))
     for source, mask, ground in zip(
-        make_sources("segmentation", known), masks, MASK_COLOURS[3:], strict=True
+        Segmentation().make_sources(known), masks, MASK_COLOURS[3:], strict=True
     ):
         assert (source[mask == 0] == ground).all()
         assert (source[mask == 1] == MASK_COLOURS[1]).all()
         assert (source[mask == 2] == MASK_COLOURS[2]).all()
-    unknown = make_sources("segmentation", split(known.images, masks))
+    unknown = Segmentation().make_sources(split(known.images, masks))
     assert (unknown[masks == 0] == 0).all()
 
 
@@ -127,7 +127,7 @@ def test_newts_lie_on_the_ground_that_their_label_map_says() -> None:
     drawn = newts.draw(np.arange(300), 16)
     assert drawn.masks is not None
     assert drawn.grounds is not None
-    sources = make_sources("segmentation", drawn)
+    sources = Segmentation().make_sources(drawn)
     for ground, colour in zip(newts.GROUNDS, MASK_COLOURS[3:], strict=True):
         there = (sources == colour).all(axis=-1)
         assert there.mean() > 0.1
@@ -137,15 +137,15 @@ def test_newts_lie_on_the_ground_that_their_label_map_says() -> None:
 
 def test_other_sources_are_made_after_augmentation() -> None:
     data = dataset(split(noise(4, 20), np.zeros((4, 20, 20), np.uint8)), augment=True)
-    batch = Batches(data, 8, np.random.default_rng(0), "edges").next()
-    wanted = make_sources("edges", split(batch.images))
+    batch = Edges().make_batches(data, 8, np.random.default_rng(0)).next()
+    wanted = Edges().make_sources(split(batch.images))
     assert batch.sources is not None
     assert (batch.sources == wanted).all()
 
 
 def test_without_a_task_there_are_no_sources() -> None:
     data = dataset(split(noise(4, 8)))
-    assert Batches(data, 2, np.random.default_rng(0)).next().sources is None
+    assert Task().make_batches(data, 2, np.random.default_rng(0)).next().sources is None
 
 
 def test_a_fingerprint_sees_masks_sources_and_grounds() -> None:
@@ -168,13 +168,17 @@ def test_a_fingerprint_sees_masks_sources_and_grounds() -> None:
 # What --input names.
 
 
+def read_masks(path: str, size: int) -> dict[str, np.ndarray]:
+    return read_inputs(path, size, Segmentation().read_input)
+
+
 def test_a_palette_picture_is_a_mask_by_index(tmp_path: Path) -> None:
     indices = np.random.default_rng(3).integers(0, 3, (16, 16), np.uint8)
     mask = Image.fromarray(indices, "P")
     mask.putpalette([9, 8, 7] * 256)  # the colours do not count
     mask.save(tmp_path / "mask.png")
     Image.fromarray(indices, "L").save(tmp_path / "grey.png")
-    named = read_sources("segmentation", str(tmp_path), 16)
+    named = read_masks(str(tmp_path), 16)
     assert sorted(named) == ["grey", "mask"]
     for source in named.values():
         assert (source == MASK_COLOURS[indices]).all()
@@ -188,10 +192,10 @@ def test_another_picture_becomes_a_mask_by_its_colours(tmp_path: Path) -> None:
     Image.fromarray(half((0, 0, 0), (0, 0, 0))).convert("P").point(lambda _: 7, "P").save(
         tmp_path / "c.png"
     )
-    named = read_sources("segmentation", str(tmp_path / "a.png"), 16)
+    named = read_masks(str(tmp_path / "a.png"), 16)
     assert (named["a"] == half(COLOURS[1], COLOURS[2])).all()
     for name in ("b", "c"):
-        source = read_sources("segmentation", str(tmp_path / f"{name}.png"), 16)[name]
+        source = read_masks(str(tmp_path / f"{name}.png"), 16)[name]
         assert set(map(tuple, source.reshape(-1, 3))) <= set(map(tuple, COLOURS))
 
 
@@ -201,16 +205,16 @@ def test_a_mask_is_cropped_and_resized_without_new_classes(tmp_path: Path) -> No
     mask = Image.fromarray(indices, "P")
     mask.putpalette(range(9))
     mask.save(tmp_path / "mask.png")
-    source = read_sources("segmentation", str(tmp_path / "mask.png"), 16)["mask"]
+    source = read_masks(str(tmp_path / "mask.png"), 16)["mask"]
     assert (source == half(COLOURS[0], COLOURS[2])).all()
 
 
-@pytest.mark.parametrize("task", ["colorization", "edges", "pairs"])
-def test_a_photo_becomes_a_source(tmp_path: Path, task: str) -> None:
+@pytest.mark.parametrize("task", [Colorization(), Edges(), Pairs()])
+def test_a_photo_becomes_a_source(tmp_path: Path, task: Translation) -> None:
     image = noise(1, 24)
     Image.fromarray(image[0]).save(tmp_path / "photo.png")
-    source = read_sources(task, str(tmp_path / "photo.png"), 24)["photo"]
-    wanted = image if task == "pairs" else make_sources(task, split(image))
+    source = read_inputs(str(tmp_path / "photo.png"), 24, task.read_input)["photo"]
+    wanted = image if isinstance(task, Pairs) else task.make_sources(split(image))
     assert (source == wanted[0]).all()
 
 
@@ -218,9 +222,11 @@ def test_names_stay_apart(tmp_path: Path) -> None:
     (tmp_path / "deep").mkdir()
     for name in ("a.png", "deep/a.png"):
         Image.fromarray(noise(1, 8)[0]).save(tmp_path / name)
-    assert list(read_sources("pairs", str(tmp_path), 8)) == ["a", "deep/a"]
+    named = read_inputs(str(tmp_path), 8, Pairs().read_input)
+    assert list(named) == ["a", "deep/a"]
     Image.fromarray(noise(1, 8)[0]).save(tmp_path / "a.bmp")
-    assert list(read_sources("pairs", str(tmp_path), 8)) == ["a.bmp", "a.png", "deep/a.png"]
+    named = read_inputs(str(tmp_path), 8, Pairs().read_input)
+    assert list(named) == ["a.bmp", "a.png", "deep/a.png"]
 
 
 def test_input_that_cannot_be_translated(tmp_path: Path) -> None:
@@ -236,10 +242,10 @@ def test_input_that_cannot_be_translated(tmp_path: Path) -> None:
         (tmp_path, "no readable picture in it (2 other files"),
     ):
         with pytest.raises(UserError) as error:
-            read_sources("edges", str(path), 8)
+            read_inputs(str(path), 8, Edges().read_input)
         assert str(error.value).startswith(f"--input {path}: ")
         assert message in str(error.value)
         assert "give a picture (JPEG, PNG, …) or a folder of pictures" in str(error.value)
         assert "\n" not in str(error.value)
     with pytest.raises(UserError, match="no such file"):
-        read_sources("edges", "", 8)
+        read_inputs("", 8, Edges().read_input)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from common.data import Domains
 from common.pictures.images import beside
 from tests.models.description import (
     Config,
@@ -189,7 +190,6 @@ def shown(dataset: Any) -> list[np.ndarray]:
 
 MODEL = Model(
     defaults={
-        "task": "domains",
         "dataset": "newts",
         "steps": 1000,
         "batch_size": 1,
@@ -231,4 +231,5 @@ MODEL = Model(
     ),
     reference=Cycle,
     size_multiple=32,
+    task=lambda _: Domains(),
 )

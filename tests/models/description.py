@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from common.data import Task
 from common.pictures.images import grid
 from tests.reference.autograd import Value
 
@@ -246,6 +247,7 @@ class Model:
         optimizers: by name, the networks that each one updates.
         losses: the names logged, in order.
         reference: its training in NumPy.
+        task: for settings, what it learns from its data set.
         size_multiple: what the sides of images have to be a multiple of; None if they are 4 to 7
             pixels, doubled any number of times.
         batches: what a step takes.
@@ -263,6 +265,7 @@ class Model:
     optimizers: dict[str, tuple[str, ...]]
     losses: tuple[str, ...]
     reference: type[Reference]
+    task: Callable[[Config], Task] = lambda _: Task()
     size_multiple: int | None = 1
     batches: int = 1
     may_rest: Collection[str] = ()

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from common.data.sources import make_sources
+from common.data import tasks
 from common.pictures.images import beside
 from tests.models.description import (
     Config,
@@ -95,6 +95,10 @@ class Discriminator(Network):
         return self.conv("conv5", x, stride=1, padding=1)
 
 
+def make_task(config: Config) -> tasks.Translation:
+    return tasks.TRANSLATIONS[config["task"]]()
+
+
 class Translation(Reference):
     """Equation 4, G maximising log D(x, G(x)) and D's loss halved (section 3.3)."""
 
@@ -133,13 +137,13 @@ class Translation(Reference):
 
     def draw(self, dataset: Any, random: np.random.Generator) -> np.ndarray:
         """Translations of 16 test images."""
-        sources = make_sources(self.config["task"], choose(dataset, 16))
+        sources = make_task(self.config).make_sources(choose(dataset, 16))
         return from_tanh(self.generator(Value(to_tanh(sources)), training=False))
 
     def compose(self, dataset: Any, drawn: np.ndarray) -> np.ndarray:
         """Source, translation and real image side by side."""
         real = choose(dataset, 16)
-        return beside(make_sources(self.config["task"], real), drawn, real.images)
+        return beside(make_task(self.config).make_sources(real), drawn, real.images)
 
 
 MODEL = Model(
@@ -167,6 +171,7 @@ MODEL = Model(
     losses=("discriminator_loss", "adversarial_loss", "reconstruction_loss", "generator_loss"),
     reference=Translation,
     size_multiple=32,
+    task=make_task,
     below_dropout=(
         *("conv4", "norm4", "conv5", "norm5"),
         *("deconv1", "norm6", "deconv2", "norm7"),

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from common.data import Classification
 from common.pictures.images import caption, grid
 from tests.models.description import (
     Config,
@@ -120,7 +121,6 @@ class Classifier(Reference):
 
 MODEL = Model(
     defaults={
-        "task": "labels",
         "dataset": "newts",
         "steps": 200,
         "batch_size": 32,
@@ -143,4 +143,5 @@ MODEL = Model(
     reference=Classifier,
     prints=("test accuracy, at least (95 %): ", "confusion:  "),
     from_chance={"mode": "scratch"},
+    task=lambda _: Classification(),
 )

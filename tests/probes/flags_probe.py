@@ -27,7 +27,7 @@ def main() -> None:
     for model in MODELS:
         script = load_script(sys.argv[1], model)
         config = script.Config
-        early, description = start.read(Path(script.__file__ or ""), flags.Settings)
+        early, description = start.read(Path(script.__file__ or ""))
         assert flags._flags(early) == flags._flags(config)
         assert description == inspect.cleandoc(script.__doc__ or "")
         for flag in flags._flags(config):

@@ -17,8 +17,8 @@ from safetensors.numpy import load_file
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from common.data import Dataset, load
-from common.data.batches import make_batches, stack
+from common.data import Dataset
+from common.data.batches import stack
 from common.run import checkpoint
 from common.run.checkpoint import Checkpoint
 from tests.models import MODELS
@@ -52,11 +52,10 @@ def proof_config(model: Model, **settings: object) -> Config:
 
 def load_data(model: Model, config: Config) -> Dataset:
     """The data set of a run, as the run loads it."""
-    return load(
+    return model.task(config).load(
         config["dataset"],
         image_size=config["image_size"],
         multiple=model.size_multiple,
-        task=config.get("task"),
     )
 
 
@@ -106,7 +105,7 @@ def play_reference(
         drawn_at: the steps after which a picture is drawn, 0 for before the first.
     """
     random = np.random.default_rng(config["seed"])
-    batches = make_batches(dataset, config["batch_size"], random, config.get("task"))
+    batches = model.task(config).make_batches(dataset, config["batch_size"], random)
     reference = model.reference(start, config, dataset.image_shape, len(dataset.class_names))
     played = Played([], reference.arrays)
     for step in range(steps + 1):

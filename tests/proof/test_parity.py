@@ -25,6 +25,7 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load_file
 
+from common.data import Task
 from tests.models import MODELS
 from tests.models.description import Config, ImageShape, Model, as_flags
 from tests.proof.parity import load_data, save_start
@@ -78,7 +79,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def initial_config(model: Model) -> Config:
     """Another data set than by default: it has other numbers of channels and classes."""
-    grey = "task" not in model.defaults and model.defaults["dataset"] != "digits"
+    grey = type(model.task(model.defaults)) is Task and model.defaults["dataset"] != "digits"
     size = model.proof["image_size"]
     other = {"image_size": size, "dataset": "digits" if grey else "newts"}
     return model.defaults | other | model.from_chance

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import numpy as np
 import pytest
 
+from common.data import Domains
 from common.data.pool import ImagePool
 from common.errors import UserError
 from common.pictures import images
@@ -93,7 +94,8 @@ def test_an_epoch_counts_all_that_a_step_takes(start: Any) -> None:
 
     @dataclass(frozen=True)
     class Pairs(Settings):
-        task = "domains"
+        def make_task(self) -> Domains:
+            return Domains()
 
     run = Run(Pairs, SCRIPT, "A model.", ["--image-size", "8", "--epochs", "1"])
     larger = np.bincount(run.data.train.labels).max()

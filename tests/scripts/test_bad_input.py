@@ -39,6 +39,7 @@ class Config(Settings):
     """As the scripts have it."""
 
     size_multiple = 16
+    excludes = ("mode", "scratch", "weights")
 
     class_: Annotated[str | None, "class to draw"] = None
     mode: Annotated[str, "what learns", ("finetune", "scratch")] = "finetune"

@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load_file, save_file
 
-from common.data import Data, load
-from common.data.batches import CROPS, make_batches
+from common.data import Classification, Data, load
+from common.data.batches import CROPS
 from common.data.crops import AREA, ASPECT, TRIES, choose_box, enlarged, random_crops
 from common.errors import UserError
 from common.measures import accuracy
@@ -87,7 +87,7 @@ def test_crops_have_all_areas_and_shapes_and_sides() -> None:
 
 def test_batches_are_crops_with_their_labels() -> None:
     """Grey images become RGB; test images are the middle of larger ones."""
-    dataset = load("digits", image_size=32, task="labels")
+    dataset = Classification().load("digits", image_size=32)
     assert dataset.image_shape == (32, 32, 3)
     assert dataset.train.images.shape[1:] == (enlarged(32), enlarged(32), 3)
     assert dataset.test.images.shape[1:] == (32, 32, 3)
@@ -96,7 +96,7 @@ def test_batches_are_crops_with_their_labels() -> None:
     middle = larger[:, margin : margin + 32, margin : margin + 32]
     np.testing.assert_array_equal(dataset.test.images, middle.repeat(3, axis=3))
     first, second = (
-        make_batches(dataset, 8, np.random.default_rng(0), "labels").next() for _ in range(2)
+        Classification().make_batches(dataset, 8, np.random.default_rng(0)).next() for _ in range(2)
     )
     assert first.images.shape == (8, 32, 32, 3)
     np.testing.assert_array_equal(first.images, second.images)
@@ -110,7 +110,7 @@ def test_one_class_is_nothing_to_tell_apart(tmp_path: Path) -> None:
     for index in range(3):
         Image.new("RGB", (20, 20), (index, 0, 0)).save(tmp_path / "all" / f"{index}.png")
     with pytest.raises(UserError, match="one class only"):
-        load(f"folder:{tmp_path}", image_size=16, task="labels")
+        Classification().load(f"folder:{tmp_path}", image_size=16)
 
 
 # Figures.
@@ -138,7 +138,7 @@ def test_confusion_counts_what_is_taken_for_what() -> None:
 
 
 def test_figures_of_a_classifier_that_knows_the_labels_in_part(tmp_path: Path) -> None:
-    data = Data("digits", image_size=16, task="labels")
+    data = Data("digits", image_size=16, task=Classification())
     test = data.test
 
     def classify(images):

@@ -98,11 +98,10 @@ def test_settings_are_those_described(model: str, framework: str) -> None:
 @each_model
 def test_every_setting_of_its_own_is_used(model: str, framework: str) -> None:
     source = read(model, framework)
-    defaults, flags = read_settings(source)
-    # A direction that a run keeps says how its data are read.
-    of_data = {"direction"} if defaults.get("direction") else set()
-    for name in (set(flags) - set(SHARED) - of_data) | {"learning_rate"}:
-        assert f"config.{name}" in source, name
+    _, flags = read_settings(source)
+    of_task = ast.unparse(find(source, "Config"))  # which makes the task of some settings
+    for name in (set(flags) - set(SHARED)) | {"learning_rate"}:
+        assert f"config.{name}" in source or f"self.{name}" in of_task, name
 
 
 @each_model

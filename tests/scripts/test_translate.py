@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common.data.inputs import read_sources
+from common.data.inputs import read_inputs
+from common.data.tasks import Domains, Edges
 from tests.support.ports import run_script
 
 SIZE = 32
@@ -71,7 +72,7 @@ def test_a_folder_is_translated_without_its_data_set(
     border, columns = 2, 4  # source and translation, twice in a row
     overview = read(tmp_path / "made" / "generated.png")
     assert overview.shape == (2 * (SIZE + border) + border, columns * (SIZE + border) + border, 3)
-    sources = read_sources("edges", str(tmp_path / "mine"), SIZE)
+    sources = read_inputs(str(tmp_path / "mine"), SIZE, Edges().read_input)
     assert list(sources) == ["grey", "wide", "deep/wide"]
     for index, (name, source) in enumerate(sources.items()):
         y = border + index // 2 * (SIZE + border)
@@ -136,7 +137,7 @@ def test_a_direction_says_what_is_made_of_a_picture(domains: Path, tmp_path: Pat
         assert run.returncode == 0, run.stderr
         overview = read(tmp_path / direction / "generated.png")
         assert overview.shape == (2 * (SIZE + 2) + 2, 3 * (SIZE + 2) + 2, 3)
-        source = read_sources("domains", str(tmp_path / "mine"), SIZE)["wide"]
+        source = read_inputs(str(tmp_path / "mine"), SIZE, Domains().read_input)["wide"]
         assert (overview[SIZE + 4 : 2 * SIZE + 4, 2 : SIZE + 2] == source).all()
         made.append(read(tmp_path / direction / "generated" / "wide.png"))
         assert made[-1].shape == (SIZE, SIZE, 3)

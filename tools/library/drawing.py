@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from common.data import Data, newts, sources
+from common.data import Data, newts
 from common.data.batches import every_image
 from common.errors import UserError
 from common.measures import bound, segments, similarity
@@ -151,7 +151,7 @@ def draw_here(request: Request) -> Drawn:
     if isinstance(pictures, Reconstructions):
         drawn.made = pictures.restore(split.images)
     if isinstance(pictures, Translations):
-        drawn.sources = sources.make_sources(run.config.task, split)
+        drawn.sources = pictures.make_sources(split)
         drawn.made = pictures.translate(drawn.sources)
     if isinstance(pictures, DomainTranslations):
         drawn.samples, drawn.others = translate_domains(pictures, run.data, chosen)
