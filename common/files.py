@@ -30,7 +30,7 @@ def user_path(text: str) -> Path:
     except ValueError as error:
         raise ValueError(f"no file has such a name ({error})") from error
     except OSError as error:
-        if error.errno in (errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL):
+        if error.errno in (errno.EACCES, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL):
             raise ValueError(error.strerror) from error
     return path
 

@@ -6,6 +6,8 @@ import importlib.metadata
 import importlib.util
 import os
 
+from common.errors import UserError
+
 # By the folder of their scripts: the packages, of which one must be there. The first has the name
 # that is imported.
 PACKAGES = {
@@ -14,6 +16,8 @@ PACKAGES = {
     "keras": ("keras",),
     "chainer": ("chainer",),
 }
+
+KERAS_BACKENDS = ("tensorflow", "torch", "jax")
 
 
 def find_version(framework: str) -> str | None:
@@ -27,10 +31,20 @@ def find_version(framework: str) -> str | None:
 
 
 def find_missing(framework: str) -> str | None:
-    """The module that a framework's scripts import and that is not there, or None."""
+    """The module that a framework's scripts import and that is not there, or None.
+
+    Raises:
+        UserError: KERAS_BACKEND names what the scripts cannot train on.
+    """
     needed = [PACKAGES[framework][0]]
     if framework == "keras":
-        needed.append(os.environ.get("KERAS_BACKEND", "tensorflow"))
+        backend = os.environ.get("KERAS_BACKEND") or "tensorflow"
+        if backend not in KERAS_BACKENDS:
+            raise UserError(
+                f"KERAS_BACKEND={backend}: cannot train here; "
+                f"set {', '.join(KERAS_BACKENDS[:-1])} or {KERAS_BACKENDS[-1]}"
+            )
+        needed.append(backend)
     for module in needed:
         found = importlib.util.find_spec(module)
         # A folder of scripts of that name is found where nothing else is: it has no origin.

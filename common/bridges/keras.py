@@ -55,6 +55,7 @@ def prepare(seed: int, device: str, precision: str) -> None:
     """
     backend = keras.backend.backend()
     _prepare_gpus(backend, precision)
+    keras.config.set_image_data_format("channels_last")  # whatever ~/.keras/keras.json says
     keras.config.set_floatx(DTYPES[precision])
     keras.config.set_dtype_policy(
         "mixed_bfloat16" if precision == "bfloat16" else DTYPES[precision]

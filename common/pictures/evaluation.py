@@ -31,7 +31,7 @@ def draw(
     Raises:
         UserError: the file cannot be written.
     """
-    from matplotlib.figure import Figure
+    from common.pictures.figure import Figure
 
     heights = [WIDTH / 2] if sheets else []
     heights += [0.4 + WIDTH * len(one) / one.shape[1] for one in strips.values()]

@@ -82,7 +82,7 @@ def manifold(path: Path, title: str, drawn: np.ndarray) -> None:
 
 
 def _figure(title: str, width: float, height: float) -> tuple[Any, Any]:
-    from matplotlib.figure import Figure
+    from common.pictures.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.subplots()

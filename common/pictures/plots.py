@@ -49,7 +49,7 @@ def losses(path: Path, title: str, columns: dict[str, list[float]]) -> None:
     Raises:
         UserError: the file cannot be written.
     """
-    from matplotlib.figure import Figure
+    from common.pictures.figure import Figure
 
     names = [name for name in columns if name not in NOT_LOSSES]
     measure = next((name for name in MEASURED if name in columns), "")
@@ -92,7 +92,7 @@ def confusion(path: Path, title: str, counts: np.ndarray, names: Sequence[str]) 
     Raises:
         UserError: the file cannot be written.
     """
-    from matplotlib.figure import Figure
+    from common.pictures.figure import Figure
 
     side = min(12.0, 2.4 + 0.5 * len(names))
     figure = Figure(figsize=(side + 0.8, side), layout="constrained")
@@ -130,8 +130,9 @@ def comparison(
     Raises:
         UserError: the file cannot be written.
     """
-    from matplotlib.figure import Figure
     from PIL import Image
+
+    from common.pictures.figure import Figure
 
     names = list(next(iter(losses.values())))
     figure = Figure(figsize=(12, 9.5), layout="constrained")
@@ -180,7 +181,7 @@ def groups(
     Raises:
         UserError: the file cannot be written.
     """
-    from matplotlib.figure import Figure
+    from common.pictures.figure import Figure
 
     figure = Figure(figsize=(5 * len(found), 4), layout="constrained")
     figure.suptitle(title, parse_math=False)
@@ -215,7 +216,7 @@ def bands(
     Raises:
         UserError: the file cannot be written.
     """
-    from matplotlib.figure import Figure
+    from common.pictures.figure import Figure
 
     columns = min(len(found), 3)
     rows = math.ceil(len(found) / columns)

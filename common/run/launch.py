@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from common.errors import UserError
 from common.processes import end_at_once, this_process
-from common.run import memory
+from common.run import memory, output
 from common.run.signals import interrupts
 
 # How PyTorch, TensorFlow, JAX, NumPy and CuPy say it, each by an error of its own.
@@ -33,6 +33,7 @@ def launch(main: Callable[[], None]) -> None:
     process that trains with this one. A reader that goes away, as `| head` does, ends it without a
     word, with status 141 as the shell has it.
     """
+    output.prepare()
     with interrupts() as interrupted:
         _launch(main, interrupted)
 

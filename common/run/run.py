@@ -24,7 +24,7 @@ from common.files import write_text
 from common.pictures import images, plots
 from common.pictures.base import Pictures
 from common.processes import find_processes, make_scratch
-from common.run import checkpoint, flags
+from common.run import checkpoint, flags, output
 from common.run.about import describe
 from common.run.checkpoint import Checkpoint, Header
 from common.run.folder import RunFolder
@@ -266,13 +266,18 @@ class Run:
 
         Whatever is due after a step (a row of figures, a picture, a checkpoint) is made before the
         next batch, and after the last one the curves, the animation and what `pictures` leave.
-        Where a step takes several batches, their arrays are stacked along a new first axis. Ctrl-C
-        (or SIGTERM) ends the run after the step at hand, with everything saved.
+        Where a step takes several batches, their arrays are stacked along a new first axis. Ctrl-C,
+        SIGTERM and SIGHUP end the run after the step at hand, with everything saved. The run goes
+        on where its output cannot be written, for a terminal has closed.
 
         Raises:
             UserError: the folder cannot be written, or a loss is no longer finite.
             RuntimeError: a step was not logged.
         """
+        with output.tolerated():
+            yield from self._train()
+
+    def _train(self) -> Iterator[Batch]:
         self._begin()
         config, recorder = self.config, self._recorder
         try:

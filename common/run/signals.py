@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, noted before they are obeyed."""
+"""Ctrl-C, SIGTERM and SIGHUP, noted before they are obeyed."""
 
 from __future__ import annotations
 
@@ -32,9 +32,10 @@ def interrupts() -> Iterator[list[int]]:
 
 @contextlib.contextmanager
 def stop_signals() -> Iterator[list[int]]:
-    """Yield a list that Ctrl-C or SIGTERM makes non-empty; a second one acts at once.
+    """Yield a list that Ctrl-C, SIGTERM or SIGHUP makes non-empty; a second one acts at once.
 
-    A Ctrl-C that was raised before, and by which nothing has ended, is in it already.
+    SIGHUP comes when a terminal closes; what `nohup` has started goes on ignoring it. A Ctrl-C that
+    was raised before, and by which nothing has ended, is in it already.
     """
     received = _raised.copy()
 
@@ -42,8 +43,10 @@ def stop_signals() -> Iterator[list[int]]:
         received.append(number)
         signal.signal(number, before[number])
 
-    numbers = int(signal.SIGINT), int(signal.SIGTERM)
+    names = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP
+    numbers = [int(getattr(signal, name)) for name in names if hasattr(signal, name)]
     before = {number: signal.getsignal(number) for number in numbers}
+    before = {number: each for number, each in before.items() if each != signal.SIG_IGN}
     for number in before:
         signal.signal(number, note)
     try:
