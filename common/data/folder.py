@@ -1,8 +1,9 @@
 """A folder of the user's own pictures, with sub-folders as classes.
 
 All pictures below a sub-folder, however deep, form a class of its name; those directly in the
-folder form a class of the folder's own name. Pictures are recognised by their content, not by their
-names. Hidden files are skipped.
+folder form a class of the folder's own name. Where the sub-folders are called `train` and `val` or
+the like, they are splits, and the classes lie in them. Pictures are recognised by their content,
+not by their names. Hidden files are skipped, and those that systems and cameras add.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -28,7 +30,11 @@ Picture = TypeVar("Picture")
 
 MOST = 100  # megapixels of a picture: unpacked it takes four bytes each, twice
 LONGEST = 65_535  # pixels of a side, as in JPEG
-TEST_EVERY = 10  # every tenth picture is in the test split
+TEST_EVERY = 10  # every tenth picture of a class is in the test split
+TRAINING = ("train", "training")  # names of folders, in lower case
+TESTING = ("test", "testing", "val", "valid", "validation")  # the first that is there is taken
+SYSTEM = {"@eadir", "__macosx", "thumbs.db", "desktop.ini"}  # of a NAS, a Mac and Windows
+FLAT = 8  # grey levels: pictures with fewer show nothing
 EXIF_ORIENTATION = 0x0112  # the tag; values of 5 and more swap rows and columns
 # Only formats that a file's first bytes identify and that Pillow decodes by itself.
 FORMATS = (
@@ -40,9 +46,11 @@ FORMATS = (
 def load(path: str, image_size: int) -> Dataset:
     """The pictures in a folder: images `uint8` (N, H, W, 3), central squares resized by Lanczos.
 
-    In the order of their paths, every tenth picture is in the test split; of fewer than ten, the
-    last one; a single picture is in both splits. A warning names files that are not pictures or
-    cannot be read.
+    Where the folder holds `train/` and perhaps `test/` or `val/`, these are the splits. Otherwise
+    every tenth picture of each class, in the order of their paths, is in the test split, and of
+    fewer than ten the last one. A class of one picture is not tested; where all classes are so
+    small, the last picture is in both splits. Warnings name files that are not pictures or cannot
+    be read, classes that are not tested, and pictures that show nothing.
 
     Args:
         path: the folder.
@@ -61,14 +69,97 @@ def load(path: str, image_size: int) -> Dataset:
         lambda file: read(file, image_size),
         "put pictures (JPEG, PNG, …) there, loose or in a sub-folder for each class",
     )
-    names = [file.parts[0] if len(file.parts) > 1 else folder.resolve().name for file in images]
-    class_names = tuple(sorted(set(names)))
+    title, own = f"folder:{path}", folder.resolve().name
+    _warn_if_empty(title, np.stack([*images.values()]))
+    parts = _find_splits(images)
+    if parts is None:
+        _warn_if_reversed(title, images)
+        dataset = split(title, *_label(images, own))
+    else:
+        train, test = ({file: images[file] for file in part} for part in parts)
+        class_names, everything = _label(train, own, depth=1)
+        if test:
+            held_out = _label(test, own, 1, class_names)[1]
+            dataset = Dataset(title, class_names, everything, held_out, everything.images.shape[1:])
+        else:
+            dataset = split(title, class_names, everything)
+        used = dict.fromkeys(file.parts[0] for file in (*train, *test))
+        others = sorted({file.parts[0] for file in images} - used.keys())
+        left_out = f"; {', '.join(f'{name}/' for name in others)} left out" if others else ""
+        print(f"{title}: {' and '.join(used)} are its splits{left_out}", file=sys.stderr)
+    shown = ", ".join(dataset.class_names[:10]) + (", …" if len(dataset.class_names) > 10 else "")
+    print(
+        f"{title}: {len(dataset.train)} training and {len(dataset.test)} test pictures; "
+        f"classes: {shown}",
+        file=sys.stderr,
+    )
+    return dataset
+
+
+def _label(
+    images: dict[Path, np.ndarray], own: str, depth: int = 0, class_names: tuple[str, ...] = ()
+) -> tuple[tuple[str, ...], Split]:
+    """Class names and labelled images; a class is named by the part of a path at `depth`."""
+    names = [file.parts[depth] if len(file.parts) > depth + 1 else own for file in images]
+    class_names = class_names or tuple(sorted(set(names)))
     labels = np.array([class_names.index(name) for name in names], np.int64)
-    return split(f"folder:{path}", class_names, Split(np.stack([*images.values()]), labels))
+    return class_names, Split(np.stack([*images.values()]), labels)
+
+
+def _find_splits(files: Collection[Path]) -> tuple[list[Path], list[Path]] | None:
+    """The pictures for training and for testing, or None unless folders are named for splits.
+
+    Of several folders for testing the first is taken whose classes are those for training: those of
+    a competition's `test/` are often unknown.
+    """
+    parts: dict[str, list[Path]] = {}
+    for file in files:
+        parts.setdefault(file.parts[0].lower() if len(file.parts) > 1 else "", []).append(file)
+    if not parts.keys() <= {*TRAINING, *TESTING} or not parts.keys() & {*TRAINING}:
+        return None
+
+    def classes(part: list[Path]) -> set[str]:
+        return {file.parts[1] if len(file.parts) > 2 else "" for file in part}
+
+    train = [file for name in TRAINING for file in parts.get(name, [])]
+    for name in TESTING:
+        if name in parts and classes(parts[name]) <= classes(train):
+            return train, parts[name]
+    return train, []
+
+
+def _warn_if_reversed(title: str, files: Collection[Path]) -> None:
+    """Warn if the classes may lie a level deeper: each folder holds nothing but the same ones."""
+    inside: dict[str, set[str]] = {}
+    for file in files:
+        if len(file.parts) < 3:
+            return
+        inside.setdefault(file.parts[0], set()).add(file.parts[1])
+    first = next(iter(inside.values()))
+    if len(inside) > 1 and len(first) > 1 and all(names == first for names in inside.values()):
+        warn(
+            f"{title}: {', '.join(sorted(inside)[:5])} are taken as classes, and each holds the "
+            f"same sub-folders, {', '.join(sorted(first)[:5])}; if those are the classes, put them "
+            "directly into the folder"
+        )
+
+
+def _warn_if_empty(title: str, images: np.ndarray) -> None:
+    """Warn if images `uint8` (N, H, W, C) are flat, all the same or have little contrast."""
+    lowest, highest = int(images.min()), int(images.max())
+    if all(np.ptp(image, (0, 1)).max() < FLAT for image in images):
+        warn(f"{title}: every picture is of one colour; a model has nothing to learn from them")
+    elif len(images) > 1 and (images == images[0]).all():
+        warn(f"{title}: all {len(images)} pictures are the same; a model can only repeat it")
+    elif highest - lowest < 64:
+        warn(
+            f"{title}: pixels are between {lowest} and {highest} of 0 to 255; what models make of "
+            "such pictures is as pale"
+        )
 
 
 def split(name: str, class_names: tuple[str, ...], everything: Split) -> Dataset:
-    """Divide images into a training and a test split, as `load` says.
+    """Divide images into a training and a test split, each class by itself, as `load` says.
 
     Args:
         name: of the data set.
@@ -76,8 +167,18 @@ def split(name: str, class_names: tuple[str, ...], everything: Split) -> Dataset
         everything: all images with what belongs to them, at least one, in order.
     """
     indices = np.arange(len(everything))
-    test = indices[TEST_EVERY - 1 :: TEST_EVERY] if len(indices) >= TEST_EVERY else indices[-1:]
-    train = np.setdiff1d(indices, test) if len(indices) > 1 else indices
+    classes = {int(label): indices[everything.labels == label] for label in set(everything.labels)}
+    held_out = [
+        one[TEST_EVERY - 1 :: TEST_EVERY] if len(one) >= TEST_EVERY else one[-1:]
+        for one in classes.values()
+        if len(one) > 1
+    ]
+    test = np.sort(np.concatenate(held_out)) if held_out else indices[-1:]
+    train = np.setdiff1d(indices, test) if held_out else indices
+    untested = [class_names[label] for label, one in classes.items() if len(one) < 2]
+    if untested and len(classes) > 1:
+        named = ", ".join(sorted(untested)[:5]) + (", …" if len(untested) > 5 else "")
+        warn(f"{name}: no figure is of {named}: a class needs two pictures to be tested")
     height, width, channels = everything.images.shape[1:]
     return Dataset(
         name,
@@ -150,17 +251,21 @@ def _walk(folder: Path, broken: list[str]) -> Iterator[Path]:
             folders.clear()
             continue
         seen.add((status.st_dev, status.st_ino))
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            if not name.startswith("."):
-                yield Path(here, name)
+        folders[:] = sorted(filter(_is_users, folders))
+        for name in sorted(filter(_is_users, files)):
+            yield Path(here, name)
+
+
+def _is_users(name: str) -> bool:
+    """Whether a file or folder is the user's own: not hidden, and not a system's."""
+    return not name.startswith(".") and name.lower() not in SYSTEM
 
 
 def read(path: Path, size: int) -> np.ndarray:
     """Read a picture of any size and mode as RGB: `uint8`, shape (size, size, 3).
 
-    It is turned as its EXIF orientation says, laid on white if transparent, and cropped to its
-    central square.
+    It is turned as its EXIF orientation says and cropped to its central square. What is transparent
+    is laid on white, or on black where most of the picture is white itself.
 
     Raises:
         PIL.UnidentifiedImageError: the file is not a picture.
@@ -265,10 +370,16 @@ def _to_rgb(picture: Image) -> Image:
         highest = 1.0 if picture.mode == "F" else 65535.0
         if not (values.min() >= 0 and values.max() <= highest):
             raise ValueError(f"values outside 0 to {highest:.0f}")
+        if picture.mode != "F":  # cameras and microscopes put 10, 12 or 14 bits into 16
+            highest = next(2.0**bits - 1 for bits in (8, 10, 12, 14, 16) if values.max() < 2**bits)
         picture = Image.fromarray(np.rint(values * (255 / highest)).astype(np.uint8))
     if picture.has_transparency_data:
-        white = Image.new("RGBA", picture.size, "white")
-        picture = Image.alpha_composite(white, picture.convert("RGBA"))
+        picture = picture.convert("RGBA")
+        pixels = np.asarray(picture)
+        seen = pixels[pixels[..., 3] > 127][:, :3]
+        white = len(seen) > 0 and (seen.min(-1) > 223).mean() > 0.5
+        ground = Image.new("RGBA", picture.size, "black" if white else "white")
+        picture = Image.alpha_composite(ground, picture)
     return picture.convert("RGB")
 
 

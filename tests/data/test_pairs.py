@@ -161,7 +161,7 @@ def test_other_tasks_take_both_folders_as_classes(tmp_path: Path) -> None:
     write_pairs(tmp_path, 5)
     dataset = Edges().load(f"folder:{tmp_path}", image_size=16)
     assert dataset.class_names == ("source", "target")
-    assert len(dataset.train) == 9
+    assert len(dataset.train) == 8
     assert dataset.train.sources is None
 
 

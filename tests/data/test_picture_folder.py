@@ -42,9 +42,78 @@ def test_sub_folders_are_classes(tmp_path, capsys):
         assert split.labels.dtype == np.int64
         for image, label in zip(split.images, split.labels, strict=True):
             assert near(image, ((250, 0, 0), (0, 0, 250))[label])
-    assert len(dataset.train) == 5
-    assert len(dataset.test) == 1
-    assert capsys.readouterr().err == ""
+    assert dataset.train.labels.tolist() == [0, 0, 1, 1]
+    assert dataset.test.labels.tolist() == [0, 1]
+    said = capsys.readouterr().err
+    assert said.endswith("4 training and 2 test pictures; classes: cats, dogs\n")
+    assert "left out" not in said
+
+
+@pytest.mark.parametrize(
+    ("train", "test"), [("train", "val"), ("Training", "validation"), ("train", "test")]
+)
+def test_folders_named_for_splits_are_splits(tmp_path, capsys, train, test):
+    for name, colour in (("ants", (250, 0, 0)), ("bees", (0, 0, 250))):
+        for number in range(4):
+            write(tmp_path / train / name / f"{number}.png", colour)
+        write(tmp_path / test / name / "a.png", colour)
+    dataset = load(tmp_path)
+    assert dataset.class_names == ("ants", "bees")
+    assert dataset.train.labels.tolist() == [0] * 4 + [1] * 4
+    assert dataset.test.labels.tolist() == [0, 1]
+    assert near(dataset.test.images[1], (0, 0, 250))
+    said = capsys.readouterr().err
+    assert f"folder:{tmp_path}: {train} and {test} are its splits\n" in said
+    assert "8 training and 2 test pictures; classes: ants, bees\n" in said
+
+
+def test_a_folder_with_training_pictures_alone(tmp_path):
+    for name in ("ants", "bees"):
+        for number in range(10):
+            write(tmp_path / "train" / name / f"{number}.png")
+    dataset = load(tmp_path)
+    assert dataset.class_names == ("ants", "bees")
+    assert dataset.test.labels.tolist() == [0, 1]
+
+
+def test_a_split_without_classes_is_not_tested_on(tmp_path, capsys):
+    """As in competitions, which keep the classes of `test/` to themselves."""
+    for name in ("ants", "bees"):
+        write(tmp_path / "train" / name / "a.png")
+        write(tmp_path / "val" / name / "b.png")
+    write(tmp_path / "test" / "unknown.png")
+    dataset = load(tmp_path)
+    assert dataset.class_names == ("ants", "bees")
+    assert dataset.test.labels.tolist() == [0, 1]
+    assert "train and val are its splits; test/ left out" in capsys.readouterr().err
+
+
+def test_splits_inside_of_classes_are_warned_of(tmp_path, capsys):
+    for name in ("ants", "bees"):
+        for part in ("train", "val"):
+            write(tmp_path / name / part / "a.png")
+    assert load(tmp_path).class_names == ("ants", "bees")
+    assert "each holds the same sub-folders, train, val" in capsys.readouterr().err
+
+
+def test_folders_that_systems_make_are_no_classes(tmp_path):
+    for number in range(2):
+        write(tmp_path / "cats" / f"{number}.png")
+    write(tmp_path / "__MACOSX" / "a.png")
+    write(tmp_path / "@eaDir" / "a.png")
+    write(tmp_path / ".ipynb_checkpoints" / "a.png")
+    (tmp_path / "cats" / "Thumbs.db").write_bytes(b"x")
+    assert load(tmp_path).class_names == ("cats",)
+
+
+def test_each_class_is_tested(tmp_path, capsys):
+    for name, count in (("ants", 3), ("bees", 40), ("cats", 4), ("dogs", 1)):
+        for number in range(count):
+            write(tmp_path / name / f"{number:02d}.png")
+    dataset = load(tmp_path)
+    assert np.bincount(dataset.test.labels, minlength=4).tolist() == [1, 4, 1, 0]
+    assert np.bincount(dataset.train.labels).tolist() == [2, 36, 3, 1]
+    assert "no figure is of dogs: a class needs two pictures" in capsys.readouterr().err
 
 
 def test_no_sub_folders_are_one_class(tmp_path):
@@ -119,7 +188,7 @@ def modes():
 def test_modes(tmp_path, capsys, name, picture, colour):
     picture.save(tmp_path / name)
     assert near(load(tmp_path).train.images[0], colour)
-    assert capsys.readouterr().err == ""
+    assert "left out" not in capsys.readouterr().err
 
 
 def test_transparent_palette(tmp_path):
@@ -134,6 +203,52 @@ def test_big_endian_16_bits(tmp_path):
     Image.frombytes("I;16B", (20, 20), ramp.tobytes()).save(tmp_path / "a.tif")
     image = load(tmp_path, size=20).train.images[0]
     assert near(image[..., 0], ramp / 257, 1)
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+def test_few_bits_in_16(tmp_path, bits):
+    """As microscopes write them."""
+    ramp = np.linspace(0, 2**bits - 1, 400).reshape(20, 20).astype(np.uint16)
+    Image.fromarray(ramp).save(tmp_path / "a.png")
+    image = load(tmp_path, size=20).train.images[0]
+    assert near(image[..., 0], np.linspace(0, 255, 400).reshape(20, 20), 1)
+
+
+@pytest.mark.parametrize(("icon", "ground"), [(255, 0), (0, 255), (128, 255)])
+def test_an_icon_is_seen_on_its_ground(tmp_path, icon, ground):
+    alpha = Image.new("L", (20, 20), 0)
+    alpha.paste(255, (5, 5, 15, 15))
+    grey = Image.new("L", (20, 20), icon)
+    Image.merge("LA", (grey, alpha)).save(tmp_path / "a.png")
+    image = load(tmp_path, size=20).train.images[0]
+    assert near(image[10, 10], (icon,) * 3)
+    assert near(image[0, 0], (ground,) * 3)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ([90, 90], "every picture is of one colour"),
+        ([10, 200], "every picture is of one colour"),
+        ([90], "every picture is of one colour"),
+    ],
+)
+def test_pictures_that_show_nothing(tmp_path, capsys, values, said):
+    for number, value in enumerate(values):
+        write(tmp_path / f"{number}.png", (value,) * 3)
+    load(tmp_path)
+    assert f"warning: folder:{tmp_path}: {said}" in capsys.readouterr().err
+
+
+def test_pictures_that_are_alike_or_pale(tmp_path, capsys):
+    ramp = np.linspace(100, 140, 400).reshape(20, 20).astype(np.uint8)
+    for number in range(3):
+        Image.fromarray(ramp).save(tmp_path / f"{number}.png")
+    load(tmp_path)
+    assert "all 3 pictures are the same" in capsys.readouterr().err
+    Image.fromarray(ramp[::-1]).save(tmp_path / "3.png")
+    load(tmp_path)
+    assert "pixels are between 100 and 140 of 0 to 255" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -176,7 +291,7 @@ def test_what_is_no_picture_is_named(tmp_path, capsys):
     warning = capsys.readouterr().err
     assert warning.startswith(f"warning: {tmp_path}: 5 files are not pictures")
     assert "empty.jpg, notes.txt, " in warning
-    assert warning.count("\n") == 1
+    assert warning.count("left out") == 1
 
 
 def test_broken_pictures_are_named(tmp_path, capsys):
@@ -224,7 +339,7 @@ def test_hidden_files_are_left_out(tmp_path, capsys):
     write(tmp_path / ".hidden.png")
     write(tmp_path / ".thumbnails" / "b.png")
     assert len(load(tmp_path).train) == 1
-    assert capsys.readouterr().err == ""
+    assert "left out" not in capsys.readouterr().err
 
 
 def test_links(tmp_path, capsys):
@@ -240,7 +355,7 @@ def test_links(tmp_path, capsys):
     (home / "dangling.png").symlink_to(tmp_path / "none")
     dataset = load(home)
     assert dataset.class_names == ("cats", "dogs")
-    assert len(all_images(dataset)) == 2
+    assert len(dataset.train) == 2
     assert "1 file cannot be read and was left out: dangling.png" in capsys.readouterr().err
 
 
