@@ -17,7 +17,7 @@ from pathlib import PurePosixPath
 from common.run import launch
 from tools.library.scripts import MODELS, PACKAGES, ROOT
 
-SHARED = ("common", "tests", "requirements", "tools/library", "tools/exercises", *PACKAGES)
+SHARED = ("common", "tests", "requirements", "tools/library", "tools/exercise", *PACKAGES)
 DESCRIPTIONS = "tests/models"
 # Tests of pages and programs; what they hold is in `make test`.
 APART = ("tests/site", "tests/tools", "tests/workshop", "tests/data", "tests/measures")

@@ -90,8 +90,9 @@ def draw(indices: np.ndarray, size: int, seed: int = 0, other_kind: bool = False
     return Split(images, labels, masks, grounds=grounds)
 
 
+@functools.lru_cache(maxsize=2)
 def load(image_size: int) -> Dataset:
-    """The data set: always the same newts, drawn at the given size.
+    """The data set: always the same newts, drawn at the given size, once in a process.
 
     Args:
         image_size: height and width of the images in pixels.

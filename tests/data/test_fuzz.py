@@ -39,8 +39,8 @@ from common.run.flags import Settings
 from common.run.folder import RunFolder
 from common.run.table import Table
 from tests.support.little_run import SCRIPT, make_run, train
-from tools.exercises.progress import Notes
-from tools.exercises.sheet import HEADER, Sheet, choose, make
+from tools.exercise.progress import Notes
+from tools.exercise.sheet import HEADER, Sheet, choose, make
 
 INPUTS = int(os.environ.get("QUARTET_FUZZ", "10000"))
 PORTION = 2000  # that Hypothesis remembers at a time

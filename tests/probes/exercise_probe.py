@@ -1,9 +1,9 @@
 """Grades many files in one process: each model's answer, its empty exercises, known mistakes.
 
 Run as `python tests/probes/exercise_probe.py FRAMEWORK GRADES.json`: the grades by name, `MODEL
-solved`, `MODEL LEVEL open`, `learner INDEX` and `other INDEX`, each a list of title, status, what
-is said and mistakes. The last check runs two steps instead of twenty, since it looks at what is
-known to be right.
+solved`, `MODEL LEVEL open`, `learner INDEX`, `other INDEX` and `second INDEX`, each a list of
+title, status, what is said and the mistake that is named. The last check runs four steps instead
+of twenty, since it looks at what is known to be right.
 """
 
 from __future__ import annotations
@@ -17,18 +17,20 @@ from typing import Any
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[2])]
 
-from tools.exercises.grader import Grader  # noqa: E402
-from tools.exercises.lenses import LENSES  # noqa: E402
-from tools.exercises.sheet import LEVELS, Sheet, choose, make, solve  # noqa: E402
+from tools.exercise.grader import Grader  # noqa: E402
+from tools.exercise.lenses import LENSES  # noqa: E402
+from tools.exercise.sheet import LEVELS, Sheet, choose, make, solve  # noqa: E402
 from tools.library.scripts import MODELS, ROOT  # noqa: E402
 
-LEARNERS = ROOT / "tests" / "tools" / "learners.toml"
+LEARNERS = ROOT / "tests" / "tools"
 
 
 def read_learners() -> dict[str, list[dict[str, Any]]]:
-    """What learners have written: with a known mistake (`learner`), and others (`other`)."""
-    with open(LEARNERS, "rb") as file:
-        return tomllib.load(file)
+    """What learners have written: with a known mistake (`learner`), with any (`second`), others."""
+    with open(LEARNERS / "learners.toml", "rb") as file:
+        found = tomllib.load(file)
+    with open(LEARNERS / "more_learners.toml", "rb") as file:
+        return found | {"second": tomllib.load(file)["learner"]}
 
 
 def fill(learner: dict[str, Any], folder: Path) -> Sheet:
@@ -62,14 +64,14 @@ def main() -> None:
 
     def grade(name: str, sheet: Sheet) -> None:
         found[name] = [
-            (grade.title, grade.status, grade.said, grade.mistakes)
+            (grade.title, grade.status, grade.said, grade.mistake)
             for grade in grader.grade(sheet, lambda _: None)
         ]
 
     for model in only:
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch)
-            grader = Grader(choose(model, framework, 3, None), lens, folder, steps=2)
+            grader = Grader(choose(model, framework, 3, None), lens, folder, steps=4)
             path = folder / "sheet.py"
             for level in LEVELS:
                 path.write_text(make(choose(model, framework, level, None), "en"), encoding="utf-8")

@@ -1,8 +1,9 @@
 """Trains a model's reference on the suite's own batches, as a script's command line would.
 
-Run as `python tests/proof/parity.py FOLDER STEPS`: from FOLDER/NAME.safetensors, for every model,
-it makes FOLDER/NAME-reference.npz, with `losses/NAME` (a number per step), `arrays/KEY`, the last
-step's, `picture/STEP`, the first and the last, and `test/NAME`, the losses of the test split.
+Run as `python tests/proof/parity.py FOLDER STEPS`: from FOLDER/NAME.safetensors, for every model
+(made if it is not there), it makes FOLDER/NAME-reference.npz, with `losses/NAME` (a number per
+step), `arrays/KEY`, the last step's, `picture/STEP`, the first and the last, and `test/NAME`, the
+losses of the test split.
 """
 
 from __future__ import annotations
@@ -136,7 +137,8 @@ def main() -> None:
     folder, steps = Path(sys.argv[1]), int(sys.argv[2])
     for name, model in MODELS.items():
         config = proof_config(model, steps=steps)
-        start = load_file(folder / f"{name}.safetensors")
+        path = folder / f"{name}.safetensors"
+        start = load_file(path if path.exists() else save_start(name, folder))
         played = play_reference(
             model, config, load_data(model, config), start, steps, drawn_at=(0, steps)
         )

@@ -16,8 +16,8 @@ import pytest
 from common.errors import UserError
 from common.files import write_text
 from tests.support.ports import chosen_ports, environment
-from tools.exercise import start
-from tools.exercises.sheet import choose
+from tools.exercise.__main__ import start
+from tools.exercise.sheet import choose
 from tools.library.scripts import ROOT
 
 

@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from common.frameworks import PACKAGES
-from tools.exercises.sheet import Outline
+from tools.exercise.sheet import Outline
 from tools.library.definitions import read_script
 
 NAMES = ("settings", "networks", "losses", "update", "drawing", "start")

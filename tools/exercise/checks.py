@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from common.run import Settings
-from tools.exercises.lenses import Arrays
-from tools.exercises.recording import WATCHED, Call, Player, Trace, read_run
-from tools.exercises.sheet import Exercise, Outline
-from tools.exercises.trees import CLOSE, Difference, differences, same
+from tools.exercise.lenses import Arrays
+from tools.exercise.recording import WATCHED, Call, Player, Trace, read_run
+from tools.exercise.sheet import Exercise, Outline
+from tools.exercise.trees import CLOSE, Difference, differences, same
 
 MANY = 500  # numbers that an array needs for its spread to say anything
 DRAWS = 4  # of a network's initial weights, if some are fewer
@@ -96,6 +96,9 @@ class Subject:
         folder: where its runs may write.
         steps: of its longer run.
         key: the answer, unless it is this one; its calls are what others are given.
+
+    Attributes:
+        goes_on: asked after each watched step whether the run is worth another.
     """
 
     def __init__(
@@ -111,13 +114,14 @@ class Subject:
         self.folder = folder
         self.steps = steps
         self.key = key or self
+        self.goes_on: Callable[[Trace], bool] = lambda _: True
         self._drawn: list[dict[str, Any]] = []
 
     @cached_property
     def _watched(self) -> tuple[Trace, Exception | None]:
         out = self.folder / "watched"
         flags = [*self.flags, "--steps", str(WATCHED), "--out", str(out)]
-        return self.player.watch(flags, to_the_end=self.key is self)
+        return self.player.watch(flags, self.key is self, self.goes_on)
 
     @property
     def trace(self) -> Trace:
@@ -130,6 +134,11 @@ class Subject:
         if error is not None and len(trace.losses) < WATCHED:
             raise error
         return trace
+
+    def begins_like(self, trace: Trace) -> bool:
+        """Whether another run has the losses of this one's first step."""
+        own = self._watched[0].losses
+        return not own or same(own[0], trace.losses[0])
 
     @cached_property
     def networks(self) -> dict[str, Any]:

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import UserError
-from tools.exercises.grader import OPEN, RIGHT, WRONG, Grade
-from tools.exercises.sheet import Sheet
+from tools.exercise.grader import OPEN, RIGHT, WRONG, Grade
+from tools.exercise.sheet import Sheet
 from tools.library.scripts import ROOT
 
 LIMIT = 300  # seconds
@@ -70,7 +70,7 @@ def grade(sheet: Sheet, note: Callable[[str], None], limit: float = LIMIT) -> Re
     ) as folder:
         results, printed = Path(folder) / "results.jsonl", Path(folder) / "printed"
         results.touch()
-        command = ["-m", "tools.exercises.worker", str(sheet.path.absolute()), str(results)]
+        command = ["-m", "tools.exercise.worker", str(sheet.path.absolute()), str(results)]
         with open(printed, "wb") as output:
             process = subprocess.Popen(
                 [sys.executable, *command],
@@ -123,8 +123,7 @@ def _follow(
                     found["printed"] = entry["began"]
                 if "grade" in entry:
                     fields = entry["grade"]
-                    for name in ("mistakes", "gaps"):
-                        fields[name] = tuple(fields[name])
+                    fields["gaps"] = tuple(fields["gaps"])
                     found["grades"].append(Grade(**fields))
                 if "done" in entry:
                     return None, found

@@ -26,10 +26,10 @@ from common.frameworks import PACKAGES, find_version
 from common.run import launch
 from common.run.flags import Parser
 from common.run.flags import path as path_type
-from tools.exercises import hints, reports
-from tools.exercises.grading import LIMIT, Report, grade
-from tools.exercises.progress import Notes
-from tools.exercises.sheet import LEVELS, Exercise, Sheet, choose, make
+from tools.exercise import hints, reports
+from tools.exercise.progress import Notes
+from tools.exercise.sheet import LEVELS, Exercise, Sheet, choose, make
+from tools.exercise.supervisor import LIMIT, Report, grade
 from tools.library.entries import LANGUAGES
 from tools.library.scripts import MODELS
 

@@ -10,11 +10,10 @@ from pathlib import Path
 
 from common.errors import UserError
 from common.frameworks import PACKAGES
-from tools.exercises.grader import BLOCKED, OPEN, RIGHT, WRONG
-from tools.exercises.grading import Report
-from tools.exercises.mistakes import read_mistakes
-from tools.exercises.progress import Notes
-from tools.exercises.sheet import Exercise, Sheet
+from tools.exercise.grader import BLOCKED, OPEN, RIGHT, WRONG
+from tools.exercise.progress import Notes
+from tools.exercise.sheet import Exercise, Sheet
+from tools.exercise.supervisor import Report
 from tools.library.definitions import Definition, find_definitions, read_script
 from tools.library.scripts import MODELS
 
@@ -51,9 +50,8 @@ def describe(report: Report, sheet: Sheet) -> str:
         ]
     elif wrong:
         lines += ["", f"Wrong: {wrong.title}.", *_wrap(wrong.said)]
-        hints = {mistake.name: mistake.hint for mistake in read_mistakes()}
-        for name in wrong.mistakes:
-            lines += [*_wrap(f"It looks like this: {name}."), *_wrap(hints[name])]
+        if wrong.mistake:
+            lines += [*_wrap(f"It looks like this: {wrong.mistake}."), *_wrap(wrong.hint)]
         lines += [f"  For help: python -m tools.exercise hint {sheet.path}"]
     elif again and not report.problem:
         lines += ["", f"Next: {', '.join(again.gaps)}."]

@@ -1,4 +1,4 @@
-"""Grades a file in a process of its own: `python -m tools.exercises.worker FILE RESULTS`.
+"""Grades a file in a process of its own: `python -m tools.exercise.worker FILE RESULTS`.
 
 RESULTS gets a line of JSON for whatever is looked at next, and for each grade as it is there. The
 learner's code runs in this process; whatever it does, the one that asked goes on.
@@ -13,9 +13,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tools.exercises.grader import Grader
-from tools.exercises.lenses import LENSES
-from tools.exercises.sheet import Sheet
+from tools.exercise.grader import Grader
+from tools.exercise.lenses import LENSES
+from tools.exercise.sheet import Sheet
 from tools.library.scripts import ROOT
 
 

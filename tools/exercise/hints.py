@@ -5,9 +5,8 @@ from __future__ import annotations
 import ast
 import textwrap
 
-from tools.exercises.mistakes import read_mistakes
-from tools.exercises.progress import Notes, hash_of
-from tools.exercises.sheet import Exercise, Sheet
+from tools.exercise.progress import Notes, hash_of
+from tools.exercise.sheet import Exercise, Sheet
 from tools.library.definitions import Definition
 
 
@@ -21,9 +20,9 @@ def next_hint(sheet: Sheet, notes: Notes) -> str:
     if gap is None:
         return "nothing is open; python -m tools.exercise check says whether it is right"
     fresh = notes.text == hash_of(sheet)
-    mistakes = notes.mistakes if fresh and gap.name in notes.wrong else []
+    first = [notes.hint] if fresh and notes.hint and gap.name in notes.wrong else []
     given = notes.hints.get(gap.name, 0)
-    every = [*_on_mistakes(mistakes), *list_hints(sheet.exercise, gap)]
+    every = [*first, *list_hints(sheet.exercise, gap)]
     notes.hints[gap.name] = given + 1
     notes.save()
     if given >= len(every):
@@ -43,11 +42,6 @@ def find_gap(sheet: Sheet, notes: Notes) -> Definition | None:
     if not names and not notes.solved:
         names = list(gaps)
     return gaps[names[0]] if names else None
-
-
-def _on_mistakes(names: list[str]) -> list[str]:
-    hints = {mistake.name: mistake.hint for mistake in read_mistakes()}
-    return [hints[name] for name in names if name in hints]
 
 
 def list_hints(exercise: Exercise, gap: Definition) -> list[str]:
