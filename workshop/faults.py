@@ -1,6 +1,6 @@
 """Plants faults in the scripts, and shows that the tests catch them.
 
-`python -m workshop.faults` makes every mistake of tools/library/operators.py in every script, and
+`python -m workshop.faults` makes every mistake of tools/library/operators/ in every script, and
 plays each script for three steps against the proof, in a process that has its framework already.
 What that does not see is planted in a scratch copy of the suite, where the quick tests run; so are
 the faults of tests/proof/faults.toml, which are in several files, or not in a script.
