@@ -18,7 +18,8 @@ from common.start import check_flags
 if __name__ == "__main__":
     check_flags(__file__)  # before the framework, whose import takes seconds
 
-from common.bridges import chainer as bridge  # isort: skip  (it mends Chainer for NumPy 2)
+# It mends Chainer for NumPy 2, and on a CPU replaces its slow functions: see `chainer_cpu.py`.
+from common.bridges import chainer as bridge  # isort: skip
 import chainer
 import chainer.functions as F
 import chainer.links as L
@@ -157,10 +158,14 @@ def train_step(networks, optimizers, images, labels, learning_rate, frozen):
     optimizer = optimizers["classifier"]
     optimizer.lr = learning_rate
     # In training mode, batch norm of a frozen backbone would keep updating its averages.
-    with chainer.using_config("train", not frozen):
+    with (
+        chainer.using_config("train", not frozen),
+        chainer.using_config("enable_backprop", not frozen),
+    ):
         features = networks["backbone"](images)
     loss = classification_loss(networks["head"](features), labels)
-    chainer.grad([loss], list(optimizer.target.params()), set_grad=True)  # only its gradients
+    optimizer.target.cleargrads()
+    loss.backward()
     optimizer.update()
     return {"classification_loss": loss.array}
 

@@ -90,7 +90,8 @@ def train(framework: str, name: str, more: list[str]) -> None:
     trained = {id(p) for optimizer in optimizers.values() for p in parameters_of(optimizer)}
     for parameter in itertools.chain(*map(parameters_in, networks.values())):
         parameter.grad = None  # Chainer begins with NaN
-    watch(optimizers, name)
+    if framework == "pytorch":
+        watch(optimizers, name)
     with watch_leaves(name) if framework == "chainer" else contextlib.nullcontext():
         first.step()
         first.step()

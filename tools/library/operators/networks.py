@@ -256,6 +256,7 @@ def _initial(script: Script) -> Found:
         name, part = last_name(call.func), script.part(call)
         mean, deviation = {
             "normal_": (1, 2),
+            "random_normal": (1, 2),
             "RandomNormal": (0, 1),
             "Normal": (None, 0),
         }.get(name, (None, None))
@@ -270,10 +271,11 @@ def _initial(script: Script) -> Found:
                 new = "0.0" if number_of(call.args[mean]) else "1.0"
                 name = f"the initial {who} have a mean of {new}"
                 yield call, name, hint, script.put(call.args[mean], new), part
-        if name.startswith("xavier_uniform"):
+        if name in {"xavier_uniform_", "glorot_uniform"}:
             statement = script.statement(call)
             yield call, left, hint, script.drop(statement), part
             normal = script.source(call.func).replace("xavier_uniform_", "normal_")
+            normal = normal.replace("glorot_uniform", "random_normal")
             weight = script.source(call.args[0])
             said = "the initial weights are normal, not Glorot's"
             yield call, said, hint, script.put(call, f"{normal}({weight}, 0.0, 0.02)"), part

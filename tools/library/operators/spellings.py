@@ -16,7 +16,7 @@ ACTIVATIONS = {
 
 LEAKY = {  # what stands around its operand
     "pytorch": ("F.leaky_relu(", ", 0.2)"),
-    "tensorflow": ("nn.leaky_relu(", ", 0.2)"),
+    "tensorflow": ("layers.leaky_relu(", ", 0.2)"),
     "keras": ("LeakyReLU(negative_slope=0.2)(", ")"),
     "chainer": ("F.leaky_relu(", ", 0.2)"),
 }
