@@ -36,8 +36,8 @@ from common.data import count_doublings
 from common.pictures import SamplesAndReconstructions
 from common.run import Run, Settings, launch
 
-from layers import BatchNormalization, LeakyReLU
 from optimizers import Adam
+from own_layers import BatchNormalization, LeakyReLU
 from trainers import Trainer
 
 RECONSTRUCTION_WEIGHT = 10  # the paper's lambda; the value is ours

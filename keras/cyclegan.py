@@ -37,8 +37,8 @@ from common.data.pool import ImagePool
 from common.pictures import DomainTranslations
 from common.run import Run, Settings, launch
 
-from layers import Conv2D, Conv2DTranspose, LeakyReLU, ReflectionPadding2D
 from optimizers import Adam
+from own_layers import LeakyReLU, ReflectionPadding2D
 from trainers import Trainer
 
 CYCLE_WEIGHT = 10  # weight of the cycle loss in the generators' loss
@@ -92,12 +92,12 @@ class ResidualBlock(keras.Model):
 
     def __init__(self, channels, **named):
         normal, norm = initial_settings()
-        same = {"kernel_size": 3, "padding": "valid", "use_bias": False, **normal}
+        valid = {"kernel_size": 3, "padding": "valid", "use_bias": False, **normal}
         x = keras.Input((None, None, channels))
         # Reflection padding: zeros would show up as an edge.
-        y = layers.Conv2D(channels, **same, name="conv1")(ReflectionPadding2D(1)(x))
+        y = layers.Conv2D(channels, **valid, name="conv1")(ReflectionPadding2D(1)(x))
         y = layers.ReLU()(layers.GroupNormalization(**norm)(y))
-        y = layers.Conv2D(channels, **same, name="conv2")(ReflectionPadding2D(1)(y))
+        y = layers.Conv2D(channels, **valid, name="conv2")(ReflectionPadding2D(1)(y))
         y = layers.GroupNormalization(**norm)(y)
         super().__init__(x, layers.Add()([x, y]), **named)
 
@@ -108,26 +108,28 @@ class Generator(keras.Model):
     def __init__(self, image_shape, width, blocks):
         channels = image_shape[-1]
         normal, norm = initial_settings()
-        same = {"kernel_size": 7, "padding": "valid", **normal}
-        # "same" of these layers pads before the image only; that of Keras' own after it only.
-        half = {"kernel_size": 3, "strides": 2, "padding": "same", "use_bias": False, **normal}
+        valid = {"kernel_size": 7, "padding": "valid", **normal}
+        # Not "same", which at an odd kernel and a stride of 2 pads less in front than behind.
+        by_two = {"kernel_size": 3, "strides": 2, "padding": "valid", "use_bias": False, **normal}
+        # Nor here: "same" would cut off the last row and column, not the first.
+        cut = layers.Cropping2D(((1, 0), (1, 0)))
         image = keras.Input(image_shape)
         x = ReflectionPadding2D(3)(image)
-        x = layers.Conv2D(width, **same, use_bias=False, name="conv1")(x)
+        x = layers.Conv2D(width, **valid, use_bias=False, name="conv1")(x)
         x = layers.ReLU()(layers.GroupNormalization(**norm)(x))  # (N, H, W, f)
-        x = Conv2D(2 * width, **half, name="conv2")(x)
+        x = layers.Conv2D(2 * width, **by_two, name="conv2")(layers.ZeroPadding2D(1)(x))
         x = layers.ReLU()(layers.GroupNormalization(**norm)(x))  # (N, H / 2, W / 2, 2f)
-        x = Conv2D(4 * width, **half, name="conv3")(x)
+        x = layers.Conv2D(4 * width, **by_two, name="conv3")(layers.ZeroPadding2D(1)(x))
         x = layers.ReLU()(layers.GroupNormalization(**norm)(x))  # (N, H / 4, W / 4, 4f)
         inner = y = keras.Input(x.shape[1:])
         for index in range(blocks):
             y = ResidualBlock(4 * width, name=str(index))(y)
         x = keras.Model(inner, y, name="blocks")(x)  # (N, H / 4, W / 4, 4f)
-        x = Conv2DTranspose(2 * width, **half, name="deconv1")(x)
+        x = cut(layers.Conv2DTranspose(2 * width, **by_two, name="deconv1")(x))
         x = layers.ReLU()(layers.GroupNormalization(**norm)(x))  # (N, H / 2, W / 2, 2f)
-        x = Conv2DTranspose(width, **half, name="deconv2")(x)
+        x = cut(layers.Conv2DTranspose(width, **by_two, name="deconv2")(x))
         x = layers.ReLU()(layers.GroupNormalization(**norm)(x))  # (N, H, W, f)
-        x = layers.Conv2D(channels, **same, name="conv4")(ReflectionPadding2D(3)(x))
+        x = layers.Conv2D(channels, **valid, name="conv4")(ReflectionPadding2D(3)(x))
         super().__init__(image, layers.Activation("tanh")(x))  # (N, H, W, C)
 
 

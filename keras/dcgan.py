@@ -36,8 +36,8 @@ from common.data import count_doublings
 from common.pictures import Samples
 from common.run import Run, Settings, launch
 
-from layers import BatchNormalization, LeakyReLU
 from optimizers import Adam
+from own_layers import BatchNormalization, LeakyReLU
 from trainers import Trainer, draw_fakes
 
 

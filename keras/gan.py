@@ -33,8 +33,8 @@ from common.bridges import keras as bridge
 from common.pictures import Samples
 from common.run import Run, Settings, launch
 
-from layers import BatchNormalization, LeakyReLU
 from optimizers import Adam
+from own_layers import BatchNormalization, LeakyReLU
 from trainers import Trainer
 
 

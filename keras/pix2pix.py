@@ -38,8 +38,8 @@ from common.bridges import keras as bridge
 from common.pictures import Translations
 from common.run import Run, Settings, launch
 
-from layers import BatchNormalization, LeakyReLU
 from optimizers import Adam
+from own_layers import BatchNormalization, LeakyReLU
 from trainers import Trainer
 
 L1_WEIGHT = 100  # weight of the reconstruction loss in the generator's loss

@@ -33,8 +33,8 @@ from common.pictures import Predictions
 from common.run import Run, Settings, launch
 from common.run.pretrained import adopt
 
-from layers import BatchNormalization, Conv2D
 from optimizers import SGD
+from own_layers import BatchNormalization
 from trainers import Trainer
 
 # Of ImageNet's red, green and blue, in [0, 1].
@@ -82,11 +82,14 @@ class BasicBlock(keras.Model):
 
     def __init__(self, inputs, outputs, stride, **named):
         he, norm = initial_settings()
-        same = {"kernel_size": 3, "padding": "same", "use_bias": False, **he}
+        # Not "same", which at an odd kernel and a stride of 2 pads less in front than behind.
+        valid = {"kernel_size": 3, "padding": "valid", "use_bias": False, **he}
         x = keras.Input((None, None, inputs))
-        y = Conv2D(outputs, **same, strides=stride, name="conv1")(x)
+        y = layers.ZeroPadding2D(1)(x)
+        y = layers.Conv2D(outputs, **valid, strides=stride, name="conv1")(y)
         y = layers.ReLU()(BatchNormalization(**norm, name="bn1")(y))
-        y = Conv2D(outputs, **same, strides=1, name="conv2")(y)
+        y = layers.ZeroPadding2D(1)(y)
+        y = layers.Conv2D(outputs, **valid, strides=1, name="conv2")(y)
         y = BatchNormalization(**norm, name="bn2")(y)
         around = x  # the identity where the shapes match
         if stride != 1:
@@ -104,9 +107,9 @@ class Backbone(keras.Model):
 
     def __init__(self, image_shape, width):
         he, norm = initial_settings()
-        half = {"kernel_size": 7, "strides": 2, "padding": "same", "use_bias": False, **he}
+        half = {"kernel_size": 7, "strides": 2, "padding": "valid", "use_bias": False, **he}
         image = keras.Input(image_shape)
-        x = Conv2D(width, **half, name="conv1")(image)
+        x = layers.Conv2D(width, **half, name="conv1")(layers.ZeroPadding2D(3)(image))
         x = layers.ReLU()(BatchNormalization(**norm, name="bn1")(x))  # (N, H / 2, W / 2, f)
         # After ReLU no number is below 0, so padding with zeros does not change the maximum.
         x = layers.MaxPooling2D(3, 2)(layers.ZeroPadding2D(1)(x))  # (N, H / 4, W / 4, f)

@@ -35,8 +35,8 @@ from common.data import count_doublings
 from common.pictures import Samples
 from common.run import Run, Settings, launch
 
-from layers import BatchNormalization, LeakyReLU
 from optimizers import RMSProp
+from own_layers import BatchNormalization, LeakyReLU
 from trainers import Trainer
 
 CRITIC_UPDATES = 5  # per update of the generator

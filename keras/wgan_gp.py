@@ -36,8 +36,8 @@ from common.pictures import Samples
 from common.run import Run, Settings, launch
 
 from gradients import differentiate
-from layers import BatchNormalization, GroupNormalization, LeakyReLU
 from optimizers import Adam
+from own_layers import BatchNormalization, GroupNormalization, LeakyReLU
 from trainers import Trainer
 
 CRITIC_UPDATES = 5  # per update of the generator

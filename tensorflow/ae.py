@@ -29,7 +29,7 @@ from common.bridges import tensorflow as bridge
 from common.pictures import Reconstructions
 from common.run import Run, Settings, launch
 
-import layers as nn
+import layers
 from optimizers import Adam
 
 
@@ -63,7 +63,7 @@ class Encoder(tf.Module):
     def __init__(self, image_shape, latent_dim):
         super().__init__()
         height, width, channels = image_shape
-        self.dense = nn.Linear(channels * height * width, latent_dim)
+        self.dense = layers.Dense(channels * height * width, latent_dim)
         for layer in self.submodules:
             initialize(layer)
 
@@ -79,7 +79,7 @@ class Decoder(tf.Module):
         super().__init__()
         height, width, channels = image_shape
         self.shape = (channels, height, width)
-        self.dense = nn.Linear(latent_dim, channels * height * width)
+        self.dense = layers.Dense(latent_dim, channels * height * width)
         for layer in self.submodules:
             initialize(layer)
 
@@ -90,8 +90,8 @@ class Decoder(tf.Module):
 
 def initialize(layer):
     """Glorot's uniform initial weights, biases 0."""
-    if isinstance(layer, nn.Linear):
-        nn.xavier_uniform_(layer.weight)
+    if isinstance(layer, layers.Dense):
+        layer.kernel.assign(layers.glorot_uniform(layer.kernel.shape))
 
 
 def reconstruction_loss(images, reconstructions):
@@ -131,7 +131,7 @@ def build(config, image_shape):
         *networks["encoder"].trainable_variables,
         *networks["decoder"].trainable_variables,
     ]
-    adam = {"lr": config.learning_rate, "betas": (0.9, 0.999), "eps": 1e-8}
+    adam = {"learning_rate": config.learning_rate, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8}
     optimizers = {"autoencoder": Adam(variables, **adam)}
     return networks, optimizers
 

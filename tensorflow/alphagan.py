@@ -32,7 +32,7 @@ from common.data import count_doublings
 from common.pictures import SamplesAndReconstructions
 from common.run import Run, Settings, launch
 
-import layers as nn
+import layers
 from optimizers import Adam
 
 RECONSTRUCTION_WEIGHT = 10  # the paper's lambda; the value is ours
@@ -76,12 +76,12 @@ class DownBlock(tf.Module):
 
     def __init__(self, channels):
         super().__init__()
-        half = {"kernel_size": 4, "stride": 2, "padding": 1}
-        self.conv = nn.Conv2d(channels, 2 * channels, **half, bias=False)
-        self.norm = nn.BatchNorm2d(2 * channels, eps=1e-5, momentum=0.1)
+        half = {"kernel_size": 4, "strides": 2, "padding": "SAME"}
+        self.conv = layers.Conv2D(channels, 2 * channels, **half, use_bias=False)
+        self.norm = layers.BatchNormalization(2 * channels, epsilon=1e-5, momentum=0.9)
 
     def __call__(self, x, training):
-        return nn.leaky_relu(self.norm(self.conv(x), training), 0.2)
+        return layers.leaky_relu(self.norm(self.conv(x), training), 0.2)
 
 
 class Encoder(tf.Module):
@@ -93,19 +93,21 @@ class Encoder(tf.Module):
         halvings = count_doublings(side)
         left = (side >> halvings) - 3  # the last convolution is not padded
         width = filters * 2 ** (halvings - 1)
-        self.conv1 = nn.Conv2d(channels, filters, kernel_size=4, stride=2, padding=1)
+        half = {"kernel_size": 4, "strides": 2, "padding": "SAME"}
+        self.conv1 = layers.Conv2D(channels, filters, **half)
         self.blocks = [DownBlock(filters * 2**n) for n in range(halvings - 1)]
-        self.conv2 = nn.Conv2d(width, 2 * width, kernel_size=4, bias=False)
-        self.norm2 = nn.BatchNorm2d(2 * width, eps=1e-5, momentum=0.1)
-        self.dense = nn.Linear(2 * width * left * left, latent_dim)
+        self.conv2 = layers.Conv2D(width, 2 * width, kernel_size=4, padding="VALID", use_bias=False)
+        self.norm2 = layers.BatchNormalization(2 * width, epsilon=1e-5, momentum=0.9)
+        self.dense = layers.Dense(2 * width * left * left, latent_dim)
         for layer in self.submodules:
             initialize(layer)
 
     def __call__(self, x, training):
-        x = nn.leaky_relu(self.conv1(x), 0.2)  # (N, H / 2, W / 2, f)
+        x = layers.leaky_relu(self.conv1(x), 0.2)  # (N, H / 2, W / 2, f)
         for block in self.blocks:
             x = block(x, training)  # (N, h, w, f * 2^(d - 1))
-        x = nn.leaky_relu(self.norm2(self.conv2(x), training), 0.2)  # (N, h - 3, w - 3, f * 2^d)
+        x = self.norm2(self.conv2(x), training)  # (N, h - 3, w - 3, f * 2^d)
+        x = layers.leaky_relu(x, 0.2)
         x = tf.transpose(x, (0, 3, 1, 2))  # channels first: the order that others flatten in
         return self.dense(tf.reshape(x, (tf.shape(x)[0], -1)))  # (N, Z)
 
@@ -115,9 +117,9 @@ class UpBlock(tf.Module):
 
     def __init__(self, channels):
         super().__init__()
-        double = {"kernel_size": 4, "stride": 2, "padding": 1}
-        self.deconv = nn.ConvTranspose2d(channels, channels // 2, **double, bias=False)
-        self.norm = nn.BatchNorm2d(channels // 2, eps=1e-5, momentum=0.1)
+        double = {"kernel_size": 4, "strides": 2, "padding": "SAME"}
+        self.deconv = layers.Conv2DTranspose(channels, channels // 2, **double, use_bias=False)
+        self.norm = layers.BatchNormalization(channels // 2, epsilon=1e-5, momentum=0.9)
 
     def __call__(self, x, training):
         return tf.nn.relu(self.norm(self.deconv(x), training))
@@ -131,10 +133,11 @@ class Generator(tf.Module):
         side, _, channels = image_shape
         doublings = count_doublings(side)  # 2 for 28 pixels, which are 7 * 2 * 2
         self.base = (filters * 2**doublings, side >> doublings, side >> doublings)
-        self.dense = nn.Linear(latent_dim, math.prod(self.base))
-        self.norm = nn.BatchNorm2d(self.base[0], eps=1e-5, momentum=0.1)
+        double = {"kernel_size": 4, "strides": 2, "padding": "SAME"}
+        self.dense = layers.Dense(latent_dim, math.prod(self.base))
+        self.norm = layers.BatchNormalization(self.base[0], epsilon=1e-5, momentum=0.9)
         self.blocks = [UpBlock(self.base[0] // 2**n) for n in range(doublings - 1)]
-        self.deconv = nn.ConvTranspose2d(2 * filters, channels, kernel_size=4, stride=2, padding=1)
+        self.deconv = layers.Conv2DTranspose(2 * filters, channels, **double)
         for layer in self.submodules:
             initialize(layer)
 
@@ -156,19 +159,21 @@ class Discriminator(tf.Module):
         halvings = count_doublings(side)
         left = (side >> halvings) - 3  # the last convolution is not padded
         width = filters * 2 ** (halvings - 1)
-        self.conv1 = nn.Conv2d(channels, filters, kernel_size=4, stride=2, padding=1)
+        half = {"kernel_size": 4, "strides": 2, "padding": "SAME"}
+        self.conv1 = layers.Conv2D(channels, filters, **half)
         self.blocks = [DownBlock(filters * 2**n) for n in range(halvings - 1)]
-        self.conv2 = nn.Conv2d(width, 2 * width, kernel_size=4, bias=False)
-        self.norm2 = nn.BatchNorm2d(2 * width, eps=1e-5, momentum=0.1)
-        self.dense = nn.Linear(2 * width * left * left, 1)
+        self.conv2 = layers.Conv2D(width, 2 * width, kernel_size=4, padding="VALID", use_bias=False)
+        self.norm2 = layers.BatchNormalization(2 * width, epsilon=1e-5, momentum=0.9)
+        self.dense = layers.Dense(2 * width * left * left, 1)
         for layer in self.submodules:
             initialize(layer)
 
     def __call__(self, x, training):
-        x = nn.leaky_relu(self.conv1(x), 0.2)  # (N, H / 2, W / 2, f)
+        x = layers.leaky_relu(self.conv1(x), 0.2)  # (N, H / 2, W / 2, f)
         for block in self.blocks:
             x = block(x, training)  # (N, h, w, f * 2^(d - 1))
-        x = nn.leaky_relu(self.norm2(self.conv2(x), training), 0.2)  # (N, h - 3, w - 3, f * 2^d)
+        x = self.norm2(self.conv2(x), training)  # (N, h - 3, w - 3, f * 2^d)
+        x = layers.leaky_relu(x, 0.2)
         x = tf.transpose(x, (0, 3, 1, 2))  # channels first: the order that others flatten in
         return self.dense(tf.reshape(x, (tf.shape(x)[0], -1)))  # (N, 1)
 
@@ -178,24 +183,24 @@ class CodeDiscriminator(tf.Module):
 
     def __init__(self, latent_dim):
         super().__init__()
-        self.dense1 = nn.Linear(latent_dim, CODE_UNITS)
-        self.dense2 = nn.Linear(CODE_UNITS, CODE_UNITS)
-        self.dense3 = nn.Linear(CODE_UNITS, 1)
+        self.dense1 = layers.Dense(latent_dim, CODE_UNITS)
+        self.dense2 = layers.Dense(CODE_UNITS, CODE_UNITS)
+        self.dense3 = layers.Dense(CODE_UNITS, 1)
         for layer in self.submodules:
             initialize(layer)
 
     def __call__(self, z):
-        h = nn.leaky_relu(self.dense1(z), 0.2)  # (N, 750)
-        h = nn.leaky_relu(self.dense2(h), 0.2)  # (N, 750)
+        h = layers.leaky_relu(self.dense1(z), 0.2)  # (N, 750)
+        h = layers.leaky_relu(self.dense2(h), 0.2)  # (N, 750)
         return self.dense3(h)  # (N, 1)
 
 
 def initialize(layer):
     """N(0, 0.02) as in DCGAN; scales of batch norm N(1, 0.02); biases 0."""
-    if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
-        nn.normal_(layer.weight, 0.0, 0.02)
-    elif isinstance(layer, nn.BatchNorm2d):
-        nn.normal_(layer.weight, 1.0, 0.02)
+    if isinstance(layer, layers.Dense | layers.Conv2D | layers.Conv2DTranspose):
+        layer.kernel.assign(layers.random_normal(layer.kernel.shape, 0.0, 0.02))
+    elif isinstance(layer, layers.BatchNormalization):
+        layer.gamma.assign(layers.random_normal(layer.gamma.shape, 1.0, 0.02))
 
 
 def reconstruction_loss(images, reconstructions):
@@ -291,7 +296,7 @@ def build(config, image_shape):
         "discriminator": Discriminator(image_shape, config.filters),
         "code_discriminator": CodeDiscriminator(config.latent_dim),
     }
-    adam = {"lr": config.learning_rate, "betas": (0.5, 0.999), "eps": 1e-8}
+    adam = {"learning_rate": config.learning_rate, "beta_1": 0.5, "beta_2": 0.999, "epsilon": 1e-8}
     trained = {
         "encoder": ["encoder"],
         "generator": ["generator"],

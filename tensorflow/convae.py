@@ -28,7 +28,7 @@ from common.bridges import tensorflow as bridge
 from common.pictures import Reconstructions
 from common.run import Run, Settings, launch
 
-import layers as nn
+import layers
 from optimizers import Adam
 
 
@@ -63,8 +63,9 @@ class Encoder(tf.Module):
     def __init__(self, image_shape):
         super().__init__()
         _, _, channels = image_shape
-        self.conv1 = nn.Conv2d(channels, 32, kernel_size=3, stride=1, padding=1)
-        self.conv2 = nn.Conv2d(32, 16, kernel_size=3, stride=1, padding=1)
+        same = {"kernel_size": 3, "strides": 1, "padding": "SAME"}
+        self.conv1 = layers.Conv2D(channels, 32, **same)
+        self.conv2 = layers.Conv2D(32, 16, **same)
         for layer in self.submodules:
             initialize(layer)
 
@@ -81,8 +82,9 @@ class Decoder(tf.Module):
     def __init__(self, image_shape):
         super().__init__()
         _, _, channels = image_shape
-        self.deconv1 = nn.ConvTranspose2d(16, 32, kernel_size=2, stride=2)
-        self.deconv2 = nn.ConvTranspose2d(32, channels, kernel_size=2, stride=2)
+        double = {"kernel_size": 2, "strides": 2, "padding": "SAME"}
+        self.deconv1 = layers.Conv2DTranspose(16, 32, **double)
+        self.deconv2 = layers.Conv2DTranspose(32, channels, **double)
         for layer in self.submodules:
             initialize(layer)
 
@@ -93,8 +95,8 @@ class Decoder(tf.Module):
 
 def initialize(layer):
     """Glorot's uniform initial weights, biases 0."""
-    if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
-        nn.xavier_uniform_(layer.weight)
+    if isinstance(layer, layers.Conv2D | layers.Conv2DTranspose):
+        layer.kernel.assign(layers.glorot_uniform(layer.kernel.shape))
 
 
 def reconstruction_loss(images, reconstructions):
@@ -134,7 +136,7 @@ def build(config, image_shape):
         *networks["encoder"].trainable_variables,
         *networks["decoder"].trainable_variables,
     ]
-    adam = {"lr": config.learning_rate, "betas": (0.9, 0.999), "eps": 1e-8}
+    adam = {"learning_rate": config.learning_rate, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8}
     optimizers = {"autoencoder": Adam(variables, **adam)}
     return networks, optimizers
 

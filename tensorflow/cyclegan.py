@@ -33,7 +33,7 @@ from common.data.pool import ImagePool
 from common.pictures import DomainTranslations
 from common.run import Run, Settings, launch
 
-import layers as nn
+import layers
 from optimizers import Adam
 
 CYCLE_WEIGHT = 10  # weight of the cycle loss in the generators' loss
@@ -88,14 +88,16 @@ class ResidualBlock(tf.Module):
 
     def __init__(self, channels):
         super().__init__()
-        # Reflection padding: zeros would show up as an edge.
-        same = {"kernel_size": 3, "padding": 1, "padding_mode": "reflect", "bias": False}
-        self.conv1 = nn.Conv2d(channels, channels, **same)
-        self.conv2 = nn.Conv2d(channels, channels, **same)
+        valid = {"kernel_size": 3, "padding": "VALID", "use_bias": False}
+        self.conv1 = layers.Conv2D(channels, channels, **valid)
+        self.conv2 = layers.Conv2D(channels, channels, **valid)
 
     def __call__(self, x):
-        y = tf.nn.relu(nn.instance_norm(self.conv1(x), eps=1e-5))
-        return x + nn.instance_norm(self.conv2(y), eps=1e-5)
+        # Reflection padding: zeros would show up as an edge.
+        y = self.conv1(layers.pad(x, 1, "REFLECT"))
+        y = tf.nn.relu(layers.instance_norm(y, epsilon=1e-5))
+        y = self.conv2(layers.pad(y, 1, "REFLECT"))
+        return x + layers.instance_norm(y, epsilon=1e-5)
 
 
 class Generator(tf.Module):
@@ -104,28 +106,34 @@ class Generator(tf.Module):
     def __init__(self, image_shape, width, blocks):
         super().__init__()
         channels = image_shape[-1]
-        same = {"kernel_size": 7, "padding": 3, "padding_mode": "reflect"}
-        half = {"kernel_size": 3, "stride": 2, "padding": 1, "bias": False}
-        double = {**half, "output_padding": 1}
-        self.conv1 = nn.Conv2d(channels, width, **same, bias=False)
-        self.conv2 = nn.Conv2d(width, 2 * width, **half)
-        self.conv3 = nn.Conv2d(2 * width, 4 * width, **half)
+        valid = {"kernel_size": 7, "padding": "VALID"}
+        # Not "SAME", whose zeros lie elsewhere: see `layers.pad`.
+        by_two = {"kernel_size": 3, "strides": 2, "padding": "VALID", "use_bias": False}
+        self.conv1 = layers.Conv2D(channels, width, **valid, use_bias=False)
+        self.conv2 = layers.Conv2D(width, 2 * width, **by_two)
+        self.conv3 = layers.Conv2D(2 * width, 4 * width, **by_two)
         self.blocks = [ResidualBlock(4 * width) for _ in range(blocks)]
-        self.deconv1 = nn.ConvTranspose2d(4 * width, 2 * width, **double)
-        self.deconv2 = nn.ConvTranspose2d(2 * width, width, **double)
-        self.conv4 = nn.Conv2d(width, channels, **same)
+        self.deconv1 = layers.Conv2DTranspose(4 * width, 2 * width, **by_two)
+        self.deconv2 = layers.Conv2DTranspose(2 * width, width, **by_two)
+        self.conv4 = layers.Conv2D(width, channels, **valid)
         for layer in self.submodules:
             initialize(layer)
 
     def __call__(self, x):
-        x = tf.nn.relu(nn.instance_norm(self.conv1(x), eps=1e-5))  # (N, H, W, f)
-        x = tf.nn.relu(nn.instance_norm(self.conv2(x), eps=1e-5))  # (N, H / 2, W / 2, 2f)
-        x = tf.nn.relu(nn.instance_norm(self.conv3(x), eps=1e-5))  # (N, H / 4, W / 4, 4f)
+        x = self.conv1(layers.pad(x, 3, "REFLECT"))  # (N, H, W, f)
+        x = tf.nn.relu(layers.instance_norm(x, epsilon=1e-5))
+        x = self.conv2(layers.pad(x, 1))  # (N, H / 2, W / 2, 2f)
+        x = tf.nn.relu(layers.instance_norm(x, epsilon=1e-5))
+        x = self.conv3(layers.pad(x, 1))  # (N, H / 4, W / 4, 4f)
+        x = tf.nn.relu(layers.instance_norm(x, epsilon=1e-5))
         for block in self.blocks:
             x = block(x)  # (N, H / 4, W / 4, 4f)
-        x = tf.nn.relu(nn.instance_norm(self.deconv1(x), eps=1e-5))  # (N, H / 2, W / 2, 2f)
-        x = tf.nn.relu(nn.instance_norm(self.deconv2(x), eps=1e-5))  # (N, H, W, f)
-        return tf.tanh(self.conv4(x))  # (N, H, W, C)
+        # "VALID" makes a row and a column too many: "SAME" would cut off the last, not the first.
+        x = self.deconv1(x)[:, 1:, 1:]  # (N, H / 2, W / 2, 2f)
+        x = tf.nn.relu(layers.instance_norm(x, epsilon=1e-5))
+        x = self.deconv2(x)[:, 1:, 1:]  # (N, H, W, f)
+        x = tf.nn.relu(layers.instance_norm(x, epsilon=1e-5))
+        return tf.tanh(self.conv4(layers.pad(x, 3, "REFLECT")))  # (N, H, W, C)
 
 
 class Discriminator(tf.Module):
@@ -134,28 +142,32 @@ class Discriminator(tf.Module):
     def __init__(self, image_shape, width):
         super().__init__()
         channels = image_shape[-1]
-        by_two = {"kernel_size": 4, "stride": 2, "padding": 1}
-        by_one = {"kernel_size": 4, "stride": 1, "padding": 1}  # a row and a column less
-        self.conv1 = nn.Conv2d(channels, width, **by_two)
-        self.conv2 = nn.Conv2d(width, 2 * width, **by_two, bias=False)
-        self.conv3 = nn.Conv2d(2 * width, 4 * width, **by_two, bias=False)
-        self.conv4 = nn.Conv2d(4 * width, 8 * width, **by_one, bias=False)
-        self.conv5 = nn.Conv2d(8 * width, 1, **by_one)
+        by_two = {"kernel_size": 4, "strides": 2, "padding": "SAME"}
+        # Of an image padded by 1 on every side: a row and a column less.
+        by_one = {"kernel_size": 4, "strides": 1, "padding": "VALID"}
+        self.conv1 = layers.Conv2D(channels, width, **by_two)
+        self.conv2 = layers.Conv2D(width, 2 * width, **by_two, use_bias=False)
+        self.conv3 = layers.Conv2D(2 * width, 4 * width, **by_two, use_bias=False)
+        self.conv4 = layers.Conv2D(4 * width, 8 * width, **by_one, use_bias=False)
+        self.conv5 = layers.Conv2D(8 * width, 1, **by_one)
         for layer in self.submodules:
             initialize(layer)
 
     def __call__(self, x):
-        x = nn.leaky_relu(self.conv1(x), 0.2)  # (N, H / 2, W / 2, f)
-        x = nn.leaky_relu(nn.instance_norm(self.conv2(x), eps=1e-5), 0.2)  # (N, H / 4, W / 4, 2f)
-        x = nn.leaky_relu(nn.instance_norm(self.conv3(x), eps=1e-5), 0.2)  # (N, H / 8, W / 8, 4f)
-        x = nn.leaky_relu(nn.instance_norm(self.conv4(x), eps=1e-5), 0.2)
-        return self.conv5(x)  # (N, H / 8 - 2, W / 8 - 2, 1)
+        x = layers.leaky_relu(self.conv1(x), 0.2)  # (N, H / 2, W / 2, f)
+        x = self.conv2(x)  # (N, H / 4, W / 4, 2f)
+        x = layers.leaky_relu(layers.instance_norm(x, epsilon=1e-5), 0.2)
+        x = self.conv3(x)  # (N, H / 8, W / 8, 4f)
+        x = layers.leaky_relu(layers.instance_norm(x, epsilon=1e-5), 0.2)
+        x = self.conv4(layers.pad(x, 1))
+        x = layers.leaky_relu(layers.instance_norm(x, epsilon=1e-5), 0.2)
+        return self.conv5(layers.pad(x, 1))  # (N, H / 8 - 2, W / 8 - 2, 1)
 
 
 def initialize(layer):
     """N(0, 0.02) as in the paper, biases 0."""
-    if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
-        nn.normal_(layer.weight, 0.0, 0.02)
+    if isinstance(layer, layers.Conv2D | layers.Conv2DTranspose):
+        layer.kernel.assign(layers.random_normal(layer.kernel.shape, 0.0, 0.02))
 
 
 def discriminator_loss(real_scores, fake_scores):
@@ -222,7 +234,7 @@ def swap(pool, fakes):
 def train_step(networks, optimizers, pools, a, b, learning_rate, identity):
     """Update the generators, then the discriminators on fakes from the pools."""
     for optimizer in optimizers.values():
-        optimizer.lr.assign(learning_rate)
+        optimizer.learning_rate.assign(learning_rate)
     strategy = tf.distribute.get_strategy()
     inputs = networks, optimizers, a, b
     g_losses, fake_a, fake_b = strategy.run(generator_step, (*inputs, identity))
@@ -248,7 +260,7 @@ def build(config, image_shape):
     }
     # A variable: a Python number would become a constant of the graph.
     rate = tf.Variable(config.learning_rate, trainable=False, dtype=bridge.default_dtype())
-    adam = {"lr": rate, "betas": (0.5, 0.999), "eps": 1e-8}
+    adam = {"learning_rate": rate, "beta_1": 0.5, "beta_2": 0.999, "epsilon": 1e-8}
     optimizers = {
         f"{kind}s": Adam(
             [v for name, n in networks.items() if kind in name for v in n.trainable_variables],

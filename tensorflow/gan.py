@@ -29,7 +29,7 @@ from common.bridges import tensorflow as bridge
 from common.pictures import Samples
 from common.run import Run, Settings, launch
 
-import layers as nn
+import layers
 from optimizers import Adam
 
 
@@ -69,20 +69,20 @@ class Generator(tf.Module):
         super().__init__()
         height, width, channels = image_shape
         self.shape = (channels, height, width)
-        norm = {"eps": 1e-5, "momentum": 0.1}  # the running average keeps 1 - 0.1
-        self.dense1 = nn.Linear(latent_dim, 128)
-        self.dense2 = nn.Linear(128, 256, bias=False)
-        self.norm2 = nn.BatchNorm1d(256, **norm)
-        self.dense3 = nn.Linear(256, 512, bias=False)
-        self.norm3 = nn.BatchNorm1d(512, **norm)
-        self.dense4 = nn.Linear(512, channels * height * width)
+        norm = {"epsilon": 1e-5, "momentum": 0.9}
+        self.dense1 = layers.Dense(latent_dim, 128)
+        self.dense2 = layers.Dense(128, 256, use_bias=False)
+        self.norm2 = layers.BatchNormalization(256, **norm)
+        self.dense3 = layers.Dense(256, 512, use_bias=False)
+        self.norm3 = layers.BatchNormalization(512, **norm)
+        self.dense4 = layers.Dense(512, channels * height * width)
         for layer in self.submodules:
             initialize(layer)
 
     def __call__(self, z, training):
-        x = nn.leaky_relu(self.dense1(z), 0.2)  # (N, 128)
-        x = nn.leaky_relu(self.norm2(self.dense2(x), training), 0.2)  # (N, 256)
-        x = nn.leaky_relu(self.norm3(self.dense3(x), training), 0.2)  # (N, 512)
+        x = layers.leaky_relu(self.dense1(z), 0.2)  # (N, 128)
+        x = layers.leaky_relu(self.norm2(self.dense2(x), training), 0.2)  # (N, 256)
+        x = layers.leaky_relu(self.norm3(self.dense3(x), training), 0.2)  # (N, 512)
         x = tf.sigmoid(self.dense4(x))  # (N, C * H * W), the order that others unfold
         return tf.transpose(tf.reshape(x, (-1, *self.shape)), (0, 2, 3, 1))  # (N, H, W, C)
 
@@ -93,24 +93,24 @@ class Discriminator(tf.Module):
     def __init__(self, image_shape):
         super().__init__()
         height, width, channels = image_shape
-        self.dense1 = nn.Linear(channels * height * width, 512)
-        self.dense2 = nn.Linear(512, 256)
-        self.dense3 = nn.Linear(256, 1)
+        self.dense1 = layers.Dense(channels * height * width, 512)
+        self.dense2 = layers.Dense(512, 256)
+        self.dense3 = layers.Dense(256, 1)
         for layer in self.submodules:
             initialize(layer)
 
     def __call__(self, x):
         x = tf.transpose(x, (0, 3, 1, 2))  # (N, C, H, W): the order that others flatten in
         x = tf.reshape(x, (tf.shape(x)[0], -1))
-        x = nn.leaky_relu(self.dense1(x), 0.2)  # (N, 512)
-        x = nn.leaky_relu(self.dense2(x), 0.2)  # (N, 256)
+        x = layers.leaky_relu(self.dense1(x), 0.2)  # (N, 512)
+        x = layers.leaky_relu(self.dense2(x), 0.2)  # (N, 256)
         return self.dense3(x)  # (N, 1); no sigmoid, for the losses are from logits
 
 
 def initialize(layer):
     """Glorot's uniform initial weights, biases 0."""
-    if isinstance(layer, nn.Linear):
-        nn.xavier_uniform_(layer.weight)
+    if isinstance(layer, layers.Dense):
+        layer.kernel.assign(layers.glorot_uniform(layer.kernel.shape))
 
 
 def discriminator_loss(real_logits, fake_logits):
@@ -156,7 +156,7 @@ def build(config, image_shape):
         "generator": Generator(image_shape, config.latent_dim),
         "discriminator": Discriminator(image_shape),
     }
-    adam = {"lr": config.learning_rate, "betas": (0.5, 0.999), "eps": 1e-8}
+    adam = {"learning_rate": config.learning_rate, "beta_1": 0.5, "beta_2": 0.999, "epsilon": 1e-8}
     optimizers = {
         name: Adam(network.trainable_variables, **adam) for name, network in networks.items()
     }

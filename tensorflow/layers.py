@@ -1,8 +1,9 @@
-"""Layers over `tf.Variable` and `tf.nn`, named and called as those of PyTorch.
+"""Layers over `tf.Variable` and `tf.nn`, in the words of TensorFlow.
 
 TensorFlow has no layers without Keras, so the scripts of this folder share these. They are built
-at once (no lazy shapes), in the precision of the run; weights and biases start at 0, for the
-scripts to initialise. `LAYOUTS` says how a parameter's axes become those of a checkpoint.
+at once (no lazy shapes), in the precision of the run; kernels and biases start at 0, for the
+scripts to initialise. `LAYOUTS` says what a variable is called in a checkpoint, and how its axes
+become those that it has there.
 """
 
 import math
@@ -18,27 +19,37 @@ def zeros(*shape):
     return tf.Variable(tf.zeros(shape, default_dtype()))
 
 
-def normal_(variable, mean, std):
-    """Fill a variable with normal numbers."""
-    variable.assign(tf.random.normal(variable.shape, mean, std, variable.dtype))
+def random_normal(shape, mean, stddev):
+    """Normal numbers, of the run's precision."""
+    return tf.random.normal(shape, mean, stddev, default_dtype())
 
 
-def xavier_uniform_(variable):
-    """Fill a weight uniformly within sqrt(6 / (fan in + fan out)): Glorot, Bengio (2010)."""
-    *receptive, inputs, outputs = variable.shape
+def glorot_uniform(shape):
+    """Uniform numbers within sqrt(6 / (fan in + fan out)): Glorot, Bengio (2010)."""
+    *receptive, inputs, outputs = shape
     limit = math.sqrt(6 / (math.prod(receptive) * (inputs + outputs)))
-    variable.assign(tf.random.uniform(variable.shape, -limit, limit, variable.dtype))
+    return tf.random.uniform(shape, -limit, limit, default_dtype())
 
 
-def kaiming_normal_(variable):
-    """Fill a kernel with normal numbers of deviation sqrt(2 / fan out): He and others (2015)."""
-    *receptive, _, outputs = variable.shape
-    normal_(variable, 0.0, math.sqrt(2 / (math.prod(receptive) * outputs)))
+def variance_scaling(shape, scale):
+    """Normal numbers of variance scale / fan out; He and others (2015) have a scale of 2."""
+    *receptive, _, outputs = shape
+    return random_normal(shape, 0.0, math.sqrt(scale / (math.prod(receptive) * outputs)))
 
 
-def leaky_relu(x, negative_slope):
-    """As `tf.nn.leaky_relu`, which rounds the slope to float32, whatever the precision."""
-    return tf.maximum(x, negative_slope * x)
+def leaky_relu(x, alpha):
+    """As `tf.nn.leaky_relu`, which rounds alpha to float32, whatever the precision."""
+    return tf.maximum(x, alpha * x)
+
+
+def pad(x, size, mode="CONSTANT"):
+    """Images with zeros on every side, or mirrored at their edges by "REFLECT": (N, H, W, C).
+
+    For convolutions whose zeros lie elsewhere than those of "SAME", which then take "VALID". At a
+    stride of 2, "SAME" pads an even image by 1 less in front than behind if the kernel is odd;
+    PyTorch and Chainer pad both sides alike, and leave the last row out.
+    """
+    return tf.pad(x, ((0, 0), (size, size), (size, size), (0, 0)), mode)
 
 
 def multiply(product, x, weight, *more):
@@ -47,132 +58,62 @@ def multiply(product, x, weight, *more):
     return tf.cast(product(tf.cast(x, dtype), tf.cast(weight, dtype), *more), default_dtype())
 
 
-class Linear(tf.Module):
-    """Fully connected: (N, in_features) -> (N, out_features)."""
+class Dense(tf.Module):
+    """Fully connected: (N, inputs) -> (N, units)."""
 
-    LAYOUTS: ClassVar = {"weight": (1, 0), "bias": (0,)}
+    LAYOUTS: ClassVar = {"kernel": ("weight", (1, 0)), "bias": ("bias", (0,))}
 
-    def __init__(self, in_features, out_features, bias=True):
+    def __init__(self, inputs, units, use_bias=True):
         super().__init__()
-        self.weight = zeros(in_features, out_features)
-        self.bias = zeros(out_features) if bias else None
+        self.kernel = zeros(inputs, units)
+        self.bias = zeros(units) if use_bias else None
 
     def __call__(self, x):
-        x = multiply(tf.matmul, x, self.weight)
+        x = multiply(tf.matmul, x, self.kernel)
         return x if self.bias is None else tf.nn.bias_add(x, self.bias)
 
 
-def find_padding(sides, kernel_size, stride, padding):
-    """How a convolution of images with these sides is padded alike on each of them, and quickly.
+class Conv2D(tf.Module):
+    """Convolution, padded as "SAME" or "VALID": (N, H, W, inputs) -> (N, h, w, filters)."""
 
-    "SAME" pads an even image by 1 before and 2 after, at a stride of 2 and a kernel of 5. Where 2
-    before and 1 after are meant, that is "SAME" of the mirrored image with the mirrored kernel:
-    "MIRRORED". All else is "VALID", after the zeros that are meant. TensorFlow takes explicit
-    padding too, but is then many times slower on a CPU.
-    """
-    ways = set()
-    for size in sides:
-        outputs = (size + 2 * padding - kernel_size) // stride + 1
-        zeros = max((outputs - 1) * stride + kernel_size - size, 0)  # that are met, on both sides
-        if outputs != math.ceil(size / stride) or padding not in (zeros // 2, zeros - zeros // 2):
-            return "VALID"
-        ways.add("SAME" if padding == zeros // 2 else "MIRRORED")
-    return ways.pop() if len(ways) == 1 else "VALID"
+    # From H W I O to O I H W.
+    LAYOUTS: ClassVar = {"kernel": ("weight", (3, 2, 0, 1)), "bias": ("bias", (0,))}
 
-
-def mirror(x):
-    """Flip images vertically and horizontally: (N, H, W, C)."""
-    return tf.reverse(x, (1, 2))
-
-
-class Conv2d(tf.Module):
-    """Convolution with the same padding on every side: (N, H, W, in) -> (N, h, w, out).
-
-    The padding is zeros, or with a `padding_mode` of "reflect" the image mirrored at its edge.
-    """
-
-    LAYOUTS: ClassVar = {"weight": (3, 2, 0, 1), "bias": (0,)}  # from H W I O to O I H W
-
-    def __init__(
-        self,
-        in_channels,
-        out_channels,
-        kernel_size,
-        stride=1,
-        padding=0,
-        bias=True,
-        padding_mode="zeros",
-    ):
+    def __init__(self, inputs, filters, kernel_size, strides=1, *, padding, use_bias=True):
         super().__init__()
-        self.weight = zeros(kernel_size, kernel_size, in_channels, out_channels)
-        self.bias = zeros(out_channels) if bias else None
-        self.stride = stride
+        self.kernel = zeros(kernel_size, kernel_size, inputs, filters)
+        self.bias = zeros(filters) if use_bias else None
+        self.strides = strides
         self.padding = padding
-        self.padding_mode = {"zeros": "CONSTANT", "reflect": "REFLECT"}[padding_mode]
 
     def __call__(self, x):
-        size, stride = self.weight.shape[0], self.stride
-        if size == 1 and self.padding == 0:
-            # Not a stride: with it and few channels oneDNN writes beyond a block of memory.
-            x, stride = x[:, ::stride, ::stride], 1
-        way = "VALID"
-        if self.padding_mode == "CONSTANT":
-            way = find_padding(x.shape[1:3], size, stride, self.padding)
-        if way == "MIRRORED":
-            kernel = tf.reverse(self.weight, (0, 1))
-            x = mirror(multiply(tf.nn.conv2d, mirror(x), kernel, stride, "SAME"))
-        else:
-            if way == "VALID":
-                both = (self.padding, self.padding)
-                x = tf.pad(x, ((0, 0), both, both, (0, 0)), self.padding_mode)
-            x = multiply(tf.nn.conv2d, x, self.weight, stride, way)
+        x = multiply(tf.nn.conv2d, x, self.kernel, self.strides, self.padding)
         return x if self.bias is None else tf.nn.bias_add(x, self.bias)
 
 
-class ConvTranspose2d(tf.Module):
-    """Transposed convolution: (N, h, w, in) -> (N, H, W, out).
+class Conv2DTranspose(tf.Module):
+    """Transposed convolution: (N, h, w, inputs) -> (N, H, W, filters).
 
-    It is the gradient of the `Conv2d` of the same padding, hence the order of its weight's axes.
-    H is (h - 1) * stride - 2 * padding + kernel_size + output_padding.
+    It is the gradient of the `Conv2D` of the same padding, hence the order of its kernel's axes.
+    H is h * strides with "SAME", and kernel_size - strides more with "VALID".
     """
 
-    LAYOUTS: ClassVar = {"weight": (3, 2, 0, 1), "bias": (0,)}  # from H W O I to I O H W
+    # From H W O I to I O H W.
+    LAYOUTS: ClassVar = {"kernel": ("weight", (3, 2, 0, 1)), "bias": ("bias", (0,))}
 
-    def __init__(
-        self,
-        in_channels,
-        out_channels,
-        kernel_size,
-        stride=1,
-        padding=0,
-        output_padding=0,
-        bias=True,
-    ):
+    def __init__(self, inputs, filters, kernel_size, strides=1, *, padding, use_bias=True):
         super().__init__()
-        self.weight = zeros(kernel_size, kernel_size, out_channels, in_channels)
-        self.bias = zeros(out_channels) if bias else None
-        self.stride = stride
+        self.kernel = zeros(kernel_size, kernel_size, filters, inputs)
+        self.bias = zeros(filters) if use_bias else None
+        self.strides = strides
         self.padding = padding
-        self.output_padding = output_padding
 
     def __call__(self, x):
-        size, _, channels, _ = self.weight.shape
-        full = [(side - 1) * self.stride + size for side in x.shape[1:3]]
-        height, width = (side - 2 * self.padding + self.output_padding for side in full)
-        way = find_padding((height, width), size, self.stride, self.padding)
-        if way == "VALID":
-            shape = (tf.shape(x)[0], *full, channels)
-            x = multiply(tf.nn.conv2d_transpose, x, self.weight, shape, self.stride, "VALID")
-            first = self.padding
-            x = x[:, first : first + height, first : first + width]
-        else:
-            shape = (tf.shape(x)[0], height, width, channels)
-            more = (shape, self.stride, "SAME")
-            if way == "MIRRORED":
-                kernel = tf.reverse(self.weight, (0, 1))
-                x = mirror(multiply(tf.nn.conv2d_transpose, mirror(x), kernel, *more))
-            else:
-                x = multiply(tf.nn.conv2d_transpose, x, self.weight, *more)
+        size, _, filters, _ = self.kernel.shape
+        more = size - self.strides if self.padding == "VALID" else 0
+        height, width = (side * self.strides + more for side in x.shape[1:3])
+        shape = (tf.shape(x)[0], height, width, filters)
+        x = multiply(tf.nn.conv2d_transpose, x, self.kernel, shape, self.strides, self.padding)
         return x if self.bias is None else tf.nn.bias_add(x, self.bias)
 
 
@@ -192,63 +133,65 @@ def whole_moments(x, axes):
     return mean, variance
 
 
-class BatchNorm2d(tf.Module):
-    """Batch normalisation per channel: (N, H, W, C) -> (N, H, W, C).
+class BatchNormalization(tf.Module):
+    """Batch normalisation per channel: (N, ..., C) -> (N, ..., C).
 
     Args:
-        num_features: C.
-        eps: added to the variance.
-        momentum: share of the new value in a running average.
+        channels: C.
+        epsilon: added to the variance.
+        momentum: the share of a running average that is kept.
     """
 
-    LAYOUTS: ClassVar = {"weight": (0,), "bias": (0,), "running_mean": (0,), "running_var": (0,)}
+    LAYOUTS: ClassVar = {
+        "gamma": ("weight", (0,)),
+        "beta": ("bias", (0,)),
+        "moving_mean": ("running_mean", (0,)),
+        "moving_variance": ("running_var", (0,)),
+    }
 
-    def __init__(self, num_features, eps, momentum):
+    def __init__(self, channels, epsilon, momentum):
         super().__init__()
         dtype = default_dtype()
-        self.weight = tf.Variable(tf.ones(num_features, dtype))
-        self.bias = zeros(num_features)
-        self.running_mean = tf.Variable(tf.zeros(num_features, dtype), trainable=False)
-        self.running_var = tf.Variable(tf.ones(num_features, dtype), trainable=False)
-        self.eps = eps
+        self.gamma = tf.Variable(tf.ones(channels, dtype))
+        self.beta = zeros(channels)
+        self.moving_mean = tf.Variable(tf.zeros(channels, dtype), trainable=False)
+        self.moving_variance = tf.Variable(tf.ones(channels, dtype), trainable=False)
+        self.epsilon = epsilon
         self.momentum = momentum
 
     def __call__(self, x, training):
-        mean, variance = self.running_mean, self.running_var
+        mean, variance = self.moving_mean, self.moving_variance
         if training:
             # Not the fused kernel, which has no float64.
             mean, variance = whole_moments(x, list(range(x.shape.rank - 1)))
+            # The moving variance is unbiased, as in PyTorch and Chainer; Keras' is not.
             n = tf.cast(replicas() * tf.size(x[..., 0]), x.dtype)
             unbiased = variance * (n / (n - 1))
-            for average, new in ((self.running_mean, mean), (self.running_var, unbiased)):
-                average.assign((1 - self.momentum) * average + self.momentum * new)
-        return tf.nn.batch_normalization(x, mean, variance, self.bias, self.weight, self.eps)
+            for average, new in ((self.moving_mean, mean), (self.moving_variance, unbiased)):
+                average.assign(self.momentum * average + (1 - self.momentum) * new)
+        return tf.nn.batch_normalization(x, mean, variance, self.beta, self.gamma, self.epsilon)
 
 
-class BatchNorm1d(BatchNorm2d):
-    """Batch normalisation per feature: (N, C) -> (N, C)."""
-
-
-class GroupNorm(tf.Module):
+class GroupNormalization(tf.Module):
     """Normalisation of each image's groups of channels, scaled per channel: (N, H, W, C).
 
     Not with `tf.nn.moments`, which takes the mean in the variance for a constant: its first
     gradient is right all the same, its second is not, and a gradient penalty needs that.
 
     Args:
-        num_groups: how many groups of consecutive channels.
-        num_channels: C.
-        eps: added to the variance.
+        groups: how many groups of consecutive channels.
+        channels: C.
+        epsilon: added to the variance.
     """
 
-    LAYOUTS: ClassVar = {"weight": (0,), "bias": (0,)}
+    LAYOUTS: ClassVar = {"gamma": ("weight", (0,)), "beta": ("bias", (0,))}
 
-    def __init__(self, num_groups, num_channels, eps):
+    def __init__(self, groups, channels, epsilon):
         super().__init__()
-        self.weight = tf.Variable(tf.ones(num_channels, default_dtype()))
-        self.bias = zeros(num_channels)
-        self.groups = num_groups
-        self.eps = eps
+        self.gamma = tf.Variable(tf.ones(channels, default_dtype()))
+        self.beta = zeros(channels)
+        self.groups = groups
+        self.epsilon = epsilon
 
     def __call__(self, x):
         count, height, width, channels = tf.unstack(tf.shape(x))
@@ -256,28 +199,28 @@ class GroupNorm(tf.Module):
         groups = tf.reshape(x, shape)
         mean = tf.reduce_mean(groups, (1, 2, 4), keepdims=True)
         variance = tf.math.reduce_variance(groups, (1, 2, 4), keepdims=True)
-        normal = (groups - mean) * tf.math.rsqrt(variance + self.eps)
-        return tf.reshape(normal, tf.shape(x)) * self.weight + self.bias
+        normal = (groups - mean) * tf.math.rsqrt(variance + self.epsilon)
+        return tf.reshape(normal, tf.shape(x)) * self.gamma + self.beta
 
 
-def instance_norm(x, eps):
+def instance_norm(x, epsilon):
     """Normalise each channel of each image, without scale and shift: (N, H, W, C)."""
     mean, variance = tf.nn.moments(x, (1, 2), keepdims=True)
-    return tf.nn.batch_normalization(x, mean, variance, None, None, eps)
+    return tf.nn.batch_normalization(x, mean, variance, None, None, epsilon)
 
 
 class Dropout(tf.Module):
-    """Drop a share p of all numbers, and scale the others up; only in training.
+    """Drop a share of all numbers, `rate`, and scale the others up; only in training.
 
     The chance comes from TensorFlow's global generator, whose state `--resume` keeps.
     """
 
-    def __init__(self, p):
+    def __init__(self, rate):
         super().__init__()
-        self.p = p
+        self.rate = rate
 
     def __call__(self, x, training):
         if not training:
             return x
-        sample = tf.random.get_global_generator().uniform
-        return tf.nn.experimental.general_dropout(x, self.p, uniform_sampler=sample)
+        uniform = tf.random.get_global_generator().uniform
+        return tf.nn.experimental.general_dropout(x, self.rate, uniform_sampler=uniform)

@@ -1,4 +1,4 @@
-"""Adam, RMSprop and SGD over `tf.Variable`, named and set as those of PyTorch.
+"""Adam, RMSprop and SGD over `tf.Variable`, in the words of TensorFlow.
 
 TensorFlow has no optimisers of its own without Keras.
 """
@@ -25,12 +25,13 @@ class Adam(tf.Module):
     and PyTorch add it after. Scaled by the correction it comes to the same.
     """
 
-    def __init__(self, variables, lr, betas, eps):
+    def __init__(self, variables, learning_rate, beta_1, beta_2, epsilon):
         super().__init__()
         self.targets = list(variables)
-        self.lr = lr
-        self.betas = betas
-        self.eps = eps
+        self.learning_rate = learning_rate
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False)
         self.first_moments = zeros_like(self.targets)
         self.second_moments = zeros_like(self.targets)
@@ -39,20 +40,19 @@ class Adam(tf.Module):
         """Update every variable by its gradient, given in the same order."""
         gradients = average(gradients)
         step = tf.cast(self.step.assign_add(1), self.targets[0].dtype)
-        beta1, beta2 = self.betas
-        correction = 1 - beta2**step
+        correction = 1 - self.beta_2**step
         moments = zip(self.first_moments, self.second_moments, strict=True)
         for variable, (m, v), gradient in zip(self.targets, moments, gradients, strict=True):
             tf.raw_ops.ResourceApplyAdam(
                 var=variable.handle,
                 m=m.handle,
                 v=v.handle,
-                beta1_power=beta1**step,
-                beta2_power=beta2**step,
-                lr=self.lr,
-                beta1=beta1,
-                beta2=beta2,
-                epsilon=self.eps * tf.sqrt(correction),
+                beta1_power=self.beta_1**step,
+                beta2_power=self.beta_2**step,
+                lr=self.learning_rate,
+                beta1=self.beta_1,
+                beta2=self.beta_2,
+                epsilon=self.epsilon * tf.sqrt(correction),
                 grad=gradient,
             )
 
@@ -63,29 +63,29 @@ class RMSprop(tf.Module):
     TensorFlow's kernel has it inside, which for small gradients makes much smaller steps.
     """
 
-    def __init__(self, variables, lr, alpha, eps):
+    def __init__(self, variables, learning_rate, rho, epsilon):
         super().__init__()
         self.targets = list(variables)
-        self.lr = lr
-        self.alpha = alpha
-        self.eps = eps
+        self.learning_rate = learning_rate
+        self.rho = rho
+        self.epsilon = epsilon
         self.squares = zeros_like(self.targets)
 
     def apply(self, gradients):
         """Update every variable by its gradient, given in the same order."""
         gradients = average(gradients)
         for variable, square, gradient in zip(self.targets, self.squares, gradients, strict=True):
-            square.assign(self.alpha * square + (1 - self.alpha) * tf.square(gradient))
-            variable.assign_sub(self.lr * gradient / (tf.sqrt(square) + self.eps))
+            square.assign(self.rho * square + (1 - self.rho) * tf.square(gradient))
+            variable.assign_sub(self.learning_rate * gradient / (tf.sqrt(square) + self.epsilon))
 
 
 class SGD(tf.Module):
-    """Gradient descent with momentum: v <- momentum v + g; variable <- variable - lr v."""
+    """Gradient descent with momentum: v <- momentum v + g; variable <- variable - rate v."""
 
-    def __init__(self, variables, lr, momentum):
+    def __init__(self, variables, learning_rate, momentum):
         super().__init__()
         self.targets = list(variables)
-        self.lr = lr
+        self.learning_rate = learning_rate
         self.momentum = momentum
         self.velocities = zeros_like(self.targets)
 
@@ -96,7 +96,7 @@ class SGD(tf.Module):
             tf.raw_ops.ResourceApplyMomentum(
                 var=variable.handle,
                 accum=v.handle,
-                lr=self.lr,
+                lr=self.learning_rate,
                 grad=gradient,
                 momentum=self.momentum,
             )

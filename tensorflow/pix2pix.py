@@ -34,7 +34,7 @@ from common.bridges import tensorflow as bridge
 from common.pictures import Translations
 from common.run import Run, Settings, launch
 
-import layers as nn
+import layers
 from optimizers import Adam
 
 L1_WEIGHT = 100  # weight of the reconstruction loss in the generator's loss
@@ -85,37 +85,37 @@ class Generator(tf.Module):
     def __init__(self, image_shape, dropout, filters):
         super().__init__()
         channels = image_shape[-1]
-        self.dropout = nn.Dropout(dropout)
-        by_two = {"kernel_size": 4, "stride": 2, "padding": 1}  # half the size, or double
-        norm = {"eps": 1e-5, "momentum": 0.1}  # the running average keeps 1 - 0.1
-        self.conv1 = nn.Conv2d(channels, filters, **by_two)
-        self.conv2 = nn.Conv2d(filters, 2 * filters, **by_two, bias=False)
-        self.norm2 = nn.BatchNorm2d(2 * filters, **norm)
-        self.conv3 = nn.Conv2d(2 * filters, 4 * filters, **by_two, bias=False)
-        self.norm3 = nn.BatchNorm2d(4 * filters, **norm)
-        self.conv4 = nn.Conv2d(4 * filters, 8 * filters, **by_two, bias=False)
-        self.norm4 = nn.BatchNorm2d(8 * filters, **norm)
-        self.conv5 = nn.Conv2d(8 * filters, 8 * filters, **by_two, bias=False)
-        self.norm5 = nn.BatchNorm2d(8 * filters, **norm)
-        self.deconv1 = nn.ConvTranspose2d(8 * filters, 8 * filters, **by_two, bias=False)
-        self.norm6 = nn.BatchNorm2d(8 * filters, **norm)
+        self.dropout = layers.Dropout(dropout)
+        by_two = {"kernel_size": 4, "strides": 2, "padding": "SAME"}  # half the size, or double
+        norm = {"epsilon": 1e-5, "momentum": 0.9}
+        self.conv1 = layers.Conv2D(channels, filters, **by_two)
+        self.conv2 = layers.Conv2D(filters, 2 * filters, **by_two, use_bias=False)
+        self.norm2 = layers.BatchNormalization(2 * filters, **norm)
+        self.conv3 = layers.Conv2D(2 * filters, 4 * filters, **by_two, use_bias=False)
+        self.norm3 = layers.BatchNormalization(4 * filters, **norm)
+        self.conv4 = layers.Conv2D(4 * filters, 8 * filters, **by_two, use_bias=False)
+        self.norm4 = layers.BatchNormalization(8 * filters, **norm)
+        self.conv5 = layers.Conv2D(8 * filters, 8 * filters, **by_two, use_bias=False)
+        self.norm5 = layers.BatchNormalization(8 * filters, **norm)
+        self.deconv1 = layers.Conv2DTranspose(8 * filters, 8 * filters, **by_two, use_bias=False)
+        self.norm6 = layers.BatchNormalization(8 * filters, **norm)
         # From here on a skip connection joins the encoder's features to the input.
-        self.deconv2 = nn.ConvTranspose2d(16 * filters, 4 * filters, **by_two, bias=False)
-        self.norm7 = nn.BatchNorm2d(4 * filters, **norm)
-        self.deconv3 = nn.ConvTranspose2d(8 * filters, 2 * filters, **by_two, bias=False)
-        self.norm8 = nn.BatchNorm2d(2 * filters, **norm)
-        self.deconv4 = nn.ConvTranspose2d(4 * filters, filters, **by_two, bias=False)
-        self.norm9 = nn.BatchNorm2d(filters, **norm)
-        self.deconv5 = nn.ConvTranspose2d(2 * filters, channels, **by_two)
+        self.deconv2 = layers.Conv2DTranspose(16 * filters, 4 * filters, **by_two, use_bias=False)
+        self.norm7 = layers.BatchNormalization(4 * filters, **norm)
+        self.deconv3 = layers.Conv2DTranspose(8 * filters, 2 * filters, **by_two, use_bias=False)
+        self.norm8 = layers.BatchNormalization(2 * filters, **norm)
+        self.deconv4 = layers.Conv2DTranspose(4 * filters, filters, **by_two, use_bias=False)
+        self.norm9 = layers.BatchNormalization(filters, **norm)
+        self.deconv5 = layers.Conv2DTranspose(2 * filters, channels, **by_two)
         for layer in self.submodules:
             initialize(layer)
 
     def __call__(self, sources, training):
         down1 = self.conv1(sources)  # (N, 16h, 16w, f)
-        down2 = self.norm2(self.conv2(nn.leaky_relu(down1, 0.2)), training)  # (N, 8h, 8w, 2f)
-        down3 = self.norm3(self.conv3(nn.leaky_relu(down2, 0.2)), training)  # (N, 4h, 4w, 4f)
-        down4 = self.norm4(self.conv4(nn.leaky_relu(down3, 0.2)), training)  # (N, 2h, 2w, 8f)
-        down5 = self.norm5(self.conv5(nn.leaky_relu(down4, 0.2)), training)  # (N, h, w, 8f)
+        down2 = self.norm2(self.conv2(layers.leaky_relu(down1, 0.2)), training)  # (N, 8h, 8w, 2f)
+        down3 = self.norm3(self.conv3(layers.leaky_relu(down2, 0.2)), training)  # (N, 4h, 4w, 4f)
+        down4 = self.norm4(self.conv4(layers.leaky_relu(down3, 0.2)), training)  # (N, 2h, 2w, 8f)
+        down5 = self.norm5(self.conv5(layers.leaky_relu(down4, 0.2)), training)  # (N, h, w, 8f)
         x = self.dropout(self.norm6(self.deconv1(tf.nn.relu(down5)), training), training)
         x = tf.concat((x, down4), axis=-1)  # (N, 2h, 2w, 8f + 8f)
         x = self.dropout(self.norm7(self.deconv2(tf.nn.relu(x)), training), training)
@@ -133,35 +133,37 @@ class Discriminator(tf.Module):
     def __init__(self, image_shape, filters):
         super().__init__()
         channels = image_shape[-1]
-        by_two = {"kernel_size": 4, "stride": 2, "padding": 1}
-        by_one = {"kernel_size": 4, "stride": 1, "padding": 1}  # a row and a column less
-        norm = {"eps": 1e-5, "momentum": 0.1}
-        self.conv1 = nn.Conv2d(2 * channels, filters, **by_two)
-        self.conv2 = nn.Conv2d(filters, 2 * filters, **by_two, bias=False)
-        self.norm2 = nn.BatchNorm2d(2 * filters, **norm)
-        self.conv3 = nn.Conv2d(2 * filters, 4 * filters, **by_two, bias=False)
-        self.norm3 = nn.BatchNorm2d(4 * filters, **norm)
-        self.conv4 = nn.Conv2d(4 * filters, 8 * filters, **by_one, bias=False)
-        self.norm4 = nn.BatchNorm2d(8 * filters, **norm)
-        self.conv5 = nn.Conv2d(8 * filters, 1, **by_one)
+        by_two = {"kernel_size": 4, "strides": 2, "padding": "SAME"}
+        # Of an image padded by 1 on every side: a row and a column less.
+        by_one = {"kernel_size": 4, "strides": 1, "padding": "VALID"}
+        norm = {"epsilon": 1e-5, "momentum": 0.9}
+        self.conv1 = layers.Conv2D(2 * channels, filters, **by_two)
+        self.conv2 = layers.Conv2D(filters, 2 * filters, **by_two, use_bias=False)
+        self.norm2 = layers.BatchNormalization(2 * filters, **norm)
+        self.conv3 = layers.Conv2D(2 * filters, 4 * filters, **by_two, use_bias=False)
+        self.norm3 = layers.BatchNormalization(4 * filters, **norm)
+        self.conv4 = layers.Conv2D(4 * filters, 8 * filters, **by_one, use_bias=False)
+        self.norm4 = layers.BatchNormalization(8 * filters, **norm)
+        self.conv5 = layers.Conv2D(8 * filters, 1, **by_one)
         for layer in self.submodules:
             initialize(layer)
 
     def __call__(self, sources, images, training):
         x = tf.concat((sources, images), axis=-1)  # (N, H, W, 2C)
-        x = nn.leaky_relu(self.conv1(x), 0.2)  # (N, 16h, 16w, f)
-        x = nn.leaky_relu(self.norm2(self.conv2(x), training), 0.2)  # (N, 8h, 8w, 2f)
-        x = nn.leaky_relu(self.norm3(self.conv3(x), training), 0.2)  # (N, 4h, 4w, 4f)
-        x = nn.leaky_relu(self.norm4(self.conv4(x), training), 0.2)  # (N, 4h - 1, 4w - 1, 8f)
-        return self.conv5(x)  # (N, 4h - 2, 4w - 2, 1)
+        x = layers.leaky_relu(self.conv1(x), 0.2)  # (N, 16h, 16w, f)
+        x = layers.leaky_relu(self.norm2(self.conv2(x), training), 0.2)  # (N, 8h, 8w, 2f)
+        x = layers.leaky_relu(self.norm3(self.conv3(x), training), 0.2)  # (N, 4h, 4w, 4f)
+        x = self.norm4(self.conv4(layers.pad(x, 1)), training)  # (N, 4h - 1, 4w - 1, 8f)
+        x = layers.leaky_relu(x, 0.2)
+        return self.conv5(layers.pad(x, 1))  # (N, 4h - 2, 4w - 2, 1)
 
 
 def initialize(layer):
     """N(0, 0.02) as in the paper; scales of batch norm N(1, 0.02) as in DCGAN's code; biases 0."""
-    if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
-        nn.normal_(layer.weight, 0.0, 0.02)
-    elif isinstance(layer, nn.BatchNorm2d):
-        nn.normal_(layer.weight, 1.0, 0.02)
+    if isinstance(layer, layers.Conv2D | layers.Conv2DTranspose):
+        layer.kernel.assign(layers.random_normal(layer.kernel.shape, 0.0, 0.02))
+    elif isinstance(layer, layers.BatchNormalization):
+        layer.gamma.assign(layers.random_normal(layer.gamma.shape, 1.0, 0.02))
 
 
 def discriminator_loss(real_logits, fake_logits):
@@ -228,7 +230,7 @@ def build(config, image_shape):
         "generator": Generator(image_shape, config.dropout, config.filters),
         "discriminator": Discriminator(image_shape, config.filters),
     }
-    adam = {"lr": config.learning_rate, "betas": (0.5, 0.999), "eps": 1e-8}
+    adam = {"learning_rate": config.learning_rate, "beta_1": 0.5, "beta_2": 0.999, "epsilon": 1e-8}
     optimizers = {
         name: Adam(network.trainable_variables, **adam) for name, network in networks.items()
     }

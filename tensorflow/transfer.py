@@ -29,7 +29,7 @@ from common.pictures import Predictions
 from common.run import Run, Settings, launch
 from common.run.pretrained import adopt
 
-import layers as nn
+import layers
 from optimizers import SGD
 
 # Of ImageNet's red, green and blue, in [0, 1].
@@ -77,24 +77,28 @@ class BasicBlock(tf.Module):
 
     def __init__(self, inputs, outputs, stride):
         super().__init__()
-        norm = {"eps": 1e-5, "momentum": 0.1}  # the running average keeps 1 - 0.1
-        same = {"kernel_size": 3, "padding": 1, "bias": False}
-        self.conv1 = nn.Conv2d(inputs, outputs, **same, stride=stride)
-        self.bn1 = nn.BatchNorm2d(outputs, **norm)
-        self.conv2 = nn.Conv2d(outputs, outputs, **same, stride=1)
-        self.bn2 = nn.BatchNorm2d(outputs, **norm)
+        norm = {"epsilon": 1e-5, "momentum": 0.9}
+        # Not "SAME", whose zeros lie elsewhere at a stride of 2: see `layers.pad`.
+        valid = {"kernel_size": 3, "padding": "VALID", "use_bias": False}
+        one = {"kernel_size": 1, "strides": 1, "padding": "VALID", "use_bias": False}
+        self.conv1 = layers.Conv2D(inputs, outputs, **valid, strides=stride)
+        self.bn1 = layers.BatchNormalization(outputs, **norm)
+        self.conv2 = layers.Conv2D(outputs, outputs, **valid, strides=1)
+        self.bn2 = layers.BatchNormalization(outputs, **norm)
         around = []  # the identity where the shapes match
         if stride != 1:
-            around += [nn.Conv2d(inputs, outputs, kernel_size=1, stride=stride, bias=False)]
-            around += [nn.BatchNorm2d(outputs, **norm)]
+            around += [layers.Conv2D(inputs, outputs, **one)]
+            around += [layers.BatchNormalization(outputs, **norm)]
         self.downsample = around
 
     def __call__(self, x, training):
-        y = tf.nn.relu(self.bn1(self.conv1(x), training))
-        y = self.bn2(self.conv2(y), training)
+        y = tf.nn.relu(self.bn1(self.conv1(layers.pad(x, 1)), training))
+        y = self.bn2(self.conv2(layers.pad(y, 1)), training)
         if self.downsample:
             conv, norm = self.downsample
-            x = norm(conv(x), training)
+            # Not the convolution's: with few channels oneDNN then writes beyond a block of memory.
+            stride = self.conv1.strides
+            x = norm(conv(x[:, ::stride, ::stride]), training)
         return tf.nn.relu(y + x)
 
 
@@ -104,10 +108,10 @@ class Backbone(tf.Module):
     def __init__(self, image_shape, width):
         super().__init__()
         channels = image_shape[-1]
-        norm = {"eps": 1e-5, "momentum": 0.1}
-        half = {"kernel_size": 7, "stride": 2, "padding": 3, "bias": False}
-        self.conv1 = nn.Conv2d(channels, width, **half)
-        self.bn1 = nn.BatchNorm2d(width, **norm)
+        norm = {"epsilon": 1e-5, "momentum": 0.9}
+        half = {"kernel_size": 7, "strides": 2, "padding": "VALID", "use_bias": False}
+        self.conv1 = layers.Conv2D(channels, width, **half)
+        self.bn1 = layers.BatchNormalization(width, **norm)
         self.layer1 = make_stage(width, width, stride=1)
         self.layer2 = make_stage(width, 2 * width, stride=2)
         self.layer3 = make_stage(2 * width, 4 * width, stride=2)
@@ -116,10 +120,9 @@ class Backbone(tf.Module):
             initialize(layer)
 
     def __call__(self, x, training):
-        x = tf.nn.relu(self.bn1(self.conv1(x), training))  # (N, H / 2, W / 2, f)
+        x = tf.nn.relu(self.bn1(self.conv1(layers.pad(x, 3)), training))  # (N, H / 2, W / 2, f)
         # After ReLU no number is below 0, so padding with zeros does not change the maximum.
-        x = tf.pad(x, [(0, 0), (1, 1), (1, 1), (0, 0)])
-        x = tf.nn.max_pool2d(x, 3, 2, "VALID")  # (N, H / 4, W / 4, f)
+        x = tf.nn.max_pool2d(layers.pad(x, 1), 3, 2, "VALID")  # (N, H / 4, W / 4, f)
         for block in (*self.layer1, *self.layer2, *self.layer3, *self.layer4):
             x = block(x, training)  # in the end (N, H / 32, W / 32, 8f)
         return tf.reduce_mean(x, (1, 2))  # (N, 8f)
@@ -130,7 +133,7 @@ class Head(tf.Module):
 
     def __init__(self, width, classes):
         super().__init__()
-        self.fc = nn.Linear(8 * width, classes)
+        self.fc = layers.Dense(8 * width, classes)
         for layer in self.submodules:
             initialize(layer)
 
@@ -145,10 +148,10 @@ def make_stage(inputs, outputs, stride):
 
 def initialize(layer):
     """He's normal initial weights by fan out; the head's are Glorot's uniform, its biases 0."""
-    if isinstance(layer, nn.Conv2d):
-        nn.kaiming_normal_(layer.weight)
-    elif isinstance(layer, nn.Linear):
-        nn.xavier_uniform_(layer.weight)
+    if isinstance(layer, layers.Conv2D):
+        layer.kernel.assign(layers.variance_scaling(layer.kernel.shape, scale=2.0))
+    elif isinstance(layer, layers.Dense):
+        layer.kernel.assign(layers.glorot_uniform(layer.kernel.shape))
 
 
 def classification_loss(logits, labels):
@@ -161,7 +164,7 @@ def classification_loss(logits, labels):
 def train_step(networks, optimizers, images, labels, learning_rate, frozen):
     """Update both networks, or the head alone, on a batch of images and their labels."""
     optimizer = optimizers["classifier"]
-    optimizer.lr.assign(learning_rate)
+    optimizer.learning_rate.assign(learning_rate)
     with tf.GradientTape() as tape:
         # In training mode, batch norm of a frozen backbone would keep updating its averages.
         features = networks["backbone"](images, training=not frozen)
@@ -186,7 +189,7 @@ def build(config, image_shape, classes):
     variables = [v for name in learning for v in networks[name].trainable_variables]
     # A variable: a Python number would become a constant of the graph.
     rate = tf.Variable(config.learning_rate, trainable=False, dtype=bridge.default_dtype())
-    optimizers = {"classifier": SGD(variables, lr=rate, momentum=0.9)}
+    optimizers = {"classifier": SGD(variables, learning_rate=rate, momentum=0.9)}
     return networks, optimizers
 
 

@@ -28,7 +28,7 @@ from common.bridges import tensorflow as bridge
 from common.pictures import LatentSpace
 from common.run import Run, Settings, launch
 
-import layers as nn
+import layers
 from optimizers import Adam
 
 
@@ -73,10 +73,10 @@ class Encoder(tf.Module):
     def __init__(self, image_shape, latent_dim):
         super().__init__()
         height, width, channels = image_shape
-        self.dense1 = nn.Linear(channels * height * width, 256)
-        self.dense2 = nn.Linear(256, 128)
-        self.mean = nn.Linear(128, latent_dim)
-        self.logvar = nn.Linear(128, latent_dim)
+        self.dense1 = layers.Dense(channels * height * width, 256)
+        self.dense2 = layers.Dense(256, 128)
+        self.mean = layers.Dense(128, latent_dim)
+        self.logvar = layers.Dense(128, latent_dim)
         for layer in self.submodules:
             initialize(layer)
 
@@ -94,9 +94,9 @@ class Decoder(tf.Module):
         super().__init__()
         height, width, channels = image_shape
         self.shape = (channels, height, width)
-        self.dense1 = nn.Linear(latent_dim, 128)
-        self.dense2 = nn.Linear(128, 256)
-        self.dense3 = nn.Linear(256, channels * height * width)
+        self.dense1 = layers.Dense(latent_dim, 128)
+        self.dense2 = layers.Dense(128, 256)
+        self.dense3 = layers.Dense(256, channels * height * width)
         for layer in self.submodules:
             initialize(layer)
 
@@ -109,8 +109,8 @@ class Decoder(tf.Module):
 
 def initialize(layer):
     """Glorot's uniform initial weights, biases 0."""
-    if isinstance(layer, nn.Linear):
-        nn.xavier_uniform_(layer.weight)
+    if isinstance(layer, layers.Dense):
+        layer.kernel.assign(layers.glorot_uniform(layer.kernel.shape))
 
 
 def autoencode(networks, images, noise):
@@ -181,7 +181,7 @@ def build(config, image_shape):
         *networks["encoder"].trainable_variables,
         *networks["decoder"].trainable_variables,
     ]
-    adam = {"lr": config.learning_rate, "betas": (0.9, 0.999), "eps": 1e-8}
+    adam = {"learning_rate": config.learning_rate, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8}
     optimizers = {"autoencoder": Adam(variables, **adam)}
     return networks, optimizers
 

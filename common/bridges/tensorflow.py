@@ -89,7 +89,8 @@ def _walk(module: tf.Module, prefix: str = "") -> Iterator[tuple[str, Entry]]:
     layouts = getattr(module, "LAYOUTS", {})
     for name, value in vars(module).items():
         if isinstance(value, tf.Variable) and name in layouts:
-            yield prefix + name, (value, layouts[name])
+            key, axes = layouts[name]
+            yield prefix + key, (value, axes)
         elif isinstance(value, tf.Module):
             yield from _walk(value, f"{prefix}{name}.")
         elif isinstance(value, list | tuple):

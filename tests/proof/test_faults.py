@@ -73,6 +73,8 @@ def test_a_fault_is_sought_in_its_model_alone(model: str) -> None:
 
 def test_make_quick_runs_the_same_tests() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    listed = re.search(r"^QUICK := \$\(addprefix tests/,(.*)\)$", makefile.replace("\\\n", ""), re.MULTILINE)
+    listed = re.search(
+        r"^QUICK := \$\(addprefix tests/,(.*)\)$", makefile.replace("\\\n", ""), re.MULTILINE
+    )
     assert listed is not None
     assert [f"tests/{name}" for name in listed[1].split()] == QUICK

@@ -41,18 +41,18 @@ network, stranger = Network(), None
 """,
     "tensorflow": """
 import sys; sys.path.insert(0, "tensorflow")
-import tensorflow as tf, layers as nn
+import tensorflow as tf, layers
 class Block(tf.Module):
     def __init__(self):
         super().__init__()
-        self.conv = nn.Conv2d(2, 2, 3, bias=False)
-        self.norm = nn.BatchNorm2d(2, eps=1e-5, momentum=0.1)
+        self.conv = layers.Conv2D(2, 2, 3, padding="VALID", use_bias=False)
+        self.norm = layers.BatchNormalization(2, epsilon=1e-5, momentum=0.9)
 class Network(tf.Module):
     def __init__(self):
         super().__init__()
         self.blocks = [Block(), Block()]
-        self.deconv = nn.ConvTranspose2d(2, 4, 3)
-        self.dense = nn.Linear(5, 6)
+        self.deconv = layers.Conv2DTranspose(2, 4, 3, padding="VALID")
+        self.dense = layers.Dense(5, 6)
 network, stranger = Network(), Network()
 stranger.lost = [tf.Variable(1.0)]
 """,

@@ -19,7 +19,7 @@ HELPERS = {
     "tensorflow": {"layers", "optimizers"},  # what TensorFlow lacks without Keras
     # where Keras computes something else than the others, what it leaves to its backends, and how
     # it trains one of two networks
-    "keras": {"gradients", "layers", "optimizers", "trainers"},
+    "keras": {"gradients", "optimizers", "own_layers", "trainers"},
     "chainer": {"layers", "optimizers"},  # where Chainer does
 }
 

@@ -1,8 +1,7 @@
-"""Convolutions on TensorFlow are oneDNN's, and padded in the quickest way that gives the same."""
+"""Convolutions on TensorFlow are those of oneDNN."""
 
 from __future__ import annotations
 
-import json
 import platform
 import subprocess
 import sys
@@ -10,23 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.ports import PROBES, chosen_ports, environment, run_probe
+from tests.support.ports import chosen_ports, environment
 from tools.library.scripts import ROOT
-
-PROBE = PROBES / "tensorflow_padding_probe.py"
-
-
-@pytest.mark.skipif("tensorflow" not in chosen_ports(), reason="TensorFlow is not chosen")
-def test_every_way_to_pad_gives_the_same() -> None:
-    ways = json.loads(run_probe("tensorflow", PROBE))
-    assert set(ways) == {"SAME", "MIRRORED", "VALID"}
-    assert min(ways.values()) > 50
-
-
-@pytest.mark.parametrize("port", [port for port in chosen_ports() if port.startswith("keras")])
-def test_the_odd_zero_is_in_front_in_keras(port: str) -> None:
-    probe = PROBES / "keras_padding_probe.py"
-    assert run_probe(port, probe) == {"keras": "tensorflow"}.get(port, port.removeprefix("keras-"))
 
 
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="not everywhere there")

@@ -4,37 +4,6 @@ import keras
 from keras import ops
 
 
-def mirror(x):
-    """Flip images vertically and horizontally: (N, H, W, C)."""
-    return ops.flip(x, (1, 2))
-
-
-class Conv2D(keras.layers.Conv2D):
-    """Keras' own, but where "same" pads by an odd number, the zero more is in front of the image.
-
-    At a stride of 2 and a kernel of 5 that is 2 before and 1 after, as with PyTorch's padding by 2,
-    where Keras has 1 and 2. So image and kernel are mirrored, and the result is mirrored back.
-    `ZeroPadding2D` and "valid" give the same; on TensorFlow they take longer.
-    """
-
-    def convolution_op(self, inputs, kernel):
-        if self.strides == (1, 1) and all(size % 2 for size in self.kernel_size):
-            return super().convolution_op(inputs, kernel)  # the same zeros on both sides
-        return mirror(super().convolution_op(mirror(inputs), ops.flip(kernel, (0, 1))))
-
-
-class Conv2DTranspose(keras.layers.Conv2DTranspose):
-    """Keras' own, where "same" cuts off the row more in front: the gradient of the `Conv2D` above.
-
-    It takes no activation.
-    """
-
-    def call(self, inputs):
-        kernel = ops.flip(self.kernel, (0, 1))
-        outputs = ops.conv_transpose(mirror(inputs), kernel, self.strides, self.padding)
-        return mirror(outputs) if self.bias is None else mirror(outputs) + self.bias
-
-
 class BatchNormalization(keras.layers.BatchNormalization):
     """Keras' own, but with an unbiased running variance: divided by n - 1, as in PyTorch.
 
