@@ -191,7 +191,6 @@ def generator_loss(losses, identity):
     return loss + identity * losses["identity_loss"] if identity else loss
 
 
-@tf.function
 def generator_step(networks, optimizers, a, b, identity):
     """Update both generators in both directions; return the losses and the fakes of a and b."""
     a2b, b2a = networks["generator_a2b"], networks["generator_b2a"]
@@ -211,7 +210,6 @@ def generator_step(networks, optimizers, a, b, identity):
     return losses, fake_a, fake_b
 
 
-@tf.function
 def discriminator_step(networks, optimizers, a, b, fake_a, fake_b):
     """Update both discriminators on real and fake images of their own domain."""
     d_a, d_b = networks["discriminator_a"], networks["discriminator_b"]
@@ -228,18 +226,18 @@ def discriminator_step(networks, optimizers, a, b, fake_a, fake_b):
 
 def swap(pool, fakes):
     """Replace some fakes by earlier ones from a pool: (N, H, W, C) -> (N, H, W, C)."""
-    return tf.constant(pool.swap(fakes.numpy()))
+    shown = tf.numpy_function(pool.swap, [fakes], fakes.dtype)
+    return tf.ensure_shape(shown, fakes.shape)
 
 
+@tf.function
 def train_step(networks, optimizers, pools, a, b, learning_rate, identity):
     """Update the generators, then the discriminators on fakes from the pools."""
     for optimizer in optimizers.values():
         optimizer.learning_rate.assign(learning_rate)
-    strategy = tf.distribute.get_strategy()
-    inputs = networks, optimizers, a, b
-    g_losses, fake_a, fake_b = strategy.run(generator_step, (*inputs, identity))
+    g_losses, fake_a, fake_b = generator_step(networks, optimizers, a, b, identity)
     fake_a, fake_b = swap(pools["a"], fake_a), swap(pools["b"], fake_b)
-    d_losses = strategy.run(discriminator_step, (*inputs, fake_a, fake_b))
+    d_losses = discriminator_step(networks, optimizers, a, b, fake_a, fake_b)
     return g_losses | d_losses
 
 
@@ -275,7 +273,7 @@ def start(arguments=None):
     """Make a run ready, as the command line says or as `arguments` do."""
     run = Run(Config, __file__, __doc__, arguments)
     config = run.config
-    bridge.prepare(config.seed, config.device, config.precision)
+    run.strategy = bridge.prepare(config.seed, config.device, config.precision)
     networks, optimizers = build(config, run.image_shape)
     pools = {domain: ImagePool(config.pool_size, run.random) for domain in ("a", "b")}
 
@@ -292,8 +290,9 @@ def learn(run, batch):
     """Train on a batch, and return the losses."""
     a = preprocess(batch.sources)
     b = preprocess(batch.images)
-    rate = decay(run.config, run.step + 1)
-    return train_step(run.networks, run.optimizers, run.pools, a, b, rate, run.config.identity)
+    rate = tf.constant(decay(run.config, run.step + 1), bridge.default_dtype())
+    inputs = (run.pools, a, b, rate, run.config.identity)
+    return run.strategy.run(train_step, (run.networks, run.optimizers, *inputs))
 
 
 def main():

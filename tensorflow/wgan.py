@@ -168,7 +168,6 @@ def generator_loss(fake_scores):
     return -tf.reduce_mean(fake_scores)
 
 
-@tf.function
 def critic_step(networks, optimizers, images, noise):
     """Update the critic on real and fake images, then clip its weights; noise is (N, Z)."""
     generator, critic = networks["generator"], networks["critic"]
@@ -183,7 +182,6 @@ def critic_step(networks, optimizers, images, noise):
     return loss
 
 
-@tf.function
 def generator_step(networks, optimizers, noise):
     """Update the generator on what the critic says of it; noise is (N, Z)."""
     generator, critic = networks["generator"], networks["critic"]
@@ -193,12 +191,12 @@ def generator_step(networks, optimizers, noise):
     return loss
 
 
+@tf.function
 def train_step(networks, optimizers, images, noise):
     """Update the critic on each batch, then the generator; noise is (batches + 1, N, Z)."""
-    strategy = tf.distribute.get_strategy()
-    for batch, z in zip(images, noise[:-1], strict=True):
-        c_loss = strategy.run(critic_step, (networks, optimizers, batch, z))
-    g_loss = strategy.run(generator_step, (networks, optimizers, noise[-1]))
+    for n in range(CRITIC_UPDATES):
+        c_loss = critic_step(networks, optimizers, images[n], noise[n])
+    g_loss = generator_step(networks, optimizers, noise[-1])
     return {"critic_loss": c_loss, "generator_loss": g_loss, "wasserstein": -c_loss}
 
 
@@ -225,7 +223,7 @@ def start(arguments=None):
     """Make a run ready, as the command line says or as `arguments` do."""
     run = Run(Config, __file__, __doc__, arguments)
     config = run.config
-    bridge.prepare(config.seed, config.device, config.precision)
+    run.strategy = bridge.prepare(config.seed, config.device, config.precision)
     networks, optimizers = build(config, run.image_shape)
 
     def draw(noise):
@@ -240,7 +238,7 @@ def learn(run, batch):
     """Train on a batch, and return the losses."""
     images = preprocess(batch.images)
     noise = run.draw(draw_noise, CRITIC_UPDATES + 1)
-    return train_step(run.networks, run.optimizers, images, tf.constant(noise))
+    return run.strategy.run(train_step, (run.networks, run.optimizers, images, tf.constant(noise)))
 
 
 def main():

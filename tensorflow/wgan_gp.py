@@ -189,7 +189,6 @@ def generator_loss(fake_scores):
     return -tf.reduce_mean(fake_scores)
 
 
-@tf.function
 def critic_step(networks, optimizers, images, noise, shares):
     """Update the critic on real and fake images; noise is (N, Z), shares (N, 1, 1, 1)."""
     generator, critic = networks["generator"], networks["critic"]
@@ -207,7 +206,6 @@ def critic_step(networks, optimizers, images, noise, shares):
     }
 
 
-@tf.function
 def generator_step(networks, optimizers, noise):
     """Update the generator on what the critic says of it; noise is (N, Z)."""
     generator, critic = networks["generator"], networks["critic"]
@@ -217,12 +215,12 @@ def generator_step(networks, optimizers, noise):
     return loss
 
 
+@tf.function
 def train_step(networks, optimizers, images, noise, shares):
     """Update the critic on each batch, then the generator; noise is (batches + 1, N, Z)."""
-    strategy = tf.distribute.get_strategy()
-    for batch, z, share in zip(images, noise[:-1], shares, strict=True):
-        losses = strategy.run(critic_step, (networks, optimizers, batch, z, share))
-    g_loss = strategy.run(generator_step, (networks, optimizers, noise[-1]))
+    for n in range(CRITIC_UPDATES):
+        losses = critic_step(networks, optimizers, images[n], noise[n], shares[n])
+    g_loss = generator_step(networks, optimizers, noise[-1])
     return losses | {"generator_loss": g_loss}
 
 
@@ -249,7 +247,7 @@ def start(arguments=None):
     """Make a run ready, as the command line says or as `arguments` do."""
     run = Run(Config, __file__, __doc__, arguments)
     config = run.config
-    bridge.prepare(config.seed, config.device, config.precision)
+    run.strategy = bridge.prepare(config.seed, config.device, config.precision)
     networks, optimizers = build(config, run.image_shape)
 
     def draw(noise):
@@ -265,8 +263,8 @@ def learn(run, batch):
     images = preprocess(batch.images)
     noise = run.draw(draw_noise, CRITIC_UPDATES + 1)
     shares = run.draw(draw_shares, CRITIC_UPDATES)
-    noise, shares = tf.constant(noise), tf.constant(shares)
-    return train_step(run.networks, run.optimizers, images, noise, shares)
+    inputs = (images, tf.constant(noise), tf.constant(shares))
+    return run.strategy.run(train_step, (run.networks, run.optimizers, *inputs))
 
 
 def main():
