@@ -21,7 +21,8 @@ from common.start import check_flags
 if __name__ == "__main__":
     check_flags(__file__)  # before the framework, whose import takes seconds
 
-from common.bridges import chainer as bridge  # isort: skip  (it mends Chainer for NumPy 2)
+# The bridge mends Chainer for NumPy 2; on a CPU it replaces what is slow: see chainer_cpu.py.
+from common.bridges import chainer as bridge  # isort: skip
 import chainer
 import chainer.functions as F
 import chainer.links as L
@@ -244,7 +245,8 @@ def train_step(networks, optimizers, images, noise):
     discriminator, code_discriminator = networks["discriminator"], networks["code_discriminator"]
     codes = encoder(images)
     e_loss = encoder_loss(reconstruction_loss(images, generator(codes)), code_discriminator(codes))
-    chainer.grad([e_loss], list(encoder.params()), set_grad=True)  # only its gradients
+    encoder.cleargrads()
+    e_loss.backward()
     optimizers["encoder"].update()
 
     with chainer.no_backprop_mode():
@@ -252,7 +254,8 @@ def train_step(networks, optimizers, images, noise):
     reconstructions, samples = generator(codes), generator(noise)
     reconstruction = reconstruction_loss(images, reconstructions)
     g_loss = generator_loss(reconstruction, discriminator(reconstructions), discriminator(samples))
-    chainer.grad([g_loss], list(generator.params()), set_grad=True)  # only its gradients
+    generator.cleargrads()
+    g_loss.backward()
     optimizers["generator"].update()
 
     with chainer.no_backprop_mode():

@@ -22,7 +22,8 @@ from common.start import check_flags
 if __name__ == "__main__":
     check_flags(__file__)  # before the framework, whose import takes seconds
 
-from common.bridges import chainer as bridge  # isort: skip  (it mends Chainer for NumPy 2)
+# The bridge mends Chainer for NumPy 2; on a CPU it replaces what is slow: see chainer_cpu.py.
+from common.bridges import chainer as bridge  # isort: skip
 import chainer
 import chainer.functions as F
 import chainer.links as L
@@ -189,8 +190,8 @@ def generator_step(networks, optimizers, a, b, identity):
     if identity:  # an image already in the target domain should stay unchanged
         losses["identity_loss"] = absolute_error(b2a(a), a) + absolute_error(a2b(b), b)
     losses["generator_loss"] = generator_loss(losses, identity)
-    parameters = list(optimizers["generators"].target.params())
-    chainer.grad([losses["generator_loss"]], parameters, set_grad=True)  # only theirs
+    optimizers["generators"].target.cleargrads()
+    losses["generator_loss"].backward()
     optimizers["generators"].update()
     return {name: loss.array for name, loss in losses.items()}, fake_a.array, fake_b.array
 

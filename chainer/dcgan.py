@@ -21,7 +21,8 @@ from common.start import check_flags
 if __name__ == "__main__":
     check_flags(__file__)  # before the framework, whose import takes seconds
 
-from common.bridges import chainer as bridge  # isort: skip  (it mends Chainer for NumPy 2)
+# The bridge mends Chainer for NumPy 2; on a CPU it replaces what is slow: see chainer_cpu.py.
+from common.bridges import chainer as bridge  # isort: skip
 import chainer
 import chainer.functions as F
 import chainer.links as L
@@ -183,7 +184,8 @@ def train_step(networks, optimizers, images, noise):
     optimizers["discriminator"].update()
 
     g_loss = generator_loss(discriminator(fakes))
-    chainer.grad([g_loss], list(generator.params()), set_grad=True)  # only its gradients
+    generator.cleargrads()
+    g_loss.backward()
     optimizers["generator"].update()
     return {"discriminator_loss": d_loss.array, "generator_loss": g_loss.array}
 

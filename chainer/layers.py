@@ -17,7 +17,7 @@ class GroupNormalization(L.GroupNormalization):
         return F.bias(F.scale(F.reshape(normal, x.shape), self.gamma), self.beta)
 
 
-class InstanceNorm(chainer.Function):
+class InstanceNorm(chainer.FunctionNode):
     """Each channel of each image, less its mean, over its standard deviation."""
 
     def __init__(self, eps):
@@ -28,13 +28,21 @@ class InstanceNorm(chainer.Function):
         away = x - x.mean((2, 3), keepdims=True)
         variance = (away * away).mean((2, 3), keepdims=True)
         self.factor = (variance + self.eps) ** -0.5
-        self.retain_inputs(())
         self.retain_outputs((0,))
         return (away * self.factor,)
 
-    def backward(self, inputs, grad_outputs):
-        """Without what would change the mean or the variance, which stay what they are."""
-        (y,), (gy,) = self.output_data, grad_outputs
+    def backward(self, indexes, grad_outputs):
+        return InstanceNormGrad(self.factor).apply((*self.get_retained_outputs(), *grad_outputs))
+
+
+class InstanceNormGrad(chainer.FunctionNode):
+    """Its gradient: less what would change the mean or the variance, which stay what they are."""
+
+    def __init__(self, factor):
+        self.factor = factor
+
+    def forward(self, inputs):
+        y, gy = inputs
         gx = gy - gy.mean((2, 3), keepdims=True)
         gx -= y * (gy * y).mean((2, 3), keepdims=True)
         return (gx * self.factor,)
@@ -46,10 +54,10 @@ def instance_norm(x, eps):
     Chainer's batch norm, of one image with all of these channels, would be one, but does more, such
     as gradients of a scale and a shift.
     """
-    return InstanceNorm(eps)(x)
+    return InstanceNorm(eps).apply((x,))[0]
 
 
-class ReflectionPad(chainer.Function):
+class ReflectionPad(chainer.FunctionNode):
     """Images mirrored at their edges, which are not repeated."""
 
     def __init__(self, padding):
@@ -68,9 +76,18 @@ class ReflectionPad(chainer.Function):
             lines[-p:] = lines[-p - 2 : -2 * p - 2 : -1]
         return (y,)
 
-    def backward(self, inputs, grad_outputs):
-        """What the mirrored pixels get is added to those that they mirror."""
-        (gy,) = grad_outputs
+    def backward(self, indexes, grad_outputs):
+        return ReflectionPadGrad(self.padding).apply(grad_outputs)
+
+
+class ReflectionPadGrad(chainer.FunctionNode):
+    """Its gradient: what the mirrored pixels get is added to those that they mirror."""
+
+    def __init__(self, padding):
+        self.padding = padding
+
+    def forward(self, inputs):
+        (gy,) = inputs
         p = self.padding
         for axis in (2, 3):
             gy = gy.swapaxes(axis, 0)
@@ -87,4 +104,4 @@ def reflection_pad(x, padding):
     `F.pad(x, ..., "reflect")` gives the same images, but a wrong gradient: it takes the mirrored
     pixels for constants.
     """
-    return ReflectionPad(padding)(x)
+    return ReflectionPad(padding).apply((x,))[0]

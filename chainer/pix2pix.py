@@ -24,7 +24,8 @@ from common.start import check_flags
 if __name__ == "__main__":
     check_flags(__file__)  # before the framework, whose import takes seconds
 
-from common.bridges import chainer as bridge  # isort: skip  (it mends Chainer for NumPy 2)
+# The bridge mends Chainer for NumPy 2; on a CPU it replaces what is slow: see chainer_cpu.py.
+from common.bridges import chainer as bridge  # isort: skip
 import chainer
 import chainer.functions as F
 import chainer.links as L
@@ -203,7 +204,8 @@ def train_step(networks, optimizers, sources, images):
     fakes = generator(sources)
     g_losses = generator_loss(discriminator(sources, fakes), fakes, images)
     loss = g_losses["generator_loss"]
-    chainer.grad([loss], list(generator.params()), set_grad=True)  # only its gradients
+    generator.cleargrads()
+    loss.backward()
     optimizers["generator"].update()
     losses = {"discriminator_loss": d_loss, **g_losses}
     return {name: loss.array for name, loss in losses.items()}

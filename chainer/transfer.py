@@ -18,7 +18,8 @@ from common.start import check_flags
 if __name__ == "__main__":
     check_flags(__file__)  # before the framework, whose import takes seconds
 
-from common.bridges import chainer as bridge  # isort: skip  (it mends Chainer for NumPy 2)
+# The bridge mends Chainer for NumPy 2; on a CPU it replaces what is slow: see chainer_cpu.py.
+from common.bridges import chainer as bridge  # isort: skip
 import chainer
 import chainer.functions as F
 import chainer.links as L
@@ -154,8 +155,11 @@ def train_step(networks, optimizers, images, labels, learning_rate, frozen):
     # In training mode, batch norm of a frozen backbone would keep updating its averages.
     with chainer.using_config("train", not frozen):
         features = networks["backbone"](images)
+    if frozen:
+        features = features.array  # which no gradient passes
     loss = classification_loss(networks["head"](features), labels)
-    chainer.grad([loss], list(optimizer.target.params()), set_grad=True)  # only its gradients
+    optimizer.target.cleargrads()
+    loss.backward()
     optimizer.update()
     return {"classification_loss": loss.array}
 

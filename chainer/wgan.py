@@ -20,7 +20,8 @@ from common.start import check_flags
 if __name__ == "__main__":
     check_flags(__file__)  # before the framework, whose import takes seconds
 
-from common.bridges import chainer as bridge  # isort: skip  (it mends Chainer for NumPy 2)
+# The bridge mends Chainer for NumPy 2; on a CPU it replaces what is slow: see chainer_cpu.py.
+from common.bridges import chainer as bridge  # isort: skip
 import chainer
 import chainer.functions as F
 import chainer.links as L
@@ -190,7 +191,8 @@ def generator_step(networks, optimizers, noise):
     """Update the generator on what the critic says of it; noise is (N, Z)."""
     generator, critic = networks["generator"], networks["critic"]
     loss = generator_loss(critic(generator(noise)))
-    chainer.grad([loss], list(generator.params()), set_grad=True)  # only its gradients
+    generator.cleargrads()
+    loss.backward()
     optimizers["generator"].update()
     return loss.array
 
