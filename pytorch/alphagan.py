@@ -218,20 +218,26 @@ def train_step(networks, optimizers, images, noise):
     """Update the encoder, then the generator, then both discriminators; noise is (N, Z)."""
     encoder, generator = networks["encoder"], networks["generator"]
     discriminator, code_discriminator = networks["discriminator"], networks["code_discriminator"]
+    for network in (generator, code_discriminator):
+        network.requires_grad_(False)
     codes = encoder(images)
     e_loss = encoder_loss(reconstruction_loss(images, generator(codes)), code_discriminator(codes))
     optimizers["encoder"].zero_grad()
-    e_loss.backward(inputs=list(encoder.parameters()))  # only their gradients are needed
+    e_loss.backward()
     optimizers["encoder"].step()
+    for network in (generator, code_discriminator):
+        network.requires_grad_(True)
 
+    discriminator.requires_grad_(False)
     with torch.no_grad():
         codes = encoder(images)
     reconstructions, samples = generator(codes), generator(noise)
     reconstruction = reconstruction_loss(images, reconstructions)
     g_loss = generator_loss(reconstruction, discriminator(reconstructions), discriminator(samples))
     optimizers["generator"].zero_grad()
-    g_loss.backward(inputs=list(generator.parameters()))
+    g_loss.backward()
     optimizers["generator"].step()
+    discriminator.requires_grad_(True)
 
     with torch.no_grad():
         codes = encoder(images)

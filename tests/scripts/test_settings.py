@@ -23,8 +23,7 @@ WITHOUT_GRADIENT = {
         FROM_POOLS
         + r"    with torch\.no_grad\(\):\n(        .*\n)*?        .*(fakes|samples) = generator\("
         r"|discriminator\(fakes\.detach\(\)",
-        r"\.requires_grad_\(False\)\n(.*\n)+?.*\.requires_grad_\(True\)\n"
-        r"|g_loss\.backward\(inputs=list\(generator\.parameters\(\)\)\)",
+        r"\.requires_grad_\(False\)\n(.*\n)+?.*\.requires_grad_\(True\)\n",
     ),
     "tensorflow": (
         FROM_POOLS + r"\n    (fakes|samples) = generator\(.*\n    with tf\.GradientTape\(\)"
