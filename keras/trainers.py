@@ -31,9 +31,9 @@ class Trainer(keras.Model):
     def __init__(self, networks, trained):
         super().__init__(dtype=keras.config.floatx())  # losses are never of mixed precision
         for name, network in networks.items():
-            setattr(self, name, network)
+            setattr(self, name, network)  # by which Keras finds its weights
         self.others = [network for name, network in networks.items() if name not in trained]
-        self.built = True  # all weights are there
+        self.built = True  # all weights are there: Keras need not call it to make them
 
     @contextlib.contextmanager
     def others_frozen(self):
@@ -65,13 +65,12 @@ class Trainer(keras.Model):
 
     def train_on_batch(self, x, return_dict=True):
         """Keras' own, but the losses stay where they are: to read them is to wait for the step."""
-        if keras.distribution.distribution():  # JAX, several processes: Keras has to share x out
-            with self.others_frozen():
-                return super().train_on_batch(x, return_dict=return_dict)
         with self.others_frozen():
-            self.make_train_function()
+            if keras.distribution.distribution():  # JAX, several processes: Keras shares x out
+                return super().train_on_batch(x, return_dict=return_dict)
+            self.make_train_function()  # unless it is there
             if keras.backend.backend() != "jax":
-                return self.train_function([(x,)])
+                return self.train_function([(x,)])  # as Keras' own calls it: batches, here one
             # JAX's functions change nothing: they are given all that changes, and give it back.
             state = (
                 self.trainable_variables,
@@ -96,4 +95,5 @@ class Trainer(keras.Model):
             weight.value.grad = None
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        """What is logged: each loss of this step, where Keras would have means over all steps."""
         return {name: ops.stop_gradient(loss) for name, loss in y_pred.items()}
