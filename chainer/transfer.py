@@ -18,7 +18,7 @@ from common.start import check_flags
 if __name__ == "__main__":
     check_flags(__file__)  # before the framework, whose import takes seconds
 
-# It mends Chainer for NumPy 2, and on a CPU replaces its slow functions: see `chainer_cpu.py`.
+# The bridge mends Chainer for NumPy 2; on a CPU it replaces what is slow: see chainer_cpu.py.
 from common.bridges import chainer as bridge  # isort: skip
 import chainer
 import chainer.functions as F
@@ -158,11 +158,10 @@ def train_step(networks, optimizers, images, labels, learning_rate, frozen):
     optimizer = optimizers["classifier"]
     optimizer.lr = learning_rate
     # In training mode, batch norm of a frozen backbone would keep updating its averages.
-    with (
-        chainer.using_config("train", not frozen),
-        chainer.using_config("enable_backprop", not frozen),
-    ):
+    with chainer.using_config("train", not frozen):
         features = networks["backbone"](images)
+    if frozen:
+        features = features.array  # which no gradient passes
     loss = classification_loss(networks["head"](features), labels)
     optimizer.target.cleargrads()
     loss.backward()

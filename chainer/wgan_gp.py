@@ -20,7 +20,7 @@ from common.start import check_flags
 if __name__ == "__main__":
     check_flags(__file__)  # before the framework, whose import takes seconds
 
-# It mends Chainer for NumPy 2, and on a CPU replaces its slow functions: see `chainer_cpu.py`.
+# The bridge mends Chainer for NumPy 2; on a CPU it replaces what is slow: see chainer_cpu.py.
 from common.bridges import chainer as bridge  # isort: skip
 import chainer
 import chainer.functions as F

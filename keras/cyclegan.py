@@ -115,7 +115,7 @@ class Generator(keras.Model):
         valid = {"kernel_size": 7, "padding": "valid", **normal}
         # Not "same", which at an odd kernel and a stride of 2 pads less in front than behind.
         by_two = {"kernel_size": 3, "strides": 2, "padding": "valid", "use_bias": False, **normal}
-        # Nor here: "same" would cut off the last row and column, not the first.
+        # "same" would cut off a transposed convolution's last row and column, not its first.
         cut = layers.Cropping2D(((1, 0), (1, 0)))
         image = keras.Input(image_shape)
         x = ReflectionPadding2D(3)(image)

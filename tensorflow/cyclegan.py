@@ -230,6 +230,7 @@ def discriminator_step(networks, optimizers, a, b, fake_a, fake_b):
 
 def swap(pool, fakes):
     """Replace some fakes by earlier ones from a pool: (N, H, W, C) -> (N, H, W, C)."""
+    # A pool is Python's, not the graph's.
     shown = tf.numpy_function(pool.swap, [fakes], fakes.dtype)
     return tf.ensure_shape(shown, fakes.shape)
 

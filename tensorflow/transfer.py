@@ -85,7 +85,7 @@ class BasicBlock(tf.Module):
         norm = {"epsilon": 1e-5, "momentum": 0.9}
         # Not "SAME", whose zeros lie elsewhere at a stride of 2: see `layers.pad`.
         valid = {"kernel_size": 3, "padding": "VALID", "use_bias": False}
-        one = {"kernel_size": 1, "strides": 1, "padding": "VALID", "use_bias": False}
+        one = {"kernel_size": 1, "padding": "VALID", "use_bias": False}
         self.conv1 = layers.Conv2D(inputs, outputs, **valid, strides=stride)
         self.bn1 = layers.BatchNormalization(outputs, **norm)
         self.conv2 = layers.Conv2D(outputs, outputs, **valid, strides=1)

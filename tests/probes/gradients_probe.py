@@ -33,15 +33,18 @@ def read(optimizer: Any) -> list[np.ndarray]:
     return [np.array(parameter.grad) for parameter in parameters_of(optimizer)]
 
 
-def watch(optimizers: dict[str, Any], model: str) -> None:
-    """Compare gradients, each time one network is updated, with those of the others' updates."""
+def watch(optimizers: dict[str, Any], model: str, passing: tuple[str, ...]) -> None:
+    """Compare gradients, each time one network is updated, with those of the others' updates.
+
+    Not where the name of what is updated begins with one of `passing`.
+    """
     seen: dict[str, list[np.ndarray]] = {}
 
     def watched(name: str, update: Any) -> Any:
         def compare_and_update(*arguments: Any) -> Any:
             for other, gradients in seen.items():
                 same = all(map(np.array_equal, gradients, read(optimizers[other])))
-                if other != name and not same:
+                if other != name and not same and not name.startswith(passing):
                     print(f"{model}: the update of {name} changed gradients of {other}")
             seen[name] = read(optimizers[name])
             return update(*arguments)
@@ -90,8 +93,8 @@ def train(framework: str, name: str, more: list[str]) -> None:
     trained = {id(p) for optimizer in optimizers.values() for p in parameters_of(optimizer)}
     for parameter in itertools.chain(*map(parameters_in, networks.values())):
         parameter.grad = None  # Chainer begins with NaN
-    if framework == "pytorch":
-        watch(optimizers, name)
+    # Chainer's `backward` gives gradients to all that the loss of a generator passes through.
+    watch(optimizers, name, ("generator", "encoder") if framework == "chainer" else ())
     with watch_leaves(name) if framework == "chainer" else contextlib.nullcontext():
         first.step()
         first.step()

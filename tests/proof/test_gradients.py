@@ -1,7 +1,7 @@
 """An update computes no gradient in vain, of another network or of images.
 
-Chainer's `backward` does compute those of the network that a loss passes through, and its examples
-have it so: to leave them out would save less than a tenth of a step.
+Chainer's `backward` does compute those of a network that a generator's loss passes through, as in
+its examples: to leave them out would save less than a tenth of a step.
 """
 
 from __future__ import annotations

@@ -192,6 +192,15 @@ def test_a_planted_departure_is_named(framework: str, old: str, new: str, named:
     assert any(named in departure for departure in found[framework]), found
 
 
+@pytest.mark.parametrize("model", MODELS)
+def test_constants_stand_before_the_settings(model: str) -> None:
+    for framework, source in sources(model).items():
+        body = ast.parse(source).body
+        config = next(n for n, node in enumerate(body) if getattr(node, "name", "") == "Config")
+        late = [ast.unparse(node) for node in body[config:] if isinstance(node, ast.Assign)]
+        assert late == [], framework
+
+
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_each_framework_has_each_model(framework: str) -> None:
     files = {path.stem for path in (ROOT / framework).glob("*.py")}
