@@ -1,4 +1,4 @@
-"""Which frameworks there are, and which of them are installed, without importing any."""
+"""The frameworks, and which of them are installed; none is imported."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import importlib.metadata
 import importlib.util
 import os
 
-# By the folder of their scripts: the packages, of which one must be there. The first has the name
-# that is imported.
+# By the folder of their scripts: the packages, one of which must be installed. The first also names
+# the module.
 PACKAGES = {
     "pytorch": ("torch",),
     "tensorflow": ("tensorflow", "tensorflow-cpu"),
@@ -27,13 +27,13 @@ def find_version(framework: str) -> str | None:
 
 
 def find_missing(framework: str) -> str | None:
-    """The module that a framework's scripts import and that is not there, or None."""
+    """The first module that a framework's scripts need and that is not installed, or None."""
     needed = [PACKAGES[framework][0]]
     if framework == "keras":
         needed.append(os.environ.get("KERAS_BACKEND", "tensorflow"))
     for module in needed:
         found = importlib.util.find_spec(module)
-        # A folder of scripts of that name is found where nothing else is: it has no origin.
+        # Without the package, the folder of scripts of that name is found, which has no origin.
         if found is None or found.origin is None:
             return module
     return None

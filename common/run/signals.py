@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, noted before they are obeyed."""
+"""Handlers for Ctrl-C and SIGTERM that record a signal before it takes effect."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ _raised: list[int] = []
 
 @contextlib.contextmanager
 def interrupts() -> Iterator[list[int]]:
-    """Yield a list that Ctrl-C makes non-empty before it raises KeyboardInterrupt.
+    """Yield a list to which Ctrl-C appends before it raises KeyboardInterrupt.
 
-    What is raised in the midst of a framework's native code may come out as another error, or not
-    at all.
+    Native code of a framework may turn the exception into another one, or swallow it.
     """
 
     def note(number: int, _: Any) -> None:
@@ -32,9 +31,9 @@ def interrupts() -> Iterator[list[int]]:
 
 @contextlib.contextmanager
 def stop_signals() -> Iterator[list[int]]:
-    """Yield a list that Ctrl-C or SIGTERM makes non-empty; a second one acts at once.
+    """Yield a list to which the first Ctrl-C or SIGTERM appends; a second one acts at once.
 
-    A Ctrl-C that was raised before, and by which nothing has ended, is in it already.
+    The list begins with earlier Ctrl-Cs that were swallowed.
     """
     received = _raised.copy()
 

@@ -299,7 +299,7 @@ def in_bfloat16(values: np.ndarray) -> bool:
 def test_mixed_precision_is_refused_where_there_is_none(answers) -> None:
     answer = answers["chainer"]["dcgan mixed"]
     assert answer.status == 2
-    assert answer.stderr.startswith("error: --precision bfloat16: Chainer has no such numbers")
+    assert answer.stderr.startswith("error: --precision bfloat16: Chainer does not support it")
     assert answer.stderr.count("\n") == 1
     assert not (answer.folder / "dcgan-mixed").exists()
 
