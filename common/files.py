@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written aside first, then put into place."""
+"""Files written atomically: first to a temporary file, which then replaces the old one."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from common.errors import UserError
 
 
 def user_path(text: str) -> Path:
-    """The path that a user gives, with `~` for a home.
+    """The path that a user gives; `~` is expanded.
 
     Raises:
-        ValueError: nothing can be called so; the message says why, in a few words.
+        ValueError: it cannot be a path; the message says why, in a few words.
     """
     if not text:
         raise ValueError("no path is given")
@@ -36,7 +36,7 @@ def user_path(text: str) -> Path:
 
 
 def check_is_file(path: Path, hint: str) -> None:
-    """Raise UserError, which ends with what to do, unless there is a file that can be read."""
+    """Raise UserError unless the path is a regular file; `hint` ends the message."""
     if path.is_dir():
         raise UserError(f"{path}: a folder, not a file; {hint}")
     if not path.exists():
@@ -47,16 +47,16 @@ def check_is_file(path: Path, hint: str) -> None:
 
 @contextlib.contextmanager
 def disk_errors(path: Path, option: str = "--out") -> Iterator[None]:
-    """Turn what the operating system refuses (full disk, no permission) into a UserError.
+    """Turn an OSError in the block (full disk, no permission) into a UserError.
 
     Args:
-        path: what is being written.
-        option: the flag that would put it elsewhere.
+        path: the file or folder being written.
+        option: the flag that chooses another place.
     """
     try:
         yield
     except OSError as error:
-        if isinstance(error, shutil.Error):  # of many files; what is said of the first will do
+        if isinstance(error, shutil.Error):  # holds many errors; report the first
             error = OSError(None, str(error.args[0][0][-1]))
         reason = error.strerror or str(error)
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -66,10 +66,10 @@ def disk_errors(path: Path, option: str = "--out") -> Iterator[None]:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; put it in `path`'s place if the block succeeds.
+    """Yield a temporary path beside `path`, which replaces `path` if the block succeeds.
 
     Raises:
-        UserError: the disk is full, or the folder cannot be written; `path` is as it was.
+        UserError: the disk is full, or the folder cannot be written; `path` is unchanged.
     """
     with disk_errors(path):
         handle, name = tempfile.mkstemp(
@@ -94,6 +94,10 @@ def _umask() -> int:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a small text file whole."""
+    """Write a text file atomically.
+
+    Raises:
+        UserError: as `replacing`.
+    """
     with replacing(path) as aside:
         aside.write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Which frameworks there are, and which of them are installed, without importing any."""
+"""The frameworks, and which of them are installed; none is imported."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import os
 
 from common.errors import UserError
 
-# By the folder of their scripts: the packages, of which one must be there. The first has the name
-# that is imported.
+# By the folder of their scripts: the packages, one of which must be installed. The first also names
+# the module.
 PACKAGES = {
     "pytorch": ("torch",),
     "tensorflow": ("tensorflow", "tensorflow-cpu"),
@@ -31,10 +31,10 @@ def find_version(framework: str) -> str | None:
 
 
 def find_missing(framework: str) -> str | None:
-    """The module that a framework's scripts import and that is not there, or None.
+    """The first module that a framework's scripts need and that is not installed, or None.
 
     Raises:
-        UserError: KERAS_BACKEND names what the scripts cannot train on.
+        UserError: KERAS_BACKEND names a backend that the scripts cannot train on.
     """
     needed = [PACKAGES[framework][0]]
     if framework == "keras":
@@ -47,7 +47,7 @@ def find_missing(framework: str) -> str | None:
         needed.append(backend)
     for module in needed:
         found = importlib.util.find_spec(module)
-        # A folder of scripts of that name is found where nothing else is: it has no origin.
+        # Without the package, the folder of scripts of that name is found, which has no origin.
         if found is None or found.origin is None:
             return module
     return None

@@ -1,7 +1,7 @@
-"""Several processes that train one model together: which of them this is, and its part of a batch.
+"""Several processes that train one model together: this process's index, and its slice of a batch.
 
-Each framework has a launcher or a convention of its own, which leaves its mark in the environment;
-docs/processes.md says how they are called.
+Each framework has its own launcher, which sets environment variables; docs/processes.md shows how
+to start each.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from common.errors import UserError
 
 @dataclass(frozen=True)
 class Processes:
-    """Which process this is.
+    """This process's index, and the number of processes.
 
     Attributes:
-        index: from 0; the first one writes the run folder.
-        count: how many there are; 1 is a run as usual.
+        index: from 0; process 0 writes the run folder.
+        count: 1 for a run in a single process.
     """
 
     index: int = 0
     count: int = 1
 
-    def share(self, array: np.ndarray, axis: int = 0) -> np.ndarray:
-        """This process's part of a whole batch, cut along an axis whose length `count` divides."""
+    def slice(self, array: np.ndarray, axis: int = 0) -> np.ndarray:
+        """This process's slice of a whole-batch array; `count` divides the length of the axis."""
         size = array.shape[axis] // self.count
         return array.take(range(self.index * size, (self.index + 1) * size), axis)
 
 
-# By what computes: the variables with index and count, of each launcher that may have set them.
+# By framework or backend: the variables with index and count, for each possible launcher.
 LAUNCHERS = {
     "pytorch": (("RANK", "WORLD_SIZE"),),  # torchrun
     "jax": (("KERAS_DISTRIBUTION_PROCESS_ID", "KERAS_DISTRIBUTION_NUM_PROCESSES"),),
@@ -48,22 +48,22 @@ LAUNCHERS = {
 }
 LAUNCHED_BY_MPI = {index for index, _ in LAUNCHERS["chainer"]}
 BACKENDS = {"tensorflow": "tensorflow", "torch": "pytorch", "jax": "jax"}  # of Keras
-_FOUND = [Processes()]  # at the last look
+_FOUND = [Processes()]  # by the last `find_processes`
 _SCRATCH: list[tempfile.TemporaryDirectory] = []
 
 
 def find_processes(framework: str) -> Processes:
-    """Look in the environment which process this is, and of how many.
+    """Read this process's index and the number of processes from the environment.
 
     Raises:
-        UserError: what stands there does not make sense.
+        UserError: the environment variables are not valid.
     """
     _FOUND[:] = [_find(framework)]
     return _FOUND[0]
 
 
 def this_process() -> Processes:
-    """What `find_processes` has found; before that, a process by itself."""
+    """The result of the last `find_processes`; a single process before that."""
     return _FOUND[0]
 
 
@@ -85,15 +85,15 @@ def _find(framework: str) -> Processes:
 
 
 def make_scratch() -> Path:
-    """A folder that is deleted when this process ends, by `end_at_once` too."""
+    """Make a folder that is deleted when this process ends, also by `end_at_once`."""
     _SCRATCH.append(tempfile.TemporaryDirectory(prefix="run-"))
     return Path(_SCRATCH[-1].name)
 
 
 def end_at_once(status: int) -> None:
-    """End this process as it stands, if it is one of several, so that the others end as well.
+    """End this process without cleanup, if it is one of several, so that the others end as well.
 
-    At its orderly exit a framework would wait for them, while they wait for the next message.
+    In an orderly exit a framework would wait for the others, while they wait for the next message.
     """
     if this_process().count > 1:
         for folder in _SCRATCH:
@@ -106,7 +106,7 @@ def end_at_once(status: int) -> None:
 
 
 def _abort(status: int) -> None:
-    """Have mpiexec end the others, which may be waiting for this one to begin."""
+    """Make mpiexec end the other processes, which may be waiting for this one to start."""
     with contextlib.suppress(ImportError):
         import mpi4py.MPI
 
@@ -114,7 +114,7 @@ def _abort(status: int) -> None:
 
 
 def _read_cluster(text: str) -> Processes:
-    """What TensorFlow's variable says: a cluster of workers, and which of them this is."""
+    """Read TF_CONFIG: a cluster of workers, and the index of this one."""
     try:
         found = json.loads(text)
         workers = found.get("cluster", {}).get("worker", [])

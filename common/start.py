@@ -1,4 +1,4 @@
-"""What a script sees to before it imports its framework, which takes seconds."""
+"""Checks that a script makes before it imports its framework, which takes seconds."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from typing import Any
 
 
 def check_flags(script: str) -> None:
-    """Answer `--help`, a wrong flag and Ctrl-C at once; say so if the framework is not there.
+    """Handle `--help`, wrong flags, Ctrl-C and a missing framework at once.
 
-    Only the script's docstring and `Config` are read for it. `Run` sees the command line again,
-    with the checkpoint that it may name.
+    Only the script's docstring and `Config` are evaluated. `Run` checks the command line again,
+    together with the checkpoint that it may name.
 
     Args:
         script: its `__file__`.
     """
     signal.signal(signal.SIGINT, _leave)
-    # Only now: NumPy, which comes with them, takes a while too.
+    # Imported after the signal handler is set, because importing NumPy takes time too.
     from common.errors import UserError
     from common.frameworks import PACKAGES, find_missing
     from common.run import flags, launch
@@ -38,9 +38,9 @@ def check_flags(script: str) -> None:
 
 
 def read(path: Path) -> tuple[Any, str]:
-    """A script's `Config` and docstring; of the rest only imports and constants run.
+    """A script's `Config` and docstring, without importing its framework.
 
-    The imports are those of the standard library and of `common`, without a framework.
+    Of the script only `Config`, constants, and imports of the standard library and of `common` run.
     """
     tree = ast.parse(path.read_bytes(), path)
     names = {"__name__": "__main__"}
@@ -68,6 +68,6 @@ def _is_needed(node: ast.stmt) -> bool:
 
 
 def _leave(*_: object) -> None:
-    """End the process: an exception in the midst of an import would come out as any other."""
+    """End the process: importing code might turn an exception into another one."""
     os.write(2, b"interrupted\n")
     os._exit(130)

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import tensorflow as tf
 
-from common.bridges.tensorflow import default_dtype, factor_dtype
+from common.bridges.tensorflow import default_dtype, operand_dtype
 
 
 def zeros(*shape):
@@ -54,7 +54,7 @@ def pad(x, size, mode="CONSTANT"):
 
 def multiply(product, x, weight, *more):
     """`product(x, weight, *more)`, of factors in bfloat16 if `--precision` says so."""
-    dtype = factor_dtype()
+    dtype = operand_dtype()
     return tf.cast(product(tf.cast(x, dtype), tf.cast(weight, dtype), *more), default_dtype())
 
 

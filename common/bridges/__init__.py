@@ -1,10 +1,9 @@
-"""One file per framework: seed, device, and the way of parameters to and from NumPy.
+"""One module per framework: seed, device, precision, and parameters to and from NumPy.
 
-What they share stands here, above all the meaning of `--precision`: `float32` is not rounded
-further, on any device; `tf32` lets a GPU round the factors of matrix products and convolutions to
-10 bits; `bfloat16`, also called mixed precision, has them in 16 bits, of which 7 are the fraction.
-Weights, the averages of batch norm, what networks give, losses and updates are then still of 32
-bits.
+This file defines what `--precision` means in all of them. `float32` is computed without further
+rounding on any device. `tf32` lets a GPU round the operands of matrix products and convolutions to
+a fraction of 10 bits. `bfloat16` is mixed precision: these operands have 16 bits, 7 of them for the
+fraction, while weights, running averages, network outputs, losses and updates keep 32 bits.
 """
 
 import contextlib
@@ -12,7 +11,7 @@ import ctypes
 
 from common.errors import UserError
 
-DTYPES = {  # of weights and arrays
+DTYPES = {  # of weights and arrays, by precision
     "float32": "float32",
     "tf32": "float32",
     "bfloat16": "float32",
@@ -21,28 +20,28 @@ DTYPES = {  # of weights and arrays
 
 
 def check_precision(precision: str, on_gpu: bool) -> None:
-    """Refuse what only a GPU can do.
+    """Refuse a precision that the device does not have.
 
     Args:
-        precision: what `--precision` gives.
-        on_gpu: where the run computes.
+        precision: the value of `--precision`.
+        on_gpu: whether the run computes on a GPU.
 
     Raises:
-        UserError: it is `tf32`, and the run is not on a GPU.
+        UserError: the precision is `tf32`, and the run is not on a GPU.
     """
     if precision == "tf32" and not on_gpu:
         raise UserError(
-            "--precision tf32: a way of GPUs to multiply, and this run is on the CPU; "
+            "--precision tf32: only GPUs multiply in tf32, and this run is on the CPU; "
             "use --precision float32, or --device gpu where there is one"
         )
 
 
 def keep_memory() -> None:
-    """Let freed memory stay with the process, where the C library is glibc.
+    """Keep freed memory in the process, where the C library is glibc.
 
-    Otherwise each large array is memory that the system hands out anew and fills with zeros, page
-    by page, and a step makes hundreds. TensorFlow and JAX see to it by themselves; PyTorch's and
-    NumPy's arrays come from the C library. Source: mallopt(3), of the Linux manual pages.
+    By default glibc returns large arrays to the system, which must then allocate and zero new pages
+    for the next ones: hundreds of times per step. TensorFlow and JAX have allocators of their own;
+    PyTorch and NumPy use the C library's. Source: mallopt(3) in the Linux manual pages.
     """
     mmap_max, trim_threshold = -4, -1
     with contextlib.suppress(AttributeError, OSError, TypeError):  # another C library

@@ -1,4 +1,4 @@
-"""Chainer: mended for NumPy 2 by its import here; seed, device, precision, parameters to NumPy."""
+"""Chainer: seed, device, precision, and parameters to and from NumPy; patched for NumPy 2."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from common.processes import this_process
 
 chainer_cpu.install()
 warnings.filterwarnings("ignore", "cuDNN is not enabled")  # CuPy 14 has no cuDNN for Chainer
-np.seterr(over="ignore", invalid="ignore")  # a loss that is not finite is reported by the run
-# From the names of each kind of layer to the checkpoint's. Chainer has the checkpoint's layouts.
+np.seterr(over="ignore", invalid="ignore")  # the run reports a loss that is not finite
+# Chainer's names of parameters to the checkpoint's, by class of layer. The layouts are the same.
 NAMES: dict[type[chainer.Link], dict[str, str]] = {
     L.Linear: {"W": "weight", "b": "bias"},
     L.Convolution2D: {"W": "weight", "b": "bias"},
@@ -33,24 +33,24 @@ NAMES: dict[type[chainer.Link], dict[str, str]] = {
     },
     L.GroupNormalization: {"gamma": "weight", "beta": "bias"},
 }
-NOT_KEPT = {"N"}  # what batch norm counts and, with a fixed decay, nobody reads
+NOT_KEPT = {"N"}  # batch norm's count of batches, which nothing reads with a fixed decay
 
 
 def prepare(seed: int, device: str, precision: str) -> Any:
     """Seed the initial weights and dropout, set the precision, find the `chainer.backend.Device`.
 
     Args:
-        seed: what `--seed` gives; Chainer draws from NumPy's global generator, or CuPy's.
+        seed: the value of `--seed`; Chainer draws from NumPy's global generator, or CuPy's.
         device: `auto`, `cpu` or `gpu`.
-        precision: `float32`, `tf32` or `float64`, of all that is computed from now on.
+        precision: `float32`, `tf32` or `float64`; holds for everything computed afterwards.
 
     Raises:
-        UserError: a GPU is asked for and CuPy finds none, or tf32 without a GPU; or bfloat16, of
-            which Chainer knows nothing.
+        UserError: the device is `gpu` and CuPy finds none, or the precision is tf32 on a CPU, or
+            bfloat16, which Chainer does not support.
     """
     if precision == "bfloat16":
         raise UserError(
-            "--precision bfloat16: Chainer has no such numbers, nor have NumPy and CuPy, which "
+            "--precision bfloat16: Chainer does not support it, nor do NumPy and CuPy, which "
             "compute for it; use float32, on a GPU also tf32, or another framework"
         )
     chainer.global_config.dtype = np.dtype(DTYPES[precision])
@@ -80,12 +80,12 @@ def prepare(seed: int, device: str, precision: str) -> Any:
 
 
 def mix(networks: dict[str, chainer.Chain]) -> None:
-    """Chainer cannot: `prepare` refuses bfloat16."""
+    """Never called: `prepare` refuses bfloat16."""
     raise NotImplementedError
 
 
 def _set_products(precision: str) -> None:
-    # CuPy has an environment variable for it, CUPY_TF32, but reads it when it is imported.
+    # CuPy reads its environment variable for this, CUPY_TF32, only when it is imported.
     from cupy._core import _routines_linalg as linalg  # type: ignore[import-not-found]
 
     kind = linalg.COMPUTE_TYPE_TF32 if precision == "tf32" else linalg.COMPUTE_TYPE_DEFAULT
@@ -93,7 +93,7 @@ def _set_products(precision: str) -> None:
 
 
 def _count_gpus() -> tuple[int, str]:
-    # chainer.backends.cuda.available says yes wherever CuPy imports, GPU or not.
+    # chainer.backends.cuda.available is True wherever CuPy can be imported, even without a GPU.
     try:
         import cupy  # type: ignore[import-not-found]
 
@@ -105,7 +105,7 @@ def _count_gpus() -> tuple[int, str]:
 
 
 def _entries(network: chainer.Link, prefix: str = "") -> Iterator[tuple[str, chainer.Link, str]]:
-    """Each parameter and running average: its name in a checkpoint, its layer, its name there."""
+    """Each parameter and running average: its name in a checkpoint, its layer, its name in that."""
     if isinstance(network, chainer.Chain | chainer.ChainList):
         for child in network.children():
             yield from _entries(child, f"{prefix}{child.name}.")
@@ -145,7 +145,7 @@ def _array(layer: chainer.Link, name: str) -> Any:
 
 
 def get_optimizer_state(optimizer: chainer.Optimizer) -> dict[str, np.ndarray]:
-    """What an optimiser remembers, as flat arrays named by Chainer."""
+    """An optimiser's state as arrays by Chainer's names."""
     serializer = chainer.serializers.DictionarySerializer()
     serializer.save(optimizer)
     return {key: np.asarray(array) for key, array in serializer.target.items()}
@@ -153,15 +153,15 @@ def get_optimizer_state(optimizer: chainer.Optimizer) -> dict[str, np.ndarray]:
 
 def set_optimizer_state(optimizer: chainer.Optimizer, arrays: dict[str, np.ndarray]) -> None:
     """The inverse of `get_optimizer_state`."""
-    if arrays["t"]:  # before its first update there is nothing to remember
+    if arrays["t"]:  # there is no state before the first update
         chainer.serializers.NpzDeserializer(arrays).load(optimizer)
 
 
 def get_rng_state(networks: dict[str, chainer.Chain]) -> dict[str, np.ndarray]:
-    """The state of NumPy's global generator, which dropout draws from on a CPU.
+    """The rng state of NumPy's global generator, from which dropout draws on a CPU.
 
-    On a GPU dropout draws from CuPy's, which does not show its state. It starts anew here, from a
-    number that is kept: a run that goes on does the same.
+    On a GPU dropout draws from CuPy's generator, whose state cannot be read. So CuPy is seeded anew
+    here, and the seed is stored: a resumed run seeds CuPy alike.
     """
     found = {}
     if _on_gpu(networks):
@@ -180,7 +180,7 @@ def set_rng_state(networks: dict[str, chainer.Chain], arrays: dict[str, np.ndarr
 
 
 def join(networks: dict[str, Any], optimizers: dict[str, Any], seed: int | None) -> None:
-    """Train as one with the other processes; a seed is what dropout draws from henceforth."""
+    """Train as one with the other processes; a seed restarts the rng of dropout."""
     from common.bridges import chainer_parallel
 
     chainer_parallel.join(optimizers)
@@ -208,9 +208,9 @@ def _seed_cupy(seed: np.ndarray) -> None:
 
 
 def apply(network: Any, array: np.ndarray) -> list[np.ndarray]:
-    """What a network makes of an array; images are (N, H, W, C), in and out.
+    """A network's outputs for an array; images are (N, H, W, C), in and out.
 
-    For networks that do the same in training and inference.
+    The network must not differ between training and inference.
     """
     given = np.moveaxis(array, -1, 1) if array.ndim == 4 else array
     with chainer.no_backprop_mode():

@@ -1,8 +1,8 @@
-"""Batch norm of Chainer on a CPU, in less time: in pieces that stay in the processor's cache.
+"""Faster batch norm for Chainer on a CPU, computed in pieces that stay in the processor's cache.
 
-Chainer goes through all images some twenty times in a step, forward and back. Here sums over images
-and pixels are matrix products, and what else is done with a piece is done while it is at hand.
-`chainer_cpu.install` puts these functions in the place of Chainer's own.
+Chainer passes over all images about twenty times in a step, forward and backward. Here sums over
+images and pixels are matrix products, and all operations on a piece are done while it is in the
+cache. `chainer_cpu.install` replaces Chainer's functions by these.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import numpy as np
 
 import chainer.functions.normalization.batch_normalization  # noqa: F401
 
-# By its name: its package has a function of the same name.
+# By name: its package also has a function of this name.
 MODULE: Any = sys.modules["chainer.functions.normalization.batch_normalization"]
 IMPLEMENTATION = MODULE.GeneralBatchNormalizationImpl
 
-PIECE = 1 << 16  # numbers that are worked on at a time
-FEW = 1 << 15  # with fewer numbers than this, Chainer's own functions are as quick
+PIECE = 1 << 16  # elements processed at a time
+FEW = 1 << 15  # below this number of elements, Chainer's functions are as fast
 
 OWN_MEAN = IMPLEMENTATION.get_mean_and_var
 OWN_NORMALIZE = MODULE._apply_bn_fwd
@@ -29,14 +29,14 @@ OWN_GRADIENTS = IMPLEMENTATION.backward
 
 
 def _suits(x: Any, axis: tuple[int, ...], *others: Any) -> bool:
-    """Whether these are NumPy's, of one kind, many, and the norm is that of each channel."""
+    """True for large NumPy arrays of one dtype, normalised by channel."""
     if not isinstance(x, np.ndarray) or x.size < FEW or axis != (0, *range(2, x.ndim)):
         return False
     return all(other.dtype == x.dtype for other in others)
 
 
 def _lines(x: np.ndarray) -> np.ndarray:
-    """Images with the channels last, line by line: (N, lines, pixels * C)."""
+    """Images with channels last, by rows of pixels: (N, C, H, W) to (N, H, W * C)."""
     last = np.ascontiguousarray(np.moveaxis(x, 1, -1))
     return last.reshape(len(x), -1, math.prod(last.shape[-2:]) if x.ndim > 2 else last.shape[-1])
 
@@ -48,7 +48,7 @@ def _images(lines: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _along(numbers: np.ndarray, lines: np.ndarray) -> np.ndarray:
-    """One number of each channel, for all pixels of a line."""
+    """One value per channel, repeated for all pixels of a row."""
     return np.tile(numbers.reshape(-1), lines.shape[-1] // numbers.size)
 
 
@@ -67,7 +67,7 @@ def total(lines: np.ndarray, channels: int) -> np.ndarray:
 def mean_and_variance(
     self: Any, axis: tuple[int, ...], gamma: Any, x: Any, xp: Any, interm_dtype: Any
 ) -> tuple[Any, Any]:
-    """In place of `GeneralBatchNormalizationImpl.get_mean_and_var`."""
+    """Replaces `GeneralBatchNormalizationImpl.get_mean_and_var`."""
     if not _suits(x, axis, gamma):
         return OWN_MEAN(self, axis, gamma, x, xp, interm_dtype)
     lines, channels = _lines(x), x.shape[1]
@@ -86,7 +86,7 @@ def mean_and_variance(
 
 
 def normalize(xp: Any, x: Any, mean: Any, inv_std: Any, gamma: Any, beta: Any) -> Any:
-    """In place of `_apply_bn_fwd`."""
+    """Replaces `_apply_bn_fwd`."""
     numbers = mean, inv_std, gamma, beta
     each_channel = (1, *x.shape[1:2], *[1] * (x.ndim - 2))
     by_channel = all(array.shape == each_channel for array in numbers)
@@ -105,8 +105,8 @@ def normalize(xp: Any, x: Any, mean: Any, inv_std: Any, gamma: Any, beta: Any) -
 def gradients(
     self: Any, axis: tuple[int, ...], gamma: Any, gy: Any, x: Any, *others: Any
 ) -> tuple[Any, ...]:
-    """In place of `GeneralBatchNormalizationImpl.backward`: of x, gamma and beta."""
-    # That of several processes adds its sums up in its own way.
+    """Replaces `GeneralBatchNormalizationImpl.backward`: gradients of x, gamma and beta."""
+    # The batch norm of several processes sums in its own way.
     if type(self) is not IMPLEMENTATION or not _suits(x, axis, gamma, gy):
         return OWN_GRADIENTS(self, axis, gamma, gy, x, *others)
     _, _, _, mean, inv_std, *_ = others

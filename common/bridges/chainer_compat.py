@@ -1,14 +1,14 @@
-"""Make Chainer 7.8.1 importable, and right, on NumPy 2.
+"""Make Chainer 7.8.1 importable, and correct, on NumPy 2.
 
 Chainer's last release (January 2022) predates NumPy 2 and setuptools 82. Import this module before
-Chainer. It leaves NumPy as it found it, for the other frameworks in the process: a removed name is
-given back to the one function that uses it.
+Chainer. It does not change NumPy for other frameworks in the process: only the one function that
+uses a removed name gets it back.
 
 - `chainer._environment_check` imports `pkg_resources` (gone from setuptools 82) and, on macOS,
-  `numpy.distutils` (gone on Python 3.12), only to warn: an empty check takes its place.
+  `numpy.distutils` (gone on Python 3.12), only to warn: an empty check replaces it.
 - `as_strided` uses `numpy.sctypes` (gone from NumPy 2.0), at import and in its gradient.
-- `Deconvolution2D.backward` fails on every NumPy where only its W needs a gradient ("too many
-  values to unpack"): mended in Chainer's repository (#8624), never released.
+- `Deconvolution2D.backward` fails on every NumPy if only its W needs a gradient ("too many values
+  to unpack"): fixed in Chainer's repository (#8624), never released.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def _import_chainer() -> None:
     try:
         importlib.metadata.version("chainer")
     except importlib.metadata.PackageNotFoundError:
-        # Without this question `import chainer` would find the folder of that name.
+        # `import chainer` would find the folder of that name.
         raise ModuleNotFoundError(
             "Chainer is not installed; README.md says how to install it", name="chainer"
         ) from None

@@ -1,13 +1,12 @@
-"""What Chainer does on a CPU, in less time: convolutions, max pooling, activations, sums and Adam.
+"""Faster CPU functions for Chainer: convolutions, max pooling, activations, sums and Adam.
 
-The numbers are the same, to a rounding. Chainer copies every window of an image channel by channel,
-and all of it once more for the matrix product. Here the channels come last, so that a window is a
-few long rows; what is worked on at a time stays in the processor's cache; the channels of the
-result come last in memory too, as the next layer needs them; and weights lie in memory as products
-take them.
+Results agree with Chainer's up to rounding. Chainer copies every window of an image channel by
+channel, and copies it again for the matrix product. Here channels come last, in outputs as well, so
+that a window is a few long rows. Images are processed in groups that fit in the processor's cache,
+and weights have the memory layout that matrix products need.
 
-`install` puts these in the place of Chainer's own, and batch norm's (`chainer_batch_norm`). GPUs,
-grouped convolutions and pooling in other dimensions than two are left as they were.
+`install` replaces Chainer's functions by these and by those of `chainer_batch_norm`. GPUs, grouped
+convolutions and pooling in other than two dimensions keep Chainer's functions.
 """
 
 from __future__ import annotations
@@ -32,8 +31,8 @@ from chainer.optimizers.adam import AdamRule
 
 from common.bridges import chainer_batch_norm as norm
 
-CACHE = 1 << 22  # bytes that are worked on at a time, of layers with few weights
-PIECE = 1 << 16  # weights that are updated at a time
+CACHE = 1 << 22  # bytes processed at a time in layers with few weights
+PIECE = 1 << 16  # weights updated at a time
 FEW = 8  # with fewer channels than this, rows of pixels are longer than rows of channels
 
 Arrays = tuple[np.ndarray]
@@ -54,14 +53,14 @@ CPU = chainer.get_device("@numpy")
 
 
 def install() -> None:
-    """Put the functions below in the place of Chainer's own."""
+    """Replace Chainer's functions by those below."""
     for (kind, name), function in replacements().items():
         setattr(kind, name, function)
 
 
 @contextlib.contextmanager
 def without() -> Iterator[None]:
-    """Chainer's own functions for a while, to compare with."""
+    """Restore Chainer's own functions within the block, for comparisons."""
     ours = {(kind, name): vars(kind)[name] for kind, name in OWN}
     try:
         for (kind, name), function in OWN.items():
@@ -73,11 +72,11 @@ def without() -> Iterator[None]:
 
 
 def laid_out(initialize: Callable[..., None]) -> Callable[..., None]:
-    """In place of `_initialize_params` of L.Convolution2D or L.Deconvolution2D.
+    """Replaces `_initialize_params` of L.Convolution2D or L.Deconvolution2D.
 
-    Their W keeps its shape, and lies in memory with the kernel's places first, and the first of its
-    axes last, as `convolve` and `deconvolve` take it. Its gradients, and what Adam remembers, lie
-    as it does. CuPy has its arrays in the order of their shape again.
+    W keeps its shape. In memory, the kernel's rows and columns come first and W's first axis last,
+    as `convolve` and `deconvolve` need it. Gradients and Adam's moments follow this layout. CuPy
+    copies arrays back to the order of their shape.
     """
 
     def initialize_and_lay_out(self: Any, *arguments: Any) -> None:
@@ -96,7 +95,7 @@ def _channels_last(x: np.ndarray) -> np.ndarray:
 
 
 class Grid(NamedTuple):
-    """Where a kernel meets an image: its stride, its padding and its dilation, up and across."""
+    """A kernel's stride, padding and dilation, each vertical and horizontal."""
 
     stride: tuple[int, int]
     padding: tuple[int, int]
@@ -104,20 +103,20 @@ class Grid(NamedTuple):
 
     @classmethod
     def of(cls, f: Any) -> Grid:
-        """What one of Chainer's functions has."""
+        """The grid of one of Chainer's functions."""
         return cls((f.sy, f.sx), (f.ph, f.pw), (f.dy, f.dx))
 
 
 def _windows(
     grid: Grid, x: np.ndarray, kernel: tuple[int, ...], size: tuple[int, ...]
 ) -> np.ndarray:
-    """All windows of images, a view of their pixels: (N, *size, kernel's height, width, C).
+    """All windows of images, as a view: (N, *size, kernel's height, kernel's width, C).
 
     Args:
-        grid: where the windows lie.
+        grid: stride, padding and dilation.
         x: images (N, C, H, W).
-        kernel: its height and width.
-        size: of the output, height and width.
+        kernel: height and width of the kernel.
+        size: height and width of the output.
     """
     count, channels, height, width = x.shape
     (down, across), (top, left), (tall, wide) = grid
@@ -136,7 +135,7 @@ def _windows(
 
 
 def _rows(windows: np.ndarray) -> np.ndarray:
-    """Windows as the rows of a matrix, copied in the order in which their rows are longest."""
+    """Windows as the rows of a matrix, copied in the order with the longest contiguous rows."""
     *_, tall, wide, channels = windows.shape
     if channels < FEW:
         return windows.transpose(3, 4, 5, 0, 1, 2).reshape(tall * wide * channels, -1).T
@@ -144,15 +143,15 @@ def _rows(windows: np.ndarray) -> np.ndarray:
 
 
 def _at_a_time(W: np.ndarray, made: np.ndarray) -> int:
-    """How many images to work on at a time, of those that `made` is for.
+    """How many images to process at a time.
 
-    What is made for them fits in the cache, or is as large as W, which is gone through each time.
+    Their part of `made` fits in the cache, or is as large as W, which is read once for each group.
     """
     return max(1, max(CACHE, W.nbytes) // (math.prod(made.shape[1:]) * made.itemsize))
 
 
 def convolve(self: Any, x: np.ndarray, W: np.ndarray, b: np.ndarray | None) -> Arrays:
-    """In place of `Convolution2DFunction._forward_cpu_core`."""
+    """Replaces `Convolution2DFunction._forward_cpu_core`."""
     return _convolve(Grid.of(self), x, W, b, self._get_out_size(x.shape, W.shape))
 
 
@@ -160,13 +159,13 @@ def _convolve(
     grid: Grid, x: np.ndarray, W: np.ndarray, b: np.ndarray | None, size: tuple[int, ...]
 ) -> Arrays:
     outputs, kernel = len(W), W.shape[2:]
-    factors = _places_first(W).reshape(-1, outputs)
+    operand = _places_first(W).reshape(-1, outputs)
     windows = _windows(grid, x, kernel, size)
     y = np.empty((len(x), *size, outputs), x.dtype)
     images = _at_a_time(W, windows)
     for first in range(0, len(x), images):
         some = slice(first, first + images)
-        np.matmul(_rows(windows[some]), factors, out=y[some].reshape(-1, outputs))
+        np.matmul(_rows(windows[some]), operand, out=y[some].reshape(-1, outputs))
         if b is not None:
             lines = y[some].reshape(-1, size[1] * outputs)
             lines += np.tile(b, size[1])
@@ -174,14 +173,14 @@ def _convolve(
 
 
 def convolve_for_weights(self: Any, x: np.ndarray, gy: np.ndarray) -> Arrays:
-    """In place of `Convolution2DGradW._forward_cpu_core`: the gradient of a convolution's W."""
+    """Replaces `Convolution2DGradW._forward_cpu_core`: the gradient of a convolution's W."""
     kernel = self.kh, self.kw
     inputs, outputs = x.shape[1], gy.shape[1]
     gy = _channels_last(gy)
     windows = _windows(Grid.of(self), x, kernel, gy.shape[1:3])
     gy = np.ascontiguousarray(gy).reshape(-1, outputs)
     gradient = np.empty((*kernel, inputs, outputs), self.W_dtype)
-    lines = kernel[0] if inputs < FEW else 1  # of the kernel, at a time
+    lines = kernel[0] if inputs < FEW else 1  # rows of the kernel processed at a time
     for first in range(0, kernel[0], lines):
         some = slice(first, first + lines)
         seen = _rows(windows[:, :, :, some])
@@ -190,11 +189,11 @@ def convolve_for_weights(self: Any, x: np.ndarray, gy: np.ndarray) -> Arrays:
 
 
 def deconvolve(self: Any, x: np.ndarray, W: np.ndarray, b: np.ndarray | None) -> Arrays:
-    """In place of `Deconvolution2DFunction._forward_cpu_core`.
+    """Replaces `Deconvolution2DFunction._forward_cpu_core`.
 
-    Without a stride it is a convolution with the kernel turned round. With a stride of 2, every
-    other row and column of the output meets the same places of the kernel. Each such phase adds up
-    on its own, in long rows; then they are interleaved.
+    With stride 1 it is a convolution with the kernel rotated by 180 degrees. With stride 2, every
+    other row and column of the output uses the same elements of the kernel. Each such phase is
+    summed separately, in long rows; then the phases are interleaved.
     """
     inputs, outputs, kernel = *W.shape[:2], W.shape[2:]
     grid = Grid.of(self)
@@ -209,7 +208,7 @@ def deconvolve(self: Any, x: np.ndarray, W: np.ndarray, b: np.ndarray | None) ->
     if outputs < FEW:
         return OWN_DECONVOLUTION(self, x, W, b)
     count, _, height, width = x.shape
-    # Of a phase: all that the kernel reaches, or that is asked for.
+    # The size of a phase: all that the kernel reaches, or that the output needs.
     rows = max(
         height + (kernel[0] - 1) * self.dy // self.sy, math.ceil((self.outh + self.ph) / self.sy)
     )
@@ -217,7 +216,7 @@ def deconvolve(self: Any, x: np.ndarray, W: np.ndarray, b: np.ndarray | None) ->
         width + (kernel[1] - 1) * self.dx // self.sx, math.ceil((self.outw + self.pw) / self.sx)
     )
     pixels = np.ascontiguousarray(_channels_last(x))
-    factors = np.ascontiguousarray(_places_first(W)).swapaxes(2, 3)
+    operands = np.ascontiguousarray(_places_first(W)).swapaxes(2, 3)
     y = np.empty((count, rows, self.sy, columns, self.sx, outputs), x.dtype)
     images = max(1, min(count, _at_a_time(W, y)))
     phases = np.empty((self.sy, self.sx, images, rows, columns, outputs), x.dtype)
@@ -232,7 +231,7 @@ def deconvolve(self: Any, x: np.ndarray, W: np.ndarray, b: np.ndarray | None) ->
             top, vertical = divmod(row * self.dy, self.sy)
             left, horizontal = divmod(column * self.dx, self.sx)
             place = phases[vertical, horizontal, :, top : top + height, left : left + width]
-            np.matmul(flat, factors[row, column], out=product)
+            np.matmul(flat, operands[row, column], out=product)
             place += product.reshape(-1, height, width, outputs)
         y[some] = phases.transpose(2, 3, 0, 4, 1, 5)
     y = y.reshape(count, rows * self.sy, columns * self.sx, outputs)
@@ -243,14 +242,14 @@ def deconvolve(self: Any, x: np.ndarray, W: np.ndarray, b: np.ndarray | None) ->
 
 
 def _places(function: Any, x: np.ndarray, size: tuple[int, ...]) -> Iterator[np.ndarray]:
-    """What each place of a pooling's kernel meets, as (N, C, *size), in images already padded."""
+    """The pixels under each element of a pooling's kernel, (N, C, *size), in padded images."""
     (sy, sx), (rows, columns) = function.stride, size
     for row, column in np.ndindex(*function.ksize):
         yield x[:, :, row : row + rows * sy : sy, column : column + columns * sx : sx]
 
 
 def _padded(function: Any, shape: tuple[int, ...], size: tuple[int, ...]) -> list[int]:
-    """Height and width with all that the kernel meets."""
+    """Height and width of images padded so that every window fits."""
     return [
         max(length + pad, (outputs - 1) * stride + kernel)
         for length, pad, outputs, stride, kernel in zip(
@@ -260,7 +259,7 @@ def _padded(function: Any, shape: tuple[int, ...], size: tuple[int, ...]) -> lis
 
 
 def max_pool(self: Any, x: Any) -> Arrays:
-    """In place of `MaxPoolingND.forward_cpu`."""
+    """Replaces `MaxPoolingND.forward_cpu`."""
     if self.ndim != 2 or self.return_indices or math.prod(self.ksize) > 255:
         return OWN_POOLING(self, x)
     (x,) = x
@@ -280,7 +279,7 @@ def max_pool(self: Any, x: Any) -> Arrays:
         x = padded.transpose(0, 3, 1, 2)
     first, *others = _places(self, x, size)
     y = first.copy(order="K")
-    self.indexes = np.zeros_like(y, np.uint8)  # the first of equals
+    self.indexes = np.zeros_like(y, np.uint8)  # the first of equal pixels
     for place, seen in enumerate(others, 1):
         np.maximum(self.indexes, (seen > y).view(np.uint8) * np.uint8(place), out=self.indexes)
         np.maximum(y, seen, out=y)
@@ -288,7 +287,7 @@ def max_pool(self: Any, x: Any) -> Arrays:
 
 
 def max_pool_gradient(self: Any, gy: Any) -> Arrays:
-    """In place of `MaxPoolingNDGrad.forward_cpu`."""
+    """Replaces `MaxPoolingNDGrad.forward_cpu`."""
     pooling = self.func
     if pooling.indexes.dtype != np.uint8:
         return OWN_POOLING_GRADIENT(self, gy)
@@ -300,7 +299,7 @@ def max_pool_gradient(self: Any, gy: Any) -> Arrays:
     apart = all(s >= k for s, k in zip(pooling.stride, pooling.ksize, strict=True))
     for place, met in enumerate(_places(pooling, padded, size)):
         chosen = pooling.indexes == place
-        if apart:  # what a window gives is all that its pixels get
+        if apart:  # windows do not overlap
             np.multiply(gy, chosen, out=met)
         else:
             met += gy * chosen
@@ -309,7 +308,7 @@ def max_pool_gradient(self: Any, gy: Any) -> Arrays:
 
 
 def leaky_relu(self: Any, inputs: Arrays) -> Arrays:
-    """In place of `LeakyReLU.forward_cpu`."""
+    """Replaces `LeakyReLU.forward_cpu`."""
     if not 0 < self.slope <= 1:
         return OWN_LEAKY_RELU(self, inputs)
     (x,) = inputs
@@ -319,7 +318,7 @@ def leaky_relu(self: Any, inputs: Arrays) -> Arrays:
 
 
 def leaky_relu_gradient(self: Any, inputs: Arrays) -> Arrays:
-    """In place of `_LeakyReLUGrad.forward_cpu`."""
+    """Replaces `_LeakyReLUGrad.forward_cpu`."""
     if not 0 < self.slope <= 1:
         return OWN_LEAKY_RELU_GRADIENT(self, inputs)
     (gy,) = inputs
@@ -329,15 +328,15 @@ def leaky_relu_gradient(self: Any, inputs: Arrays) -> Arrays:
 
 
 def softplus(self: Any, inputs: Arrays) -> Arrays:
-    """In place of `Softplus.forward_cpu`: without `log1p`, which is many times as slow as `log`."""
+    """Replaces `Softplus.forward_cpu`: without `log1p`, which is many times slower than `log`."""
     (x,) = inputs
-    if self.beta != 1 or not x.ndim:  # NumPy makes no arrays of single numbers
+    if self.beta != 1 or not x.ndim:  # NumPy returns scalars, not arrays of no dimension
         return OWN_SOFTPLUS(self, inputs)
     self.retain_inputs((0,))
     small = np.abs(x)
     np.exp(np.negative(small, out=small), out=small)
     y = 1 + small
-    small -= y - 1  # what the sum lost to rounding
+    small -= y - 1  # the rounding error of the sum
     np.log(y, out=y)
     y += small
     y += np.maximum(x, 0)
@@ -345,7 +344,7 @@ def softplus(self: Any, inputs: Arrays) -> Arrays:
 
 
 def add_up(self: Any, inputs: Arrays) -> Arrays:
-    """In place of `Sum.forward`: the gradient of a convolution's bias, where channels come last."""
+    """Replaces `Sum.forward`: faster for a bias's gradient where channels come last in memory."""
     (x,) = inputs
     if isinstance(x, np.ndarray) and x.ndim == 4 and self.axis == (0, 2, 3) and not self.keepdims:
         last = _channels_last(x)
@@ -355,7 +354,7 @@ def add_up(self: Any, inputs: Arrays) -> Arrays:
 
 
 def update_adam(self: Any, param: Any) -> None:
-    """In place of `AdamRule.update_core_cpu`: piece by piece, in one buffer."""
+    """Replaces `AdamRule.update_core_cpu`: piece by piece, in one buffer."""
     hyper = self.hyperparam
     if param.grad is None or hyper.amsgrad or hyper.adabound or hyper.weight_decay_rate:
         OWN_ADAM(self, param)
@@ -385,18 +384,18 @@ def update_adam(self: Any, param: Any) -> None:
 
 
 def check_arrays(arrays: Any) -> bool:
-    """In place of `chainer.is_arrays_compatible`, which is asked several times in every call."""
+    """Replaces `chainer.is_arrays_compatible`, which every call uses several times."""
     return all(type(array) is np.ndarray for array in arrays) or OWN_CHECK(arrays)
 
 
 def find_device(*arrays: Any) -> Any:
-    """In place of `chainer.backend.get_device_from_array`, likewise."""
+    """Replaces `chainer.backend.get_device_from_array`, likewise."""
     numpy = all(type(array) is np.ndarray for array in arrays)
     return CPU if numpy else OWN_DEVICE(*arrays)
 
 
 def replacements() -> dict[tuple[Any, str], Callable[..., Any]]:
-    """The functions above, by the class or module and the name that they take the place of."""
+    """The functions above, by the class or module and the name of what they replace."""
     return {
         (chainer, "is_arrays_compatible"): check_arrays,
         (backend, "get_device_from_array"): find_device,

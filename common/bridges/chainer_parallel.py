@@ -1,7 +1,7 @@
-"""Chainer with several processes, which `mpiexec` starts: ChainerMN.
+"""Chainer in several processes started by `mpiexec`: ChainerMN.
 
-Not with its multi-node optimiser, whose first update is none (it sends the first process's weights
-to the others): a hook of Chainer's own optimisers takes the mean of the gradients.
+ChainerMN's multi-node optimiser is not used: its first call broadcasts weights and updates nothing.
+Instead, a hook of Chainer's optimisers averages the gradients.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _COMMUNICATOR: dict[str, Any] = {}
 
 
 def start(on_gpu: bool) -> int:
-    """Meet the other processes; return the number of this one on its machine, and of its GPU.
+    """Join the other processes; return this one's rank on its machine, which is also its GPU's.
 
     Raises:
         UserError: mpi4py is not installed, or was built for another MPI than mpiexec's.
@@ -42,12 +42,12 @@ def start(on_gpu: bool) -> int:
 
 
 def join(optimizers: dict[str, chainer.Optimizer]) -> None:
-    """From now on train as one: batch norm and every update are those of the whole batch."""
+    """Train as one from now on: batch norm and updates are those of the whole batch."""
     communicator = _COMMUNICATOR["used"]
 
     def average_gradients(optimizer: Any) -> None:
         for parameter in optimizer.target.params():
-            if parameter.grad is not None:  # else ChainerMN averages a copy, and drops it
+            if parameter.grad is not None:  # ChainerMN would average a copy and drop it
                 parameter.grad = parameter.xp.ascontiguousarray(parameter.grad)
         communicator.multi_node_mean_grad(optimizer.target)
 
@@ -66,21 +66,21 @@ def average(values: np.ndarray) -> np.ndarray:
 
 
 def make_whole(layer: Any, communicator: Any) -> Any:
-    """What a batch norm computes with the whole batch's statistics, on the layer's own arrays."""
+    """A batch norm with whole-batch statistics that shares the layer's arrays."""
     import chainermn.links
 
     chainer.disable_experimental_feature_warning = True
 
     class WholeBatchNorm(chainermn.links.MultiNodeBatchNormalization):
-        """ChainerMN's own, but the running variance is unbiased by the whole batch's number."""
+        """ChainerMN's, except that the whole batch's count unbiases the running variance."""
 
         def __call__(self, x: Any, finetune: bool = False) -> Any:
             kept = self.decay * self.avg_var
             y = super().__call__(x, finetune)
             if chainer.config.train:
-                share = x.size // self.avg_var.size
-                whole = share * self.comm.size
-                unbiased = max(share - 1, 1) / share * whole / (whole - 1)
+                local = x.size // self.avg_var.size
+                whole = local * self.comm.size
+                unbiased = max(local - 1, 1) / local * whole / (whole - 1)
                 self.avg_var[...] = kept + (self.avg_var - kept) * unbiased
             return y
 

@@ -18,14 +18,14 @@ from common.bridges import DTYPES, check_precision, keep_memory
 from common.errors import UserError
 from common.processes import this_process
 
-# Keras looks for TensorFlow, whatever its backend, and where there is none it would take the folder
-# of that name for it. A folder without __init__.py has no origin.
+# Keras imports TensorFlow if it can, whatever its backend. Without this, it would import the folder
+# of that name where TensorFlow is missing. A folder without __init__.py has no origin.
 if (_spec := importlib.util.find_spec("tensorflow")) and _spec.origin is None:
     sys.modules["tensorflow"] = None  # type: ignore[assignment]
 
-# By kind of layer, from Keras' names to the checkpoint's, and the order of axes that makes its
-# layout: dense in x out to out x in, convolutions H W I O to O I H W, transposed ones H W O I to
-# I O H W.
+# By class of layer: for each of Keras' names, the checkpoint's name and the order of axes in its
+# layout. Dense: in x out to out x in. Convolutions: H W I O to O I H W. Transposed convolutions:
+# H W O I to I O H W.
 BIAS = {"bias": ("bias", (0,))}
 LAYOUTS = {
     layers.Dense: {"kernel": ("weight", (1, 0)), **BIAS},
@@ -45,13 +45,14 @@ def prepare(seed: int, device: str, precision: str) -> None:
     """Seed the initial weights and dropout, set the precision, and choose the device.
 
     Args:
-        seed: what `--seed` gives.
+        seed: the value of `--seed`.
         device: `auto`, `cpu` or `gpu`.
-        precision: `float32`, `tf32`, `bfloat16` (see `mix`) or `float64`, of all that is computed
-            from now on.
+        precision: `float32`, `tf32`, `bfloat16` (see `mix`) or `float64`; holds for everything
+            computed afterwards.
 
     Raises:
-        UserError: a GPU is asked for and the backend finds none, or tf32 without a GPU.
+        UserError: the device is `gpu` and the backend finds none, or the precision is tf32 on a
+            CPU.
     """
     backend = keras.backend.backend()
     _prepare_gpus(backend, precision)
@@ -83,10 +84,9 @@ def prepare(seed: int, device: str, precision: str) -> None:
 
 
 def _prepare_gpus(backend: str, precision: str) -> None:
-    """Have the backend take a GPU's memory as it is needed, and multiply as `--precision` says.
+    """Allocate GPU memory on demand, and set the precision of products.
 
-    In float64, which is for comparisons, it chooses among ways to compute that give the same
-    numbers each time.
+    float64 is for comparisons, so it also restricts the backend to deterministic algorithms.
     """
     if backend == "tensorflow":
         from common.bridges import tensorflow
@@ -110,10 +110,10 @@ def _prepare_gpus(backend: str, precision: str) -> None:
 
 
 def _allow_float64(backend: str) -> None:
-    """Keep Keras, and JAX below it, from casting float64 to float32 in most operations.
+    """Stop Keras and JAX from casting float64 to float32 in most operations.
 
-    On JAX and PyTorch, Keras looks up in this table what a common type of 64 bits becomes, and has
-    no setting for it: https://github.com/keras-team/keras/issues/23704.
+    On JAX and PyTorch, Keras casts 64-bit result types by this table, and has no setting for it:
+    https://github.com/keras-team/keras/issues/23704.
     """
     from keras.src.backend.common import dtypes
 
@@ -125,10 +125,10 @@ def _allow_float64(backend: str) -> None:
 
 
 def _mend_convolution() -> None:
-    """Give PyTorch kernels that lie in memory in its own order, which Keras' do not.
+    """Pass contiguous kernels to PyTorch's convolution, which Keras does not.
 
-    With one output channel its backward pass on a CPU fails otherwise in float64, and in bfloat16
-    where the processor has no such numbers ("slow_conv2d: grad_weight must be contiguous").
+    With one output channel, PyTorch's backward pass on a CPU otherwise fails in float64, and in
+    bfloat16 on processors without it ("slow_conv2d: grad_weight must be contiguous").
     """
     from torch.nn import functional
 
@@ -156,9 +156,9 @@ def _has_gpu(backend: str) -> bool:
 
 
 def mix(networks: dict[str, keras.Model]) -> None:
-    """Have networks of mixed precision give 32 bits, for losses and pictures that are as exact.
+    """Make networks of mixed precision return float32, so that losses are computed in float32.
 
-    Their layers follow Keras' policy `mixed_bfloat16`, so by themselves they would give 16.
+    Under Keras' policy `mixed_bfloat16`, layers return bfloat16.
     """
     for network in networks.values():
         network.call = _in_float32(network.call)
@@ -198,7 +198,7 @@ def set_arrays(network: keras.Model, arrays: dict[str, np.ndarray]) -> None:
 
 
 def get_optimizer_state(trainer: keras.Model) -> dict[str, np.ndarray]:
-    """What the optimiser of a compiled model remembers, as flat arrays: `INDEX.NAME`."""
+    """The state of a compiled model's optimiser as arrays by `INDEX.NAME`."""
     return {key: _to_numpy(variable) for key, variable in _memory(trainer.optimizer)}
 
 
@@ -212,9 +212,9 @@ def set_optimizer_state(trainer: keras.Model, arrays: dict[str, np.ndarray]) -> 
 
 
 def get_rng_state(networks: dict[str, keras.Model]) -> dict[str, np.ndarray]:
-    """The state of what dropout draws from, as flat arrays: `NETWORK.INDEX`; none without dropout.
+    """The rng state of each dropout, by `NETWORK.INDEX`; empty without dropout.
 
-    On PyTorch, Keras' dropout draws from PyTorch's own generators: `cpu`, and `gpu` if one is used.
+    On PyTorch, Keras' dropout draws from PyTorch's own generators: `cpu`, and `gpu` if it is used.
     """
     seeds = list(_seeds(networks))
     states = {key: _to_numpy(variable) for key, variable in seeds}
@@ -245,13 +245,13 @@ def set_rng_state(networks: dict[str, keras.Model], arrays: dict[str, np.ndarray
 
 
 def join(networks: dict[str, Any], optimizers: dict[str, Any], seed: int | None) -> None:
-    """Train as one with the other processes; a seed is what dropout draws from henceforth."""
+    """Train as one with the other processes; a seed restarts the rng of dropout."""
     from common.bridges import keras_parallel
 
     found = [layer for network in networks.values() for _, layer in _layers(network)]
     norms = [layer for layer in found if isinstance(layer, layers.BatchNormalization)]
     keras_parallel.join(norms, optimizers.values(), this_process().count)
-    if seed is not None and keras.backend.backend() != "jax":  # whose processes compute as one
+    if seed is not None and keras.backend.backend() != "jax":  # JAX's processes share one rng
         for index, (_, variable) in enumerate(_seeds(networks)):
             variable.assign(np.array([seed, index], variable.dtype))
         if keras.backend.backend() == "torch":
@@ -268,9 +268,9 @@ def average(values: np.ndarray) -> np.ndarray:
 
 
 def apply(network: Any, array: np.ndarray) -> list[np.ndarray]:
-    """What a network makes of an array; images are (N, H, W, C), in and out.
+    """A network's outputs for an array; images are (N, H, W, C), in and out.
 
-    For networks that do the same in training and inference.
+    The network must not differ between training and inference.
     """
     made = network.predict_on_batch(array)
     return list(made) if isinstance(made, list | tuple) else [made]
@@ -301,7 +301,7 @@ def _parameters(
 
 
 def _memory(optimizer: keras.Optimizer) -> list[tuple[str, keras.Variable]]:
-    """An optimiser's own variables but the learning rate, which the command line may change."""
+    """An optimiser's own variables, except the learning rate, which the command line may change."""
     return [
         (f"{index}.{variable.name}", variable)
         for index, variable in enumerate(optimizer.variables)
@@ -313,7 +313,7 @@ def _seeds(networks: dict[str, keras.Model]) -> Iterator[tuple[str, keras.Variab
     for name, network in networks.items():
         dropouts = [layer for _, layer in _layers(network) if isinstance(layer, layers.Dropout)]
         for index, layer in enumerate(dropouts):
-            if layer.rate > 0:  # else it draws nothing
+            if layer.rate > 0:  # without a rate it draws nothing
                 yield f"{name}.{index}", layer.seed_generator.state
 
 

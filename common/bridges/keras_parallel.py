@@ -1,9 +1,9 @@
-"""Keras with several processes: by what its backend has.
+"""Keras in several processes, by the means of its backend.
 
-TensorFlow: MultiWorkerMirroredStrategy, as `TF_CONFIG` names the processes; the scope of it holds
-for all that is built. JAX: `keras.distribution`, whose arrays are those of all processes, so that
-nothing else has to be said. PyTorch: `torchrun`, batch norm and gradients as in the folder
-`pytorch/`, for Keras has nothing of its own there.
+TensorFlow: `TF_CONFIG` names the processes, and everything is built in the scope of
+MultiWorkerMirroredStrategy. JAX: the arrays of `keras.distribution` span all processes, so nothing
+else is needed. PyTorch: `torchrun` starts the processes; batch norm and gradients are averaged as
+in `pytorch_parallel`, because Keras offers nothing.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ import numpy as np
 
 import keras
 
-_SCOPE = contextlib.ExitStack()  # which is open for the rest of the script
+_SCOPE = contextlib.ExitStack()  # stays open for the rest of the script
 
 
 def start(backend: str, index: int, device: str) -> None:
-    """Meet the other processes."""
+    """Join the other processes."""
     if backend == "tensorflow":
         from common.bridges import tensorflow_parallel
 
         _SCOPE.enter_context(tensorflow_parallel.start(index).scope())
-        _let_be()
+        _keep_losses_local()
     elif backend == "torch":
         import torch
 
@@ -38,12 +38,12 @@ def start(backend: str, index: int, device: str) -> None:
         keras.distribution.set_distribution(keras.distribution.DataParallel(devices=devices))
 
 
-def _let_be() -> None:
-    """Have Keras leave losses and results as each process has them.
+def _keep_losses_local() -> None:
+    """Stop Keras from combining the losses and results of the processes.
 
-    It would bring those of all processes together, and fails where they are single numbers
-    (https://github.com/keras-team/keras/issues/20585); and it would divide a loss by the number of
-    processes where it is made, and once more where `add_loss` takes it.
+    Keras would concatenate results over processes, which fails for scalars
+    (https://github.com/keras-team/keras/issues/20585). It would also divide a loss by the number of
+    processes twice: when the loss is computed, and when `add_loss` takes it.
     """
     from keras.src.backend.tensorflow import trainer
     from keras.src.losses import loss
@@ -53,27 +53,27 @@ def _let_be() -> None:
 
 
 def join(norms: Iterable[Any], trainers: Iterable[keras.Model], count: int) -> None:
-    """From now on train as one: batch norm and every update are those of the whole batch."""
+    """Train as one from now on: batch norm and updates are those of the whole batch."""
     backend = keras.backend.backend()
     if backend == "jax":
         return
     for layer in norms:
         layer.processes = count
         if backend == "tensorflow":
-            layer.synchronized = True  # which Keras has for TensorFlow alone
+            layer.synchronized = True  # Keras supports this on TensorFlow only
         else:
             layer._moments = _whole_moments
     for trainer in trainers:
         trainer.optimizer.apply = _with_mean(trainer.optimizer.apply, count)
-        trainer.jit_compile = False  # XLA cannot bring together what is on several CPUs
+        trainer.jit_compile = False  # XLA cannot communicate between CPUs
 
 
 def _with_mean(apply: Callable[..., Any], count: int) -> Callable[..., Any]:
-    """An optimiser's `apply`, of the mean of the gradients over the processes."""
+    """An optimiser's `apply`, with gradients averaged over the processes."""
 
     def apply_mean(gradients: list[Any], variables: list[Any]) -> Any:
         if keras.backend.backend() == "tensorflow":
-            gradients = [gradient / count for gradient in gradients]  # Keras takes their sum
+            gradients = [gradient / count for gradient in gradients]  # Keras sums them
         else:
             from common.bridges import pytorch_parallel
 

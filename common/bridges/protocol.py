@@ -1,4 +1,4 @@
-"""What a run asks of a framework: each module of this package that is named for one offers it."""
+"""The interface between a run and a framework, which each framework's module implements."""
 
 from __future__ import annotations
 
@@ -12,20 +12,23 @@ Arrays = dict[str, np.ndarray]
 class Bridge(Protocol):
     """A framework's module in `common.bridges`.
 
-    Networks, optimisers (Keras' trainers) and devices are the framework's own. Arrays go by the
-    names that a checkpoint has below a network's, `deconv2.weight`, in PyTorch's layouts.
+    Networks, optimisers (in Keras, trainers) and devices are the framework's own objects. Arrays
+    have the names that follow the network's in a checkpoint, `deconv2.weight`, and PyTorch's
+    layouts.
     """
 
     def prepare(self, seed: int, device: str, precision: str, /) -> Any:
-        """Seed initial weights and dropout, set the precision; return where to compute, if named.
+        """Seed initial weights and dropout, set the precision, choose the device and return it.
+
+        TensorFlow returns a strategy, and Keras returns None.
 
         Raises:
-            UserError: the framework cannot compute there, or so.
+            UserError: the framework lacks the device or the precision.
         """
         ...
 
     def mix(self, networks: dict[str, Any], /) -> None:
-        """Have networks compute in mixed precision, where `prepare` does not refuse bfloat16."""
+        """Make networks compute in mixed precision; only called if `prepare` took bfloat16."""
         ...
 
     def get_arrays(self, network: Any, /) -> Arrays:
@@ -33,11 +36,11 @@ class Bridge(Protocol):
         ...
 
     def set_arrays(self, network: Any, arrays: Arrays, /) -> None:
-        """Give a network other parameters, of its own shapes; all of them are there."""
+        """Overwrite all parameters and running averages of a network; the shapes must match."""
         ...
 
     def get_optimizer_state(self, optimizer: Any, /) -> Arrays:
-        """Copies of what an optimiser remembers, such as moments."""
+        """Copies of an optimiser's state, such as its moments."""
         ...
 
     def set_optimizer_state(self, optimizer: Any, arrays: Arrays, /) -> None:
@@ -45,7 +48,7 @@ class Bridge(Protocol):
         ...
 
     def get_rng_state(self, networks: dict[str, Any], /) -> Arrays:
-        """The state of the framework's random numbers, which dropout draws."""
+        """The rng state of the framework, from which dropout draws."""
         ...
 
     def set_rng_state(self, networks: dict[str, Any], arrays: Arrays, /) -> None:
@@ -55,12 +58,12 @@ class Bridge(Protocol):
     def join(
         self, networks: dict[str, Any], optimizers: dict[str, Any], seed: int | None, /
     ) -> None:
-        """Have several processes train as one: whole batches' moments, gradients' means.
+        """Make several processes train as one: whole-batch statistics, averaged gradients.
 
         Args:
             networks: by name; all processes have the same weights.
             optimizers: by name.
-            seed: of this process's dropout; None leaves it as it is.
+            seed: of this process's dropout; None keeps the current rng state.
         """
         ...
 
@@ -69,5 +72,5 @@ class Bridge(Protocol):
         ...
 
     def apply(self, network: Any, array: np.ndarray, /) -> list[np.ndarray]:
-        """A network's outputs, in inference mode; images are channels last, whatever it takes."""
+        """A network's outputs in inference mode; images are (N, H, W, C), in and out."""
         ...

@@ -13,7 +13,7 @@ from common.bridges import DTYPES, check_precision, keep_memory
 from common.errors import UserError
 from common.processes import this_process
 
-# What batch norm counts and nobody reads: the running averages have a fixed momentum.
+# Batch norm counts its batches, but with a fixed momentum nothing reads the count.
 NOT_KEPT = "num_batches_tracked"
 
 
@@ -21,13 +21,13 @@ def prepare(seed: int, device: str, precision: str) -> torch.device:
     """Seed the initial weights and dropout, set the precision, and find the device.
 
     Args:
-        seed: what `--seed` gives.
+        seed: the value of `--seed`.
         device: `auto`, `cpu` or `gpu`.
-        precision: `float32`, `tf32`, `bfloat16` (see `mix`) or `float64`, of all that is computed
-            from now on.
+        precision: `float32`, `tf32`, `bfloat16` (see `mix`) or `float64`; holds for everything
+            computed afterwards.
 
     Raises:
-        UserError: a GPU is asked for and PyTorch finds none, or tf32 without a GPU.
+        UserError: the device is `gpu` and PyTorch finds none, or the precision is tf32 on a CPU.
     """
     torch.manual_seed(seed)
     torch.set_default_dtype(getattr(torch, DTYPES[precision]))
@@ -54,8 +54,8 @@ def prepare(seed: int, device: str, precision: str) -> torch.device:
 def send(array: np.ndarray, device: torch.device) -> torch.Tensor:
     """An array as a tensor on the device.
 
-    A plain `.to(device)` would wait until a GPU has done all that it was given before, at each
-    step. From pinned memory the copy takes its turn there.
+    A plain `.to(device)` would make each step wait for the GPU to finish its queue. A copy from
+    pinned memory is queued instead.
     """
     tensor = torch.from_numpy(array)
     if device.type == "cuda":
@@ -64,10 +64,10 @@ def send(array: np.ndarray, device: torch.device) -> torch.Tensor:
 
 
 def prepare_gpus(precision: str) -> None:
-    """Say how an NVIDIA GPU multiplies: by default it rounds in convolutions, but not elsewhere.
+    """Set the precision of products on NVIDIA GPUs: by default only convolutions use tf32.
 
-    In float64, which is for comparisons, cuDNN chooses among ways to compute that give the same
-    numbers each time; they can take twice as long.
+    float64 is for comparisons, so it also restricts cuDNN to deterministic algorithms, which can
+    take twice as long.
     """
     products = "tf32" if precision == "tf32" else "ieee"
     torch.backends.cuda.matmul.fp32_precision = products
@@ -76,9 +76,9 @@ def prepare_gpus(precision: str) -> None:
 
 
 def mix(networks: dict[str, torch.nn.Module]) -> None:
-    """Have networks compute in mixed precision: what PyTorch's `autocast` does in bfloat16.
+    """Make networks compute in mixed precision, by PyTorch's `autocast` to bfloat16.
 
-    What they give is of 32 bits again, so losses and pictures are as exact as it is.
+    Outputs are cast back to float32, so that losses are computed in float32.
     """
     for network in networks.values():
         device = next(network.parameters()).device.type
@@ -115,7 +115,7 @@ def set_arrays(network: torch.nn.Module, arrays: dict[str, np.ndarray]) -> None:
 
 
 def get_optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, np.ndarray]:
-    """What an optimiser remembers, as flat arrays: `INDEX.NAME`."""
+    """An optimiser's state as arrays by `INDEX.NAME`."""
     return {
         f"{index}.{name}": value.detach().cpu().numpy()
         for index, entry in optimizer.state_dict()["state"].items()
@@ -134,7 +134,7 @@ def set_optimizer_state(optimizer: torch.optim.Optimizer, arrays: dict[str, np.n
 
 
 def get_rng_state(networks: dict[str, torch.nn.Module]) -> dict[str, np.ndarray]:
-    """The state of what dropout draws from, on the CPU and on a GPU if the networks are there."""
+    """PyTorch's rng state, from which dropout draws: the CPU's, and the GPU's if it is used."""
     states = {"cpu": torch.get_rng_state().numpy()}
     if _on_gpu(networks):
         states["gpu"] = torch.get_device_module().get_rng_state().cpu().numpy()
@@ -150,9 +150,9 @@ def set_rng_state(networks: dict[str, torch.nn.Module], arrays: dict[str, np.nda
 
 @torch.no_grad()
 def apply(network: torch.nn.Module, array: np.ndarray) -> list[np.ndarray]:
-    """What a network makes of an array; images are (N, H, W, C), in and out.
+    """A network's outputs for an array; images are (N, H, W, C), in and out.
 
-    For networks that do the same in training and inference.
+    The network must not differ between training and inference.
     """
     device = next(network.parameters()).device
     given = np.moveaxis(array, -1, 1) if array.ndim == 4 else array
@@ -163,7 +163,7 @@ def apply(network: torch.nn.Module, array: np.ndarray) -> list[np.ndarray]:
 
 
 def join(networks: dict[str, Any], optimizers: dict[str, Any], seed: int | None) -> None:
-    """Train as one with the other processes; a seed is what dropout draws from henceforth."""
+    """Train as one with the other processes; a seed restarts the rng of dropout."""
     from common.bridges import pytorch_parallel
 
     pytorch_parallel.join(networks, optimizers)

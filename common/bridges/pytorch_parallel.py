@@ -1,8 +1,8 @@
-"""PyTorch with several processes, which `torchrun` starts: batch norm and gradients of all.
+"""PyTorch in several processes started by `torchrun`: batch norm and gradients over all of them.
 
-Not with `DistributedDataParallel`: it expects each backward pass to reach all parameters of the
-network that it wraps, which the two networks of a GAN do not do, and a gradient penalty, whose
-backward pass is within a forward one, even less.
+`DistributedDataParallel` is not used. It expects each backward pass to reach all parameters of the
+network that it wraps. The passes of a GAN do not, and neither does a gradient penalty, which runs a
+backward pass inside the forward pass.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch import nn
 
 
 def start(on_gpu: bool) -> None:
-    """Meet the other processes; on GPUs, each takes the one of its number on its machine."""
+    """Join the process group; on GPUs, each process takes the one with its local rank."""
     if on_gpu:
         torch.accelerator.set_device_index(int(os.environ["LOCAL_RANK"]))
     dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo")
@@ -27,11 +27,11 @@ def start(on_gpu: bool) -> None:
 
 
 def join(networks: dict[str, nn.Module], optimizers: dict[str, torch.optim.Optimizer]) -> None:
-    """From now on train as one: batch norm and every update are those of the whole batch."""
+    """Train as one from now on: batch norm and updates are those of the whole batch."""
     for network in networks.values():
         for layer in network.modules():
             if isinstance(layer, nn.modules.batchnorm._BatchNorm):
-                layer.__class__ = WholeBatchNorm  # its parameters stay those of the optimiser
+                layer.__class__ = WholeBatchNorm  # keeps the parameters that the optimiser holds
     for optimizer in optimizers.values():
         optimizer.register_step_pre_hook(average_gradients)
 
@@ -45,13 +45,13 @@ def average(values: np.ndarray) -> np.ndarray:
 
 @torch.no_grad()
 def average_gradients(optimizer: torch.optim.Optimizer, *_: Any) -> None:
-    """Before an update: the mean of the gradients over the processes, in one message."""
+    """Replace gradients by their mean over the processes, before an update."""
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     average_tensors([p.grad for p in parameters if p.grad is not None])
 
 
 def average_tensors(tensors: list[torch.Tensor]) -> None:
-    """Give each tensor the mean of it over the processes, all in one message."""
+    """Replace each tensor by its mean over the processes, all in one message."""
     joined = torch.cat([tensor.flatten() for tensor in tensors])
     dist.all_reduce(joined)
     joined /= dist.get_world_size()
@@ -61,45 +61,45 @@ def average_tensors(tensors: list[torch.Tensor]) -> None:
 
 
 class Mean(torch.autograd.Function):
-    """The mean of a tensor over the processes, which can be differentiated, more than once.
+    """The mean of a tensor over the processes, differentiable more than once.
 
-    For losses that are averaged over the processes too, as the gradients of parameters are.
+    It assumes a loss that is averaged over the processes, as the parameters' gradients are.
     """
 
     @staticmethod
     def forward(ctx: Any, tensor: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
-        """Of any shape, and the same in all processes."""
+        """A tensor of any shape, the same shape in all processes."""
         tensor = tensor.clone()
         dist.all_reduce(tensor)
         return tensor / dist.get_world_size()
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> torch.Tensor:
-        """What comes back to each process is again the mean."""
+        """The gradient of the mean is again the mean."""
         return Mean.apply(*gradients)
 
 
 def whole_moments(x: torch.Tensor, axes: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean and variance over these axes and all processes: of shape (C,)."""
+    """Mean and variance over these axes and all processes, each of shape (C,)."""
     mean = Mean.apply(x.mean(axes))
     around = [1 if axis in axes else -1 for axis in range(x.ndim)]
     return mean, Mean.apply((x - mean.view(around)).square().mean(axes))
 
 
 class WholeBatchNorm(nn.modules.batchnorm._BatchNorm):
-    """Batch norm with the statistics of the whole batch, of which each process has a share.
+    """Batch norm with the statistics of the whole batch, of which each process has a slice.
 
-    PyTorch's own, `SyncBatchNorm`, refuses a CPU, and cannot be differentiated twice.
+    PyTorch's `SyncBatchNorm` refuses CPUs and cannot be differentiated twice.
     """
 
     def _check_input_dim(self, input: torch.Tensor) -> None:
-        """Any number of axes behind the channels will do."""
+        """Accept any number of axes after the channels."""
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """(N, C, ...) -> (N, C, ...)."""
         if not self.training:
             return super().forward(input)
-        input = input.to(self.weight.dtype)  # not in bfloat16
+        input = input.to(self.weight.dtype)  # statistics are not computed in bfloat16
         mean, variance = whole_moments(input, [0, *range(2, input.ndim)])
         with torch.no_grad():
             n = dist.get_world_size() * input.numel() // input.shape[1]

@@ -13,33 +13,34 @@ from common.bridges import DTYPES, check_precision
 from common.errors import UserError
 from common.processes import this_process
 
-_PRECISION = {"dtype": tf.float32, "factors": tf.float32}
-_STRATEGY = {"strategy": tf.distribute.get_strategy()}  # the default one: a process by itself
+_PRECISION = {"dtype": tf.float32, "operands": tf.float32}
+_STRATEGY = {"strategy": tf.distribute.get_strategy()}  # the default one, for a single process
 
 
 def default_dtype() -> tf.DType:
-    """The precision of the run: what `torch.set_default_dtype` is in PyTorch."""
+    """Dtype of weights and arrays in this run."""
     return _PRECISION["dtype"]
 
 
-def factor_dtype() -> tf.DType:
-    """What the factors of products and convolutions are: with `bfloat16` other than the rest."""
-    return _PRECISION["factors"]
+def operand_dtype() -> tf.DType:
+    """Dtype of the operands of products and convolutions: bfloat16 in mixed precision."""
+    return _PRECISION["operands"]
 
 
 def prepare(seed: int, device: str, precision: str) -> tf.distribute.Strategy:
     """Seed the initial weights and dropout, set the precision, choose the device. Call it first.
 
     Args:
-        seed: what `--seed` gives.
+        seed: the value of `--seed`.
         device: `auto`, `cpu` or `gpu`.
         precision: `float32`, `tf32`, `bfloat16` (see `mix`) or `float64`.
 
     Returns:
-        What runs a training step, in this process alone or in several at once.
+        The strategy that runs training steps, in one process or in several.
 
     Raises:
-        UserError: a GPU is asked for and TensorFlow finds none, or tf32 without a GPU.
+        UserError: the device is `gpu` and TensorFlow finds none, or the precision is tf32 on a
+            CPU.
     """
     found = tf.config.list_physical_devices("GPU")
     if device == "gpu" and not found:
@@ -59,26 +60,23 @@ def prepare(seed: int, device: str, precision: str) -> tf.distribute.Strategy:
     tf.random.set_seed(seed)
     tf.random.get_global_generator().reset_from_seed(seed)
     _PRECISION["dtype"] = tf.as_dtype(DTYPES[precision])
-    _PRECISION["factors"] = _PRECISION["dtype"]
+    _PRECISION["operands"] = _PRECISION["dtype"]
     return _STRATEGY["strategy"]
 
 
 def prepare_gpus(precision: str) -> None:
-    """Take a GPU's memory as it is needed, not all of it, and say how it multiplies.
-
-    By default TensorFlow rounds to 10 bits in matrix products and convolutions on a GPU that can.
-    """
+    """Allocate GPU memory on demand, and set the precision of products: the default is tf32."""
     for gpu in tf.config.get_visible_devices("GPU"):
         tf.config.experimental.set_memory_growth(gpu, True)
     tf.config.experimental.enable_tensor_float_32_execution(precision == "tf32")
 
 
 def mix(networks: dict[str, tf.Module]) -> None:
-    """Have networks compute in mixed precision: the factors of their layers' products in bfloat16.
+    """Make networks compute in mixed precision.
 
-    TensorFlow has no setting for it without Keras, so the layers ask for `factor_dtype`.
+    TensorFlow has no setting for it without Keras, so the layers cast operands to `operand_dtype`.
     """
-    _PRECISION["factors"] = tf.bfloat16
+    _PRECISION["operands"] = tf.bfloat16
 
 
 Entry = tuple[tf.Variable, tuple[int, ...]]  # with the order of its axes in a checkpoint
@@ -139,7 +137,7 @@ def set_arrays(network: tf.Module, arrays: dict[str, np.ndarray]) -> None:
 
 
 def get_optimizer_state(optimizer: Any) -> dict[str, np.ndarray]:
-    """What an optimiser remembers, as flat arrays by position."""
+    """An optimiser's state as arrays by position."""
     return {str(index): variable.numpy() for index, variable in enumerate(_memory(optimizer))}
 
 
@@ -150,12 +148,12 @@ def set_optimizer_state(optimizer: Any, arrays: dict[str, np.ndarray]) -> None:
 
 
 def _memory(optimizer: Any) -> list[tf.Variable]:
-    """Its own variables: all but the trainable ones, which are the network's."""
+    """An optimiser's own variables; the trainable ones are the network's."""
     return [variable for variable in optimizer.variables if not variable.trainable]
 
 
 def get_rng_state(networks: dict[str, tf.Module]) -> dict[str, np.ndarray]:
-    """The state of TensorFlow's global generator, which dropout draws from."""
+    """The rng state of TensorFlow's global generator, from which dropout draws."""
     return {"state": tf.random.get_global_generator().state.numpy()}
 
 
@@ -165,9 +163,9 @@ def set_rng_state(networks: dict[str, tf.Module], arrays: dict[str, np.ndarray])
 
 
 def join(networks: dict[str, Any], optimizers: dict[str, Any], seed: int | None) -> None:
-    """Train as one with the other processes; a seed is what dropout draws from henceforth."""
-    # Only now, when all variables are there: made under it, they would have to be told how to add
-    # up what the processes assign to them, which is the same in each.
+    """Train as one with the other processes; a seed restarts the rng of dropout."""
+    # Only after all variables exist: one made under the strategy would need a rule for combining
+    # the values that the processes assign, which are the same here.
     tf.distribute.experimental_set_strategy(_STRATEGY["strategy"])
     if seed is not None:
         tf.random.get_global_generator().reset_from_seed(seed)
@@ -181,9 +179,9 @@ def average(values: np.ndarray) -> np.ndarray:
 
 
 def apply(network: Any, array: np.ndarray) -> list[np.ndarray]:
-    """What a network makes of an array; images are (N, H, W, C), in and out.
+    """A network's outputs for an array; images are (N, H, W, C), in and out.
 
-    For networks that do the same in training and inference.
+    The network must not differ between training and inference.
     """
     made = network(tf.constant(array))
     return [tensor.numpy() for tensor in (made if isinstance(made, tuple) else (made,))]

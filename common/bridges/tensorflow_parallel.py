@@ -1,7 +1,7 @@
-"""TensorFlow with several processes, which `TF_CONFIG` names: MultiWorkerMirroredStrategy.
+"""TensorFlow in several processes named by `TF_CONFIG`: MultiWorkerMirroredStrategy.
 
-Variables are each process's own, alike from the start because the seed is, and kept so by updates
-that are the same. `tensorflow/layers.py` and `optimizers.py` take the mean over the processes.
+Each process has its own variables. They start equal because the seed is, and stay equal because the
+updates are. `tensorflow/layers.py` and `optimizers.py` take the means over the processes.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import tensorflow as tf
 
 
 def start(index: int) -> tf.distribute.Strategy:
-    """Meet the other processes; on GPUs, each takes the one of its number, or the next after it."""
+    """Join the cluster; on GPUs, each process takes the one of its index, modulo their number."""
     if gpus := tf.config.get_visible_devices("GPU"):
         tf.config.set_visible_devices(gpus[index % len(gpus)], "GPU")
     return tf.distribute.MultiWorkerMirroredStrategy()
@@ -25,5 +25,5 @@ def average(strategy: tf.distribute.Strategy, values: np.ndarray) -> np.ndarray:
 
 @tf.function
 def _mean(values: tf.Tensor) -> tf.Tensor:
-    # An argument is on no device yet, and TensorFlow asks where the result is to be.
+    # `identity` puts the argument on a device, which `all_reduce` needs.
     return tf.distribute.get_replica_context().all_reduce("MEAN", tf.identity(values))

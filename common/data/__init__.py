@@ -1,4 +1,4 @@
-"""Data: sets of images by name, their batches, and the sources that images are made from.
+"""Data sets by name, the tasks that models learn from them, and batches.
 
 A script meets `Data` through its run, its model's task, and `count_doublings` where its networks
 follow the size of images; `load` gives the data set itself.

@@ -1,4 +1,4 @@
-"""Photos (JPEG) out of a zip or tar.gz archive: those that a data set needs, nothing else in it."""
+"""Extracts the photos (JPEG) of a data set, and nothing else, from a zip or tar.gz archive."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from common.files import disk_errors
 
 LARGEST = 4_000_000  # bytes of a photo
 MOST = 20_000  # photos
-SLACK = 100_000_000  # bytes by which the photos may be more than twice as large as their archive
+SLACK = 100_000_000  # bytes that the photos may have beyond twice their archive's
 CHUNK = 1 << 20  # bytes
 AGAIN = "remove it and it will be downloaded again"
 
-Member = tuple[str, int, Callable[[], IO[bytes]]]  # its path, its bytes, what opens it
-# What the readers of damaged archives raise, besides UserError.
+Member = tuple[str, int, Callable[[], IO[bytes]]]  # path, size in bytes, function that opens it
+# Exceptions that damaged archives raise in zipfile, tarfile and gzip.
 DAMAGES = (
     *(zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError),
     *(NotImplementedError, RuntimeError, ValueError, OverflowError),
@@ -34,10 +34,10 @@ DAMAGES = (
 
 
 class UnfitError(UserError):
-    """An archive does not hold what it should.
+    """An archive's content is not as expected.
 
     Attributes:
-        reason: why, in a few words.
+        reason: what is wrong, in a few words.
     """
 
     def __init__(self, archive: Path, reason: str) -> None:
@@ -54,21 +54,21 @@ def unpack(
     most: int = MOST,
     find_fault: Callable[[Path], str | None] | None = None,
 ) -> None:
-    """Unpack the photos into the folder `target`, which appears complete or not at all.
+    """Extract the photos into the folder `target`, atomically.
 
-    All else that is in the archive is left there: other files, links, paths that lead outside.
+    Other files, links, and paths outside the folder are ignored.
 
     Args:
-        archive: the file, a tar.gz if `.gz` is in its name, else a zip.
-        target: gets the folders `parts`.
-        top: the folder of the archive that they are in.
+        archive: the file; a tar.gz if `.gz` is in its name, else a zip.
+        target: the folder to create, with the sub-folders `parts`.
+        top: the archive's folder that contains `parts`.
         parts: paths of folders of photos.
-        needed: those that must be there; None means all.
-        most: how many photos there may be.
-        find_fault: says in a few words what is wrong with the folder of the photos, or None.
+        needed: parts that must exist; None means all.
+        most: the largest number of photos accepted.
+        find_fault: says in a few words what is wrong with the extracted folder, or None.
 
     Raises:
-        UnfitError: the archive is damaged, lacks a part or is too large, or has such a fault.
+        UnfitError: the archive is damaged, incomplete or too large, or `find_fault` objects.
         UserError: the disk is full or cannot be written to.
     """
     with disk_errors(target, "--data-dir"):
@@ -88,12 +88,12 @@ def unpack(
 
 
 def _unpack_photos(archive: Path, folder: Path, top: str, parts: Sequence[str], most: int) -> None:
-    """Unpack the photos into an empty folder."""
+    """Extract the photos into an empty folder."""
     from tqdm import tqdm
 
     either = "|".join(map(re.escape, parts))
     wanted = re.compile(rf"(?:\./)?{re.escape(top)}/({either})/([\w-][\w.() -]*\.jpg)")
-    left = 2 * archive.stat().st_size + SLACK  # photos do not get smaller by it
+    left = 2 * archive.stat().st_size + SLACK  # archives hardly compress photos
     count = 0
     try:
         with _opened(archive) as members:
@@ -104,7 +104,7 @@ def _unpack_photos(archive: Path, folder: Path, top: str, parts: Sequence[str], 
                     continue
                 count, left = count + 1, left - size
                 if count > most or size > LARGEST or left < 0:
-                    raise UnfitError(archive, "holds more than such photos")
+                    raise UnfitError(archive, "holds too many photos, or too large ones")
                 place = folder / found[1] / found[2]
                 if place.exists():
                     raise UnfitError(archive, f"holds {path} twice")
@@ -117,7 +117,7 @@ def _unpack_photos(archive: Path, folder: Path, top: str, parts: Sequence[str], 
 
 @contextlib.contextmanager
 def _opened(archive: Path) -> Iterator[Iterable[Member]]:
-    """The members of an archive; each must be opened, if at all, before the next is asked for."""
+    """The members of an archive; a member can be opened until the next one is requested."""
     if ".gz" in archive.suffixes:
         with _Content(archive) as content, tarfile.open(fileobj=content, mode="r:") as tar:
             yield _walk(tar, content)
@@ -127,35 +127,35 @@ def _opened(archive: Path) -> Iterator[Iterable[Member]]:
 
 
 def _walk(tar: tarfile.TarFile, content: _Content) -> Iterator[Member]:
-    """The files in a tar archive, without links; the end of the archive is read too."""
+    """The regular files in a tar archive; also reads the end, to verify gzip's checksum."""
     while member := tar.next():
-        tar.members.clear()  # type: ignore[attr-defined]  # else all stay in memory
+        tar.members.clear()  # type: ignore[attr-defined]  # otherwise the list grows with the archive
         source = tar.extractfile(member) if member.isreg() else None
         if source:
             yield member.name, member.size, lambda source=source: source
-    # A damaged header ends an archive too; and behind the end stands gzip's checksum.
+    # A damaged header also ends `next`; gzip checks its checksum at the end of the file.
     while rest := content.read(CHUNK):
         if rest.strip(b"\0"):
             raise tarfile.ReadError("a member is damaged")
 
 
 class _Content(gzip.GzipFile):
-    """What is in a gzip file, read forwards only, and not farther than photos may reach."""
+    """The content of a gzip file, read forwards only, up to the size limit of photos."""
 
     def __init__(self, archive: Path) -> None:
         super().__init__(archive, "rb")
         self._limit = 2 * archive.stat().st_size + SLACK
 
     def read(self, size: int | None = -1) -> bytes:
-        """Some bytes; raise ValueError for more than a photo may have, as a forged header may."""
+        """Read bytes; raise ValueError for more than a photo may have, as a forged header asks."""
         if size is None or not 0 <= size <= LARGEST:
             raise ValueError("a member is too large")
         self._check(self.tell() + size)
         return super().read(size)
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """Go on; raise ValueError for a place before this one, to which a forged size may lead."""
-        if whence == os.SEEK_SET:  # else it is how `tell` asks where it is
+        """Seek forwards; raise ValueError for a seek backwards, which a forged size causes."""
+        if whence == os.SEEK_SET:  # `tell` seeks by 0 from the current position
             if offset < self.tell():
                 raise ValueError("a member has no size")
             self._check(offset)
@@ -163,4 +163,4 @@ class _Content(gzip.GzipFile):
 
     def _check(self, offset: int) -> None:
         if offset > self._limit:
-            raise ValueError("larger than such photos")
+            raise ValueError("it is too large")

@@ -1,4 +1,4 @@
-"""Random crops, flips and quarter turns, for data sets of only a few images."""
+"""Random crops, flips and quarter turns, for data sets of few images."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def augment(
     Args:
         images: `uint8`, shape (N, H, W, C), values 0 to 255, H and W at least `image_size`.
         image_size: side of the square crops, in pixels.
-        rng: the only source of chance.
-        masks: `uint8`, shape (N, H, W), changed in the same way as their images; or None.
+        rng: the generator of all random numbers.
+        masks: `uint8`, shape (N, H, W), transformed like their images; or None.
 
     Returns:
         The new images, `uint8`, shape (N, image_size, image_size, C); and the new masks, `uint8`,
@@ -33,8 +33,8 @@ def augment(
     lefts = rng.integers(width - image_size, size=count, endpoint=True).tolist()
     upside_down, mirrored, transposed = rng.integers(2, size=(3, count)).tolist()
 
-    def place(planes: np.ndarray) -> np.ndarray:
-        placed = np.empty((count, image_size, image_size), planes.dtype)
+    def transform(planes: np.ndarray) -> np.ndarray:
+        transformed = np.empty((count, image_size, image_size), planes.dtype)
         for index, (top, left) in enumerate(zip(tops, lefts, strict=True)):
             crop = planes[index, top : top + image_size, left : left + image_size]
             if upside_down[index]:
@@ -42,10 +42,10 @@ def augment(
             if mirrored[index]:
                 crop = crop[:, ::-1]
             # Swapping rows and columns after a flip is a quarter turn.
-            placed[index] = crop.T if transposed[index] else crop
-        return placed
+            transformed[index] = crop.T if transposed[index] else crop
+        return transformed
 
-    # A pixel's channels are moved as one item, which halves the time.
+    # Moving a pixel's channels as one item halves the time.
     pixels = np.ascontiguousarray(images).view(f"V{channels}")[..., 0]
-    changed = place(pixels)[..., np.newaxis].view(np.uint8)
-    return changed, None if masks is None else place(masks)
+    changed = transform(pixels)[..., np.newaxis].view(np.uint8)
+    return changed, None if masks is None else transform(masks)

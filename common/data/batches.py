@@ -1,4 +1,4 @@
-"""Batches in random order, the same for every framework, with a state that can be saved."""
+"""Batches in random order, the same in all frameworks, with a state that can be saved."""
 
 from __future__ import annotations
 
@@ -13,15 +13,14 @@ from common.data.dataset import Dataset, Split
 from common.data.domains import NAMES, divide
 from common.errors import UserError
 
-CROPS = 16  # times that an epoch shows an augmented image, each time cropped and turned anew
+CROPS = 16  # crops of an augmented image in one epoch
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What one update learns from.
+    """The arrays that one update learns from.
 
-    Its pixels are always `uint8`: a script's own `preprocess` brings them to the networks' range
-    and layout.
+    Pixels are `uint8`; a script's `preprocess` converts them to its networks' range and layout.
 
     Attributes:
         images: `uint8`, shape (N, H, W, C), values 0 to 255: what the model learns to draw or to
@@ -37,22 +36,22 @@ class Batch:
     sources: np.ndarray | None = None
 
     def map(self, function: Callable[[np.ndarray], np.ndarray]) -> Batch:
-        """The batch of what a function makes of its arrays."""
+        """Apply a function to each array."""
         return replace(self, **{name: function(array) for name, array in self.arrays().items()})
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """The arrays that there are, by name."""
+        """The arrays by name, without those that are None."""
         return {name: array for name, array in vars(self).items() if array is not None}
 
 
 def stack(batches: list[Batch]) -> Batch:
-    """Several batches as one, whose arrays have a new first axis: (B, N, H, W, C) and (B, N)."""
+    """Stack the arrays of several batches along a new first axis: (B, N, H, W, C) and (B, N)."""
     first, *_ = arrays = [batch.arrays() for batch in batches]
     return replace(batches[0], **{name: np.stack([a[name] for a in arrays]) for name in first})
 
 
 def augmented(dataset: Dataset, part: Split, random: np.random.Generator) -> Split:
-    """A part of the training split, cropped, flipped and turned at random if need be."""
+    """Crop, flip and turn images at random if the data set is augmented."""
     if not dataset.augment:
         return part
     images, masks = augment(part.images, dataset.image_shape[0], random, part.masks)
@@ -60,23 +59,23 @@ def augmented(dataset: Dataset, part: Split, random: np.random.Generator) -> Spl
 
 
 def make_batch(dataset: Dataset, part: Split, random: np.random.Generator) -> Batch:
-    """The images and labels of a part of the training split, augmented if need be."""
+    """Images and labels, augmented if the data set is."""
     part = augmented(dataset, part, random)
     return Batch(part.images, part.labels)
 
 
 class Batches:
-    """Endless batches of a training split, which each epoch shows once in a new random order.
+    """Endless batches of a training split, in a new random order each epoch.
 
-    A batch that reaches past the end of an epoch is completed from the next one. Where images are
-    cropped at random, an epoch holds `CROPS` variants of each.
+    A batch that reaches past the end of an epoch is completed from the next one. An epoch shows
+    each image once, or `CROPS` times if images are cropped at random.
 
     Args:
         dataset: its training split is used.
         batch_size: images in a batch.
-        random: the run's generator, which shuffles now and after each epoch, and augments.
-        make_batch: makes a batch of a part of the split, with random numbers if it needs any.
-        cropped: whether `make_batch` crops the images, even if the data set does not ask for it.
+        random: the run's generator; it shuffles now and after each epoch, and augments.
+        make_batch: makes a batch from images of the split.
+        cropped: True if `make_batch` crops images at random, whatever the data set says.
 
     Raises:
         UserError: a batch is larger than an epoch.
@@ -105,7 +104,7 @@ class Batches:
 
     @property
     def epoch(self) -> int:
-        """How many images a pass over the training split takes, of each one crop."""
+        """Images in a pass over the training split, counting each once."""
         return len(self.dataset.train)
 
     def next(self) -> Batch:
@@ -121,11 +120,11 @@ class Batches:
         return self.make_batch(self.dataset, self.dataset.train.take(indices), self.random)
 
     def state(self) -> tuple[np.ndarray, dict[str, Any]]:
-        """What `restore` needs to go on from here.
+        """The state that `restore` takes.
 
         Returns:
-            The epoch's order, `int64` of shape (images in an epoch,); and what fits into JSON: the
-            position in it, and the state of the run's generator.
+            The epoch's order, `int64`, shape (images in an epoch,); and a dict for JSON with the
+            position in the order and the rng state of the run.
         """
         return self.order, {
             "position": self.position,
@@ -133,11 +132,11 @@ class Batches:
         }
 
     def restore(self, order: np.ndarray, state: dict[str, Any]) -> None:
-        """Go on from an earlier `state`, which also sets the run's generator back to it.
+        """Restore an earlier `state`, and with it the run's rng state.
 
         Args:
-            order: the first part of the state, of a data set of the same length.
-            state: the second part.
+            order: the first part of the state; the data set must have the same length.
+            state: the second part of the state.
         """
         self.order = order
         self.position = state["position"]
@@ -145,10 +144,10 @@ class Batches:
 
 
 class DomainBatches:
-    """Endless batches of two domains, each of which is shuffled by itself.
+    """Endless batches of two domains, shuffled independently.
 
     Args:
-        dataset: has two classes, which are the domains.
+        dataset: its two classes are the domains.
         batch_size: images of each domain in a batch.
         random: the run's generator, which shuffles both.
 
@@ -168,31 +167,31 @@ class DomainBatches:
 
     @property
     def epoch(self) -> int:
-        """How many images of each domain a pass over the larger one takes."""
+        """Images in a pass over the larger domain."""
         return max(part.epoch for part in self.parts)
 
     def next(self) -> Batch:
-        """The next batch: images of domain b, and as sources those of domain a."""
+        """The next batch: domain b as images, domain a as sources."""
         first, second = (part.next() for part in self.parts)
         return replace(second, sources=first.images)
 
     def state(self) -> tuple[np.ndarray, dict[str, Any]]:
-        """What `restore` needs: as of `Batches`, the two orders joined, a position for each."""
+        """The state that `restore` takes: as in `Batches`, with both orders and both positions."""
         orders, states = zip(*(part.state() for part in self.parts), strict=True)
         positions = [state["position"] for state in states]
         return np.concatenate(orders), {**states[0], "position": positions}
 
     def restore(self, order: np.ndarray, state: dict[str, Any]) -> None:
-        """Go on from an earlier `state`, as `Batches` does."""
+        """Restore an earlier `state`, as `Batches` does."""
         orders = np.split(order, [len(self.parts[0].order)])
         for part, own, position in zip(self.parts, orders, state["position"], strict=True):
             part.restore(own, {**state, "position": position})
 
 
 def every_image(dataset: Dataset) -> np.ndarray:
-    """The images of an epoch, `uint8` (N, H, W, C): what a model learns from, measured as a whole.
+    """All training images, `uint8` (N, H, W, C), for measures of the whole training split.
 
-    Of a data set with augmentation, `CROPS` variants of each image, always the same.
+    If the data set is augmented, `CROPS` crops of each image, always the same ones.
     """
     images = dataset.train.images
     if not dataset.augment:

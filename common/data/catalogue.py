@@ -1,11 +1,12 @@
-"""Data sets by name: finds a data set, downloads it if need be, and fits its size.
+"""The data sets by name, their default sizes, and their loaders.
 
-A data set called NAME is looked for in `data_dir/NAME/`, then in `data_dir/` itself unless its
-files could be mistaken for another data set's; failing that it is downloaded to `data_dir/NAME/`.
+Loaders look for the data set NAME in `data_dir/NAME/`, then in `data_dir/` itself, unless its files
+could be another data set's. Otherwise they download it to `data_dir/NAME/`.
 """
 
 from __future__ import annotations
 
+import difflib
 import os
 from pathlib import Path
 
@@ -14,8 +15,7 @@ from common.data.dataset import Dataset
 from common.errors import UserError
 from common.files import user_path
 
-# The side of each data set's images in pixels when the user asks for none: their own, except that
-# photos are made small.
+# Default side of each data set's images in pixels: their own, or less for photos.
 OWN_SIZES = {
     "newts": 64,
     "digits": 28,
@@ -33,7 +33,11 @@ NAMES = tuple(OWN_SIZES)
 
 
 def default_data_dir() -> Path:
-    """Where data sets lie if the user names no folder: `$QUARTET_DATA`, else the user's cache."""
+    """The default folder of data sets: `$QUARTET_DATA`, or else the user's cache.
+
+    Raises:
+        UserError: `$QUARTET_DATA` is not a path.
+    """
     given = os.environ.get("QUARTET_DATA")
     if given:
         try:
@@ -45,13 +49,25 @@ def default_data_dir() -> Path:
     return Path(pooch.os_cache("quartet"))
 
 
-def find_own_size(name: str) -> int | None:
-    """The side of a data set's images if the user asks for none; None for an unknown name."""
-    return FOLDER_SIZE if name.startswith(FOLDER) else OWN_SIZES.get(name)
+def find_own_size(name: str) -> int:
+    """The default side of a data set's images in pixels.
+
+    Raises:
+        UserError: there is no data set of this name.
+    """
+    if name.startswith(FOLDER):
+        return FOLDER_SIZE
+    if name not in OWN_SIZES:
+        close = difflib.get_close_matches(name.lower().replace("-", "_"), NAMES, n=1)
+        hint = f"did you mean {close[0]}? " if close else ""
+        raise UserError(
+            f"unknown data set {name!r}: {hint}accepted are {', '.join(NAMES)} and folder:PATH"
+        )
+    return OWN_SIZES[name]
 
 
 def find_data_dir(data_dir: str | Path | None) -> Path:
-    """Where data sets lie, as an absolute path: messages say where to put a file."""
+    """The folder of data sets as an absolute path, which messages show."""
     where = default_data_dir() if data_dir is None else Path(data_dir)
     return where.absolute()
 
@@ -61,7 +77,7 @@ def load_images(name: str, data_dir: str | Path | None, size: int, multiple: int
 
     Args:
         name: one of `NAMES`, or `folder:PATH`.
-        data_dir: where data sets lie or are downloaded to; None means `default_data_dir()`.
+        data_dir: the folder of data sets and downloads; None means `default_data_dir()`.
         size: side of the images in pixels.
         multiple: what `size` is a multiple of, as `sizes.multiple_at` takes it.
 

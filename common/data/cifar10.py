@@ -46,7 +46,7 @@ def load(data_dir: Path) -> Dataset:
     downloaded unless it lies in one of the two.
 
     Args:
-        data_dir: where data sets lie.
+        data_dir: the folder of data sets.
 
     Raises:
         UserError: the files can neither be found nor downloaded, or are not those of CIFAR-10.
@@ -68,14 +68,14 @@ def load(data_dir: Path) -> Dataset:
 
 
 def _find(data_dir: Path) -> Path:
-    """The folder of the batches, downloaded and unpacked if need be."""
+    """The folder of the batches, downloaded and unpacked if needed."""
     home = data_dir / "cifar10"
     for place in (home, data_dir):
         if (place / FOLDER).is_dir():
             return place / FOLDER
     folder = home / FOLDER
     with download.into(home):
-        if folder.is_dir():  # another run has just been here
+        if folder.is_dir():  # another run has made it
             return folder
         for place in (home, data_dir):
             if (place / ARCHIVE).is_file():
@@ -83,12 +83,12 @@ def _find(data_dir: Path) -> Path:
                 return folder
         download.fetch(URLS, home / ARCHIVE, f"sha256:{SHA256}")
         unpack(home / ARCHIVE, folder)
-        (home / ARCHIVE).unlink()  # 170 MB that nobody needs again
+        (home / ARCHIVE).unlink()  # 170 MB that are not needed again
     return folder
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Unpack the six batches into `folder`, which appears complete or not at all.
+    """Unpack the six batches into `folder`, atomically.
 
     Raises:
         UserError: the archive is damaged, lacks a batch, or holds a path that leads outside; or
@@ -103,13 +103,13 @@ def unpack(archive: Path, folder: Path) -> None:
                     safe = tarfile.data_filter(member, str(aside))
                     if member.size > LARGEST:
                         raise UserError(
-                            f"{archive}: {member.name} has {member.size} bytes, no file of it "
-                            f"more than {LARGEST}; {_AGAIN}"
+                            f"{archive}: {member.name} has {member.size} bytes, expected at most "
+                            f"{LARGEST}; {_AGAIN}"
                         )
                     if safe.name in wanted and safe.isreg():
                         tar.extract(safe, aside, filter="data")
                         wanted.discard(safe.name)
-                while tar.fileobj.read(1 << 20):  # to the end: gzip's checksum stands there
+                while tar.fileobj.read(1 << 20):  # gzip checks its checksum at the end
                     pass
             if wanted:
                 raise UserError(f"{archive}: holds no {min(wanted)}; {_AGAIN}")

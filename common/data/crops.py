@@ -1,4 +1,4 @@
-"""Random crops of any size and shape for training a classifier, the middle of an image for testing.
+"""Random crops for training a classifier, and central crops for testing.
 
 As torchvision's RandomResizedCrop, RandomHorizontalFlip, Resize and CenterCrop have them:
 https://docs.pytorch.org/vision/stable/transforms.html
@@ -13,29 +13,29 @@ import numpy as np
 
 from common.data.dataset import Dataset, Split
 
-AREA = (0.08, 1.0)  # of a crop, as a share of the image's
+AREA = (0.08, 1.0)  # of a crop, as a fraction of the image's
 ASPECT = (3 / 4, 4 / 3)  # width over height
 TRIES = 10
-MARGIN = 8 / 7  # side of a test image before its middle is taken, divided by that of the middle
+MARGIN = 8 / 7  # side of a test image, divided by the side of its central crop
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom
 
 
 def enlarged(size: int) -> int:
-    """The side in pixels of an image whose middle of `size` pixels is shown to a network."""
+    """The side in pixels of an image whose central crop has `size` pixels."""
     return round(size * MARGIN)
 
 
 def prepare(dataset: Dataset, size: int) -> Dataset:
-    """A data set for a classifier: test images are their middle, grey ones become RGB.
+    """Convert a data set for a classifier: central crops of test images, grey to RGB.
 
     Args:
-        dataset: its test images are of `enlarged(size)` pixels, its training images at least.
-        size: side of what networks see, in pixels.
+        dataset: its images have sides of `enlarged(size)` pixels, or more in the training split.
+        size: side of the networks' input in pixels.
 
     Returns:
-        Images in three channels, without masks; `augment` is off, for batches are cropped by
-        `random_crops`.
+        Images in three channels, without masks. `augment` is off, because `random_crops` crops the
+        training images.
     """
 
     def in_colour(split: Split) -> Split:
@@ -55,21 +55,21 @@ def prepare(dataset: Dataset, size: int) -> Dataset:
 
 
 def take_middle(images: np.ndarray, size: int) -> np.ndarray:
-    """The middle of images: (..., H, W, C) -> (..., size, size, C)."""
+    """The central crop of images: (..., H, W, C) -> (..., size, size, C)."""
     top, left = ((side - size) // 2 for side in images.shape[-3:-1])
     return np.ascontiguousarray(images[..., top : top + size, left : left + size, :])
 
 
 def choose_box(height: int, width: int, random: np.random.Generator) -> Box:
-    """The place of a random crop: its area and its shape are drawn, then where it lies.
+    """Draw the box of a random crop: its area and aspect ratio, then its position.
 
-    A crop that does not fit is drawn again; after `TRIES` the largest one in the middle whose
-    shape is allowed is taken.
+    A crop that does not fit is drawn again. After `TRIES` it is the largest central crop with an
+    aspect ratio in `ASPECT`.
 
     Args:
         height: of the image, in pixels.
         width: of the image, in pixels.
-        random: the only source of chance.
+        random: the generator of all random numbers.
 
     Returns:
         (left, top, right, bottom) in whole pixels, the last two exclusive.
@@ -89,12 +89,12 @@ def choose_box(height: int, width: int, random: np.random.Generator) -> Box:
 
 
 def random_crops(images: np.ndarray, size: int, random: np.random.Generator) -> np.ndarray:
-    """Crop each image at random, resize the crop, and mirror every other one.
+    """Crop each image at random, resize the crop, and mirror it with probability 1/2.
 
     Args:
         images: `uint8`, shape (N, H, W, 3), values 0 to 255.
         size: side of the crops after resizing, in pixels.
-        random: the only source of chance.
+        random: the generator of all random numbers.
 
     Returns:
         `uint8`, shape (N, size, size, 3), by Pillow's bilinear filter.

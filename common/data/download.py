@@ -1,8 +1,8 @@
-"""Downloads that are verified, resumed where they broke off, and tried from several mirrors.
+"""Downloads with checksums, resumption and mirrors.
 
-A file is written as `NAME.part` and gets its name once its checksum is right, so that a broken
-transfer can be resumed, even by a later run. Without a network, a download fails within seconds.
-Where no checksum is known, a file is judged by its length and its content.
+A file is written as `NAME.part` and renamed once its checksum is right, so that a later run can
+resume a broken transfer. Without a network, a download fails within seconds. If no checksum is
+known, a file's length and content are checked instead.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from common.files import disk_errors
 if TYPE_CHECKING:
     from requests import Response
 
-ANSWER_SECONDS = 9.0  # until a mirror answers: two dead mirrors fail within 20 seconds
-READ_SECONDS = 20.0  # without a byte
-SLOW_SECONDS = 60.0  # with fewer bytes than SLOW_BYTES: a minute at 1 kB a second
+ANSWER_SECONDS = 9.0  # for a mirror to answer: two dead mirrors fail within 20 seconds
+READ_SECONDS = 20.0  # between two bytes
+SLOW_SECONDS = 60.0  # a transfer of less than SLOW_BYTES in this time is given up (1 kB per second)
 SLOW_BYTES = 60_000
 PAUSES = (1.0, 2.0)  # seconds before another attempt at the same mirror
 CHUNK = 1 << 16  # bytes
 
-# Reasons in a few words, by what occurs in the long messages of requests; the first match counts.
+# Short reasons, by a part of requests' long messages; the first match counts.
 REASONS = {
     "failed to resolve": "host name not found",
     "refused": "connection refused",
@@ -44,11 +44,11 @@ REASONS = {
 
 
 class _MirrorError(Exception):
-    """A mirror does not deliver the file; the message is the reason in a few words."""
+    """A mirror did not deliver the file; the message is a short reason."""
 
 
 class _BrokenError(_MirrorError):
-    """A mirror did not deliver the file, but may do so if asked again."""
+    """A mirror did not deliver the file, but another attempt may succeed."""
 
 
 class _SlowError(_MirrorError):
@@ -57,13 +57,13 @@ class _SlowError(_MirrorError):
 
 @contextlib.contextmanager
 def into(folder: Path) -> Iterator[None]:
-    """Make a folder to download into, and keep other runs from downloading into it meanwhile.
+    """Create a folder for downloads, and lock it against other runs during the block.
 
-    Of two scripts that need the same data, the second waits here for the first; it must then check
-    again which files are missing. Folders made here are removed if they stay empty.
+    A second run that needs the same data waits here for the first; it must then check again which
+    files are missing. Folders created here are removed if they stay empty.
 
     Raises:
-        UserError: the folder cannot be made, or (inside the block) written to.
+        UserError: the folder cannot be created, or (inside the block) written to.
     """
     with disk_errors(folder, "--data-dir"):
         made = [path for path in (folder, *folder.parents) if not path.exists()]
@@ -72,14 +72,14 @@ def into(folder: Path) -> Iterator[None]:
             with _lock(folder):
                 yield
         finally:
-            with contextlib.suppress(OSError):  # not empty: a file or its part is in it
+            with contextlib.suppress(OSError):  # not empty
                 for path in made:
                     path.rmdir()
 
 
 @contextlib.contextmanager
 def _lock(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock; without locks (Windows, some file systems) do nothing."""
+    """Lock a folder; does nothing without file locks (Windows, some file systems)."""
     try:
         import fcntl
     except ImportError:  # Windows
@@ -106,19 +106,19 @@ def fetch(
     by_hand: str | None = None,
     find_fault: Callable[[Path], str | None] | None = None,
 ) -> None:
-    """Download a file into an existing folder, which `into` makes.
+    """Download a file into a folder made by `into`.
 
     Args:
-        urls: where the file can be found, in the order in which they are tried.
-        path: the file to write. It appears complete and verified, or not at all; a broken transfer
-            leaves `path` with `.part` added, which the next one resumes.
-        checksum: `sha256:` or `md5:`, then the hexadecimal digits. None if it is not known: then
-            the file must have the length that the mirror says and pass `find_fault`, and its
-            SHA-256 is printed.
-        by_hand: what the user can do instead; ends the message if the download fails. By default:
-            get the file from the first URL and put it at `path`.
-        find_fault: looks at the complete file, whose name still ends in `.part`, and says in a few
-            words what is wrong with its content, or None. Used only without a checksum.
+        urls: mirrors, in the order in which they are tried.
+        path: the file to write, which appears only once it is complete and verified. A broken
+            transfer leaves `path` with `.part` added, which the next one resumes.
+        checksum: `sha256:` or `md5:`, then the hexadecimal digits. None if unknown: then the file
+            must have the length that the mirror states and pass `find_fault`, and its SHA-256 is
+            printed.
+        by_hand: what the user can do instead; ends the error message. By default: get the file from
+            the first URL and put it at `path`.
+        find_fault: checks the complete file, whose name still ends in `.part`; says in a few words
+            what is wrong, or None. Used only without a checksum.
 
     Raises:
         UserError: no mirror delivered the right file, or it could not be written.
@@ -142,7 +142,7 @@ def fetch(
 
 
 def _print_checksum(path: Path) -> None:
-    """Say what a user can compare with what others have downloaded."""
+    """Print a file's SHA-256, for users to compare."""
     import pooch
 
     digest = pooch.file_hash(str(path), alg="sha256")
@@ -158,11 +158,10 @@ def _fetch_verified(
     """Complete `part` from `url`; remove it if it is not the right file.
 
     Raises:
-        _MirrorError: the mirror did not deliver the file, or a wrong one.
+        _MirrorError: the mirror did not deliver the right file.
     """
     fault = None
-    # What an earlier transfer left may already be wrong, which is not this mirror's fault: then
-    # the file is requested once more from the start.
+    # If an earlier transfer left a wrong part, request the file once more from the start.
     for _ in range(2 if _length(part) else 1):
         _transfer(url, part, measured=checksum is None)
         if checksum:
@@ -176,7 +175,7 @@ def _fetch_verified(
 
 
 def _compare(part: Path, checksum: str) -> str | None:
-    """What is wrong with a file, if anything, by its checksum."""
+    """Check a file's checksum; return what is wrong, or None."""
     import pooch
 
     algorithm, digest = checksum.split(":")
@@ -185,9 +184,9 @@ def _compare(part: Path, checksum: str) -> str | None:
 
 
 def _transfer(url: str, part: Path, measured: bool) -> None:
-    """Complete `part`: keep trying while each attempt brings some bytes, then a few times more.
+    """Complete `part`: retry while attempts bring bytes, then a few times more.
 
-    If `measured`, the mirror must say how long the file is.
+    If `measured`, the mirror must state the file's length.
     """
     attempts = 0
     started = False
@@ -202,20 +201,20 @@ def _transfer(url: str, part: Path, measured: bool) -> None:
             length = _length(part)
             if length > longest:
                 attempts, started, longest = 0, True, length
-            # A mirror that has never answered is given up at once for the next one.
-            hopeful = started or isinstance(error, _BrokenError)
-            if not hopeful or attempts == len(PAUSES):
+            # After no answer at all, try the next mirror at once.
+            worth_retrying = started or isinstance(error, _BrokenError)
+            if not worth_retrying or attempts == len(PAUSES):
                 raise
             time.sleep(PAUSES[attempts])
             attempts += 1
 
 
 def _attempt(url: str, part: Path, measured: bool) -> None:
-    """Request the bytes that `part` lacks, and append them."""
+    """Request the bytes that are missing from `part`, and append them."""
     from tqdm import tqdm
 
     have = _length(part)
-    # The file's own bytes: some servers would otherwise send a .gz file decompressed.
+    # Without this header some servers send a .gz file decompressed.
     headers = {"Accept-Encoding": "identity"}
     if have:
         headers["Range"] = f"bytes={have}-"
@@ -235,7 +234,7 @@ def _attempt(url: str, part: Path, measured: bool) -> None:
         length = response.headers.get("Content-Length")
         total = have + int(length) if length and length.isdecimal() else None
         if measured and total is None:
-            raise _MirrorError("it does not say how long the file is")
+            raise _MirrorError("it does not state the file's length")
         name = part.name.removesuffix(".part")
         with (
             open(part, "ab" if have else "wb") as file,
@@ -247,13 +246,13 @@ def _attempt(url: str, part: Path, measured: bool) -> None:
 
 
 def _copy(response: Response, file: IO[bytes], bar: Any) -> None:
-    """Write the body of an answer to a file as it comes: what has come is never lost."""
+    """Write the body of an answer to a file as it arrives."""
     from urllib3.exceptions import HTTPError
 
     started, count = time.monotonic(), 0
     while True:
         try:
-            # Not `stream`, which waits until a whole chunk is there.
+            # Not `stream`, which waits for a whole chunk.
             chunk = response.raw.read1(CHUNK, decode_content=False)
         except HTTPError as error:
             raise _BrokenError("the connection broke") from error
@@ -269,10 +268,10 @@ def _copy(response: Response, file: IO[bytes], bar: Any) -> None:
 
 
 def _answer(url: str, headers: dict[str, str]) -> Response:
-    """The server's answer, its body not yet read.
+    """The server's answer, without its body.
 
-    Looking up a host name and trying each of its addresses have no time limit of their own, so
-    they happen in a thread, which is abandoned if it takes too long.
+    Looking up a host name and connecting to its addresses have no time limit, so they run in a
+    thread, which is abandoned after `ANSWER_SECONDS`.
 
     Raises:
         _MirrorError: there is no connection, or no answer in time.

@@ -1,9 +1,9 @@
-"""A folder of the user's own pictures, with sub-folders as classes.
+"""The user's own folder of pictures, with sub-folders as classes.
 
-All pictures below a sub-folder, however deep, form a class of its name; those directly in the
-folder form a class of the folder's own name. Where the sub-folders are called `train` and `val` or
-the like, they are splits, and the classes lie in them. Pictures are recognised by their content,
-not by their names. Hidden files are skipped, and those that systems and cameras add.
+All pictures below a sub-folder, at any depth, form a class named after it. Pictures directly in the
+folder form a class named after the folder. If the sub-folders are called `train` and `val` or the
+like, they are splits, and the classes lie in them. Pictures are recognised by content, not by file
+name. Hidden files are skipped, and so are those that systems and cameras add.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 Picture = TypeVar("Picture")
 
-MOST = 100  # megapixels of a picture: unpacked it takes four bytes each, twice
+MOST = 100  # megapixels of a picture, which takes up to 8 bytes per pixel in memory
 LONGEST = 65_535  # pixels of a side, as in JPEG
 TEST_EVERY = 10  # every tenth picture of a class is in the test split
 TRAINING = ("train", "training")  # names of folders, in lower case
@@ -36,7 +36,7 @@ TESTING = ("test", "testing", "val", "valid", "validation")  # the first that is
 SYSTEM = {"@eadir", "__macosx", "thumbs.db", "desktop.ini"}  # of a NAS, a Mac and Windows
 FLAT = 8  # grey levels: pictures with fewer show nothing
 EXIF_ORIENTATION = 0x0112  # the tag; values of 5 and more swap rows and columns
-# Only formats that a file's first bytes identify and that Pillow decodes by itself.
+# Formats that Pillow identifies by a file's first bytes and decodes without other programs.
 FORMATS = (
     "AVIF", "BMP", "DIB", "GIF", "ICO", "JPEG", "JPEG2000", "MPO", "PCX", "PNG", "PPM", "QOI",
     "SGI", "TIFF", "WEBP",
@@ -44,13 +44,13 @@ FORMATS = (
 
 
 def load(path: str, image_size: int) -> Dataset:
-    """The pictures in a folder: images `uint8` (N, H, W, 3), central squares resized by Lanczos.
+    """Load the pictures in a folder: `uint8` (N, H, W, 3), central squares resized by Lanczos.
 
-    Where the folder holds `train/` and perhaps `test/` or `val/`, these are the splits. Otherwise
-    every tenth picture of each class, in the order of their paths, is in the test split, and of
-    fewer than ten the last one. A class of one picture is not tested; where all classes are so
-    small, the last picture is in both splits. Warnings name files that are not pictures or cannot
-    be read, classes that are not tested, and pictures that show nothing.
+    If the folder holds `train/` and perhaps `test/` or `val/`, these are the splits. Otherwise
+    every tenth picture of each class, in the order of paths, goes to the test split, and of fewer
+    than ten the last one. A class of one picture is not tested; if all classes are so small, the
+    last picture is in both splits. Warnings name files that are not pictures or cannot be read,
+    classes that are not tested, and pictures that show nothing.
 
     Args:
         path: the folder.
@@ -164,7 +164,7 @@ def split(name: str, class_names: tuple[str, ...], everything: Split) -> Dataset
     Args:
         name: of the data set.
         class_names: one per label.
-        everything: all images with what belongs to them, at least one, in order.
+        everything: all items in order, at least one.
     """
     indices = np.arange(len(everything))
     classes = {int(label): indices[everything.labels == label] for label in set(everything.labels)}
@@ -192,18 +192,18 @@ def split(name: str, class_names: tuple[str, ...], everything: Split) -> Dataset
 def read_all(
     title: str, folder: Path, read: Callable[[Path], Picture], hint: str
 ) -> dict[Path, Picture]:
-    """Read the pictures in a folder and in all folders below it, in the order of their paths.
+    """Read all pictures in and below a folder, in the order of their paths.
 
     A warning names files that are not pictures or cannot be read.
 
     Args:
-        title: the folder as the user gave it.
+        title: the folder as the user gave it, for messages.
         folder: the folder.
-        read: reads one picture; raises what the function `read` of this module raises.
-        hint: what the user can do if there is no readable picture; ends the message.
+        read: reads one picture, with the errors of this module's `read`.
+        hint: what the user can do if there is no readable picture; ends the error message.
 
     Returns:
-        What `read` returned, by each file's path relative to the folder.
+        The results of `read`, by path relative to the folder.
 
     Raises:
         UserError: there is no readable picture.
@@ -222,7 +222,7 @@ def read_all(
             pictures[relative] = read(file)
         except UnidentifiedImageError:
             others.append(str(relative))
-        except Exception as error:  # Pillow's decoders raise nearly anything on broken files
+        except Exception as error:  # Pillow raises many kinds of errors for broken files
             broken.append(f"{relative} ({reason(error)})")
     if not pictures:
         count = len(others) + len(broken)
@@ -236,9 +236,9 @@ def read_all(
 
 
 def _walk(folder: Path, broken: list[str]) -> Iterator[Path]:
-    """All files that are not hidden, in order; links are followed, but no folder is visited twice.
+    """All files that are not hidden, in order; links are followed, each folder is visited once.
 
-    What the operating system refuses to list is added to `broken`.
+    Folders that cannot be listed are added to `broken`.
     """
 
     def refused(error: OSError) -> None:
@@ -264,8 +264,8 @@ def _is_users(name: str) -> bool:
 def read(path: Path, size: int) -> np.ndarray:
     """Read a picture of any size and mode as RGB: `uint8`, shape (size, size, 3).
 
-    It is turned as its EXIF orientation says and cropped to its central square. What is transparent
-    is laid on white, or on black where most of the picture is white itself.
+    Its EXIF orientation is applied, and it is cropped to its central square. Transparency becomes
+    white, or black if most of the picture is white itself.
 
     Raises:
         PIL.UnidentifiedImageError: the file is not a picture.
@@ -274,7 +274,7 @@ def read(path: Path, size: int) -> np.ndarray:
     from PIL import Image, ImageOps
 
     with _opened(path) as picture:
-        # Only for JPEG: decoding at a reduced size is several times faster for large photos.
+        # Decodes large JPEG photos at a reduced size, which is several times faster.
         picture.draft(None, (4 * size, 4 * size))
         square = _to_rgb(central_square(ImageOps.exif_transpose(picture)))
         return np.asarray(square.resize((size, size), Image.Resampling.LANCZOS))
@@ -283,14 +283,14 @@ def read(path: Path, size: int) -> np.ndarray:
 def read_mask(path: Path, size: int, colours: np.ndarray, indices: int) -> np.ndarray:
     """Read a picture as a mask: class indices, `uint8`, shape (size, size); cropped as by `read`.
 
-    The values of a palette or grey picture are taken as class indices if all are below `indices`.
-    In any other picture each pixel gets the class of the nearest colour.
+    The values of a palette or grey picture are class indices if all are below `indices`. In any
+    other picture, each pixel gets the class of the nearest colour.
 
     Args:
         path: the file.
-        size: side in pixels; the mask is resized by taking the nearest pixel.
+        size: side in pixels; the mask is resized to the nearest pixel.
         colours: one per class, `uint8`, shape (classes, 3).
-        indices: how many of the classes a picture may name by their index.
+        indices: how many of the classes a picture may name by index.
 
     Raises:
         PIL.UnidentifiedImageError: the file is not a picture.
@@ -310,7 +310,7 @@ def read_mask(path: Path, size: int, colours: np.ndarray, indices: int) -> np.nd
 
 
 def read_halves(path: Path, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Read the left and the right half of a picture: each as by `read`.
+    """Read the left and the right half of a picture, each as by `read`.
 
     Raises:
         PIL.UnidentifiedImageError: the file is not a picture.
@@ -328,7 +328,7 @@ def read_halves(path: Path, size: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def read_size(path: Path) -> tuple[int, int]:
-    """Width and height of a picture in pixels, when turned as its EXIF orientation says.
+    """Width and height of a picture in pixels, after its EXIF orientation.
 
     Raises:
         PIL.UnidentifiedImageError: the file is not a picture.
@@ -347,7 +347,7 @@ def _opened(path: Path) -> Iterator[Image]:
     Image.init()  # registers the formats; not every Pillow has AVIF
     formats = [name for name in FORMATS if name in Image.OPEN]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about odd metadata, and sizes that are large but accepted
+        warnings.simplefilter("ignore")  # odd metadata, and large sizes that are accepted
         with Image.open(path, formats=formats) as picture:
             pixels = math.prod(picture.size) / 1e6
             if pixels > MOST:
@@ -361,7 +361,7 @@ def _to_rgb(picture: Image) -> Image:
     """Convert a picture from any of Pillow's modes to RGB.
 
     Raises:
-        ValueError: it has 16 or 32 bits per channel, and values that are no brightness.
+        ValueError: it has 16 or 32 bits per channel, and values out of range.
     """
     from PIL import Image
 
@@ -384,7 +384,7 @@ def _to_rgb(picture: Image) -> Image:
 
 
 def reason(error: Exception) -> str:
-    """Why a picture cannot be read, in a few words."""
+    """A short reason why a picture cannot be read."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return text.split("\n")[0][:60] or type(error).__name__
 

@@ -1,4 +1,4 @@
-"""Hymenoptera: photos of ants and bees, 244 for training and 153 for the test.
+"""Hymenoptera: photos of ants and bees, 244 for training and 153 for testing.
 
 The data of PyTorch's tutorial on transfer learning,
 https://pytorch.org/tutorials/beginner/transfer_learning_tutorial.html, from ImageNet.
@@ -28,10 +28,10 @@ def load(data_dir: Path, image_size: int) -> Dataset:
 
     Folders that hold `PARTS`, in `data_dir/hymenoptera/` or in a folder `hymenoptera_data` there or
     in `data_dir`, are used as they are. Otherwise the archive is unpacked, which is downloaded
-    unless it lies in one of the two. A warning names files that are no pictures.
+    unless it lies in one of the two. A warning names files that are not pictures.
 
     Args:
-        data_dir: where data sets lie.
+        data_dir: the folder of data sets.
         image_size: side of the images in pixels.
 
     Raises:
@@ -54,7 +54,7 @@ def load(data_dir: Path, image_size: int) -> Dataset:
 
 
 def _find(data_dir: Path) -> Path:
-    """The folder that holds the parts, downloaded and unpacked if need be."""
+    """The folder that holds the parts, downloaded and unpacked if needed."""
     home = data_dir / NAME
     places = (home, home / TOP, data_dir / TOP)
     for place in places:
@@ -62,7 +62,7 @@ def _find(data_dir: Path) -> Path:
             return place
     target = home / TOP
     with download.into(home):
-        if target.is_dir():  # another run has just been here
+        if target.is_dir():  # another run has made it
             return target
         for place in (home, data_dir):
             if (place / ARCHIVE).is_file():
@@ -70,5 +70,5 @@ def _find(data_dir: Path) -> Path:
                 return target
         download.fetch(URLS, home / ARCHIVE, f"sha256:{SHA256}")
         archive.unpack(home / ARCHIVE, target, TOP, PARTS)
-        (home / ARCHIVE).unlink()  # the photos do not get smaller by it
+        (home / ARCHIVE).unlink()  # as large as the photos
     return target

@@ -1,7 +1,7 @@
-"""Imori: 22 photos of newts with masks of the newts' pixels, 16 for training and 6 for the test.
+"""Imori: 22 photos of newts with masks of the newts, 16 for training and 6 for testing.
 
 From https://github.com/yoyoyo-yo/DeepLearningMugenKnock, folder `Dataset` (yoyoyo-yo, MIT licence).
-A model can learn from so few photos only if each batch shows them cropped and turned anew.
+So few photos are enough only if each batch crops and turns them at random.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ MARGIN = 5 / 4  # side of a training image, divided by that of the crops taken f
 
 
 def load(data_dir: Path, image_size: int) -> Dataset:
-    """Imori: images `uint8` (N, H, W, 3), masks with 0 for the ground, 1 akahara, 2 madara.
+    """Imori: images `uint8` (N, H, W, 3), masks with 0 for the background, 1 akahara, 2 madara.
 
     The folder `Dataset` is looked for in `data_dir/imori/`, then in `data_dir`; failing that, its
     files are downloaded. Photos are cropped to their central square, then resized.
 
     Args:
-        data_dir: where data sets lie.
-        image_size: side in pixels of the test images, and of the crops from the training images,
-            whose own side is `MARGIN` times as long.
+        data_dir: the folder of data sets.
+        image_size: side in pixels of test images and of crops of training images, whose own side
+            is `MARGIN` times longer.
 
     Raises:
         UserError: a file can neither be found nor downloaded, or is not a photo or a mask.
@@ -51,13 +51,13 @@ def load(data_dir: Path, image_size: int) -> Dataset:
 
 
 def checksums() -> dict[str, str]:
-    """The SHA-256 of every file, by its path `Dataset/train/…`."""
+    """The SHA-256 of every file, by its path, `Dataset/train/…`."""
     lines = CHECKSUMS.read_text(encoding="ascii").splitlines()
     return {path: digest for digest, path in (line.split() for line in lines)}
 
 
 def _find(data_dir: Path) -> Path:
-    """The folder that holds `Dataset` with all its files, downloaded if need be."""
+    """The folder that holds `Dataset` with all its files, downloaded if needed."""
     from tqdm import tqdm
 
     known = checksums()

@@ -1,4 +1,4 @@
-"""The user's own pictures: what `--input` names."""
+"""The user's own pictures, given with `--input`."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from common.errors import UserError
 def read_inputs(
     path: str, size: int, read_input: Callable[[Path, int], np.ndarray]
 ) -> dict[str, np.ndarray]:
-    """What a task reads from a picture or a folder of pictures, by name; `uint8` (size, size, 3).
+    """Read a picture, or all pictures in a folder, by name: `uint8`, shape (size, size, 3) each.
 
     A name is the path within the folder, without its suffix unless two pictures differ only in
-    that.
+    their suffixes.
 
     Args:
-        path: what `--input` gives.
+        path: the value of `--input`.
         size: side in pixels; pictures are cropped to their central square.
-        read_input: the method of a `Task`.
+        read_input: `Task.read_input`.
 
     Raises:
         UserError: there is no such file or folder, or no readable picture in it.
@@ -44,7 +44,7 @@ def read_inputs(
             images = {Path(given.name): read(given)}
         except UnidentifiedImageError:
             raise UserError(f"--input {path}: it is not a picture; {accepted}") from None
-        except Exception as error:  # Pillow's decoders raise nearly anything on broken files
+        except Exception as error:  # Pillow raises many kinds of errors for broken files
             reason = folder.reason(error)
             raise UserError(f"--input {path}: cannot be read ({reason}); {accepted}") from None
     short = [name.with_suffix("") for name in images]

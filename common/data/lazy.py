@@ -1,4 +1,4 @@
-"""A data set that is loaded at its first use: what a run hands around."""
+"""A data set that is loaded at its first use."""
 
 from __future__ import annotations
 
@@ -15,21 +15,19 @@ from common.errors import UserError
 
 
 class Data:
-    """The data set that a run's flags name, loaded at its first use, never earlier.
+    """The data set of a run, loaded at its first use.
 
-    Nothing is read, drawn or downloaded until an attribute needs it, so that images can be
-    generated from a checkpoint without its data set. The first use may therefore raise any
+    Images can thus be generated from a checkpoint without its data set. The first use may raise any
     UserError of `Task.load`.
 
     Args:
-        name: as given to `--dataset`; see `Task.load`, also for the next three.
-        data_dir: where data sets lie or are downloaded to.
+        name: the value of `--dataset`; this and the next three are arguments of `Task.load`.
+        data_dir: the folder of data sets and downloads.
         image_size: side of the images in pixels, or None for the data set's own.
-        multiple: what the side has to be a multiple of, as `sizes.multiple_at` takes it.
+        multiple: the side must be a multiple of it, as `sizes.multiple_at` takes it.
         task: what the model learns; None for images and their labels.
-        like: `image_shape` (H, W, C) and `class_names` of a checkpoint, if its networks are to be
-            used as they are. Both are then known without loading, and the data set is loaded at
-            that size, whatever `image_size` says.
+        like: `image_shape` (H, W, C) and `class_names` of a checkpoint whose networks are used.
+            Both are then known without loading, and override the data set's and `image_size`.
 
     Attributes:
         name: as given.
@@ -57,7 +55,7 @@ class Data:
         """The data set itself.
 
         Raises:
-            UserError: it cannot be loaded, or its images are not of the checkpoint's shape.
+            UserError: it cannot be loaded, or its images do not have the checkpoint's shape.
         """
         where = (self.name, self._data_dir, self._image_size, self._multiple)
         dataset = self.task.load(*where)
@@ -70,17 +68,17 @@ class Data:
 
     @property
     def train(self) -> Split:
-        """What models learn from; with `augment` possibly larger than `image_shape`."""
+        """The training split; with `augment` its images may be larger than `image_shape`."""
         return self.dataset.train
 
     @property
     def test(self) -> Split:
-        """What models never learn from, at `image_shape`."""
+        """The test split, whose images have `image_shape`."""
         return self.dataset.test
 
     @property
     def augment(self) -> bool:
-        """Whether training images are cropped, flipped and turned at random."""
+        """True if training images are cropped, flipped and turned at random."""
         return self.dataset.augment
 
     @property
@@ -90,7 +88,7 @@ class Data:
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """(H, W, C) of what networks see: that of `like` if given, else the data set's."""
+        """(H, W, C) of the networks' images: that of `like` if given, else the data set's."""
         if self._like is None:
             return self.dataset.image_shape
         height, width, channels = self._like[0]
@@ -103,12 +101,12 @@ class Data:
             path: a picture or a folder of pictures.
 
         Raises:
-            UserError: as of `read_inputs`.
+            UserError: as `read_inputs`.
         """
         return read_inputs(path, self.image_shape[0], self.task.read_input)
 
     def fingerprint(self) -> str:
-        """SHA-256 of everything in both splits, as 64 hexadecimal digits; computed only once."""
+        """SHA-256 of all arrays of both splits, as 64 hexadecimal digits; computed once."""
         return self._fingerprint
 
     @functools.cached_property

@@ -31,11 +31,11 @@ _AGAIN = "remove it and it will be downloaded again"
 
 @dataclass(frozen=True)
 class Source:
-    """Where a data set comes from.
+    """The origin of a data set.
 
     Attributes:
-        mirrors: addresses to add a file's name to, in the order in which they are tried.
-        md5s: of `FILES`, as the mirrors have them, in hexadecimal.
+        mirrors: URLs without the file's name, in the order in which they are tried.
+        md5s: checksums of `FILES` on the mirrors, in hexadecimal.
         class_names: one per label.
         packaged: the folder where a package of the operating system puts the files, or None.
     """
@@ -93,20 +93,19 @@ SOURCES = {
 }  # fmt: skip
 
 
-LARGEST = 200_000_000  # bytes of a file that is read, unpacked
+LARGEST = 200_000_000  # bytes of a decompressed file
 
 
 def load(name: str, data_dir: Path) -> Dataset:
     """A data set of `SOURCES`: images `uint8` (N, 28, 28, 1), grey on black.
 
-    The files, compressed with gzip or not, are looked for in `data_dir/NAME/`; in `data_dir`
-    itself only if it is called NAME, because all these data sets' files have the same names; then
-    where the operating system's package puts them. Failing that, those missing are downloaded to
-    `data_dir/NAME/`.
+    The files, with or without gzip, are looked for in `data_dir/NAME/`, then in the folder of the
+    operating system's package. As all these data sets use the same file names, `data_dir` itself is
+    searched only if it is called NAME. Missing files are downloaded to `data_dir/NAME/`.
 
     Args:
         name: `mnist`, `fashion_mnist` or `kmnist`.
-        data_dir: where data sets lie.
+        data_dir: the folder of data sets.
 
     Raises:
         UserError: a file can neither be found nor downloaded, or its content is wrong.

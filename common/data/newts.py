@@ -1,7 +1,7 @@
-"""Newts: images of newts seen from above, drawn with NumPy; the data set that needs no files.
+"""Newts: synthetic images of newts seen from above, computed with NumPy; they need no files.
 
 Two classes: `akahara`, the fire-bellied newt, is dark and shows its red belly along the flanks;
-`madara`, the marbled newt, is black and mottled with green. Each image has a class mask.
+`madara`, the marbled newt, is black and mottled with green. Each image has a mask of classes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ CLASS_NAMES = ("akahara", "madara")
 TRAIN_SIZE = 4096
 TEST_SIZE = 512
 
-# The ranges that poses and colours are drawn from; the wider, the harder the data set.
+# Ranges of poses and colours; wider ones make the data set harder.
 ANGLE = 0.4  # largest angle between body and horizontal, in radians
 SHIFT = 0.06  # largest shift of the body from the centre, in half widths of the image
 SCALE = (0.88, 1.02)  # length of the body, in widths of the image
@@ -58,21 +58,21 @@ FOOT_WIDTH = 0.07
 EYE = (0.73, 0.1, 0.035)  # along, across, radius
 
 TILE = 256  # side of a noise tile in pixels; tiles repeat without a seam
-CHUNK = 1 << 16  # pixels drawn at a time, so that their arrays stay in the processor's cache
+CHUNK = 1 << 16  # pixels computed at a time; their arrays stay in the processor's cache
 
 
 def draw(indices: np.ndarray, size: int, seed: int = 0, other_kind: bool = False) -> Split:
-    """Draw newts by number: image i depends only on `seed` and i.
+    """Compute images of newts; image i depends only on `seed` and i.
 
     Args:
-        indices: whole numbers from 0, shape (N,).
+        indices: integers from 0, shape (N,).
         size: height and width in pixels.
-        seed: of the random numbers.
-        other_kind: draw each newt as it would be if it were of the other kind: in the same place
-            and pose, on the same ground. That is what a perfect translation would make of it.
+        seed: seed of the random numbers.
+        other_kind: swap the two kinds, but keep position, pose and background: the result of a
+            perfect translation.
 
     Returns:
-        Images, labels, masks and grounds, N of each; grounds are indices into `GROUND_NAMES`.
+        N images, labels, masks and grounds, which are indices into `GROUND_NAMES`.
     """
     indices = np.asarray(indices)
     images = np.empty((len(indices), size, size, 3), np.uint8)
@@ -92,7 +92,7 @@ def draw(indices: np.ndarray, size: int, seed: int = 0, other_kind: bool = False
 
 @functools.lru_cache(maxsize=2)
 def load(image_size: int) -> Dataset:
-    """The data set: always the same newts, drawn at the given size, once in a process.
+    """Compute the data set: always the same newts, at the given size; once in a process.
 
     Args:
         image_size: height and width of the images in pixels.
@@ -107,20 +107,20 @@ def load(image_size: int) -> Dataset:
     )
 
 
-class _Chance:
-    """Uniform random numbers, one per image at a time, from a hash of seed, image and draw."""
+class _Random:
+    """Uniform random numbers, one per image in each call, hashed from seed, index and call."""
 
     def __init__(self, indices: np.ndarray, seed: int) -> None:
         self.state = _mix(indices.astype(np.uint64) + _mix(np.array([seed], np.uint64)))
 
     def uniform(self, low: float = 0.0, high: float = 1.0) -> np.ndarray:
-        """The next number on [low, high) of every image, `float32`, shape (N, 1, 1)."""
+        """The next number in [low, high) for each image, `float32`, shape (N, 1, 1)."""
         self.state = _mix(self.state)
         unit = (self.state >> np.uint64(40)).astype(np.float32) / np.float32(1 << 24)
         return (np.float32(low) + np.float32(high - low) * unit)[:, None, None]
 
     def below(self, limit: int) -> np.ndarray:
-        """The next whole number from 0 to `limit` - 1 of every image, `int64`, shape (N,)."""
+        """The next integer from 0 to `limit` - 1 for each image, `int64`, shape (N,)."""
         return (self.uniform() * np.float32(limit)).astype(np.int64)[:, 0, 0]
 
 
@@ -134,7 +134,7 @@ def _mix(x: np.ndarray) -> np.ndarray:
 
 @functools.cache
 def _noise_tile(period: int) -> np.ndarray:
-    """Smooth noise, all levels of [0, 1] equally frequent: `float32`, shape (TILE, TILE).
+    """Smooth noise, uniformly distributed in [0, 1]: `float32`, shape (TILE, TILE).
 
     Args:
         period: bumps along a side.
@@ -150,9 +150,9 @@ def _noise_tile(period: int) -> np.ndarray:
     return (ranks / (TILE * TILE - 1)).reshape(TILE, TILE).astype(np.float32)
 
 
-def _noise(chance: _Chance, x: np.ndarray, y: np.ndarray, period: int, scale: float) -> np.ndarray:
-    """A noise tile looked up at `scale` times x and y, with a random offset for each image."""
-    dx, dy = chance.uniform(0, TILE), chance.uniform(0, TILE)
+def _noise(random: _Random, x: np.ndarray, y: np.ndarray, period: int, scale: float) -> np.ndarray:
+    """A noise tile at `scale` times x and y, with a random offset for each image."""
+    dx, dy = random.uniform(0, TILE), random.uniform(0, TILE)
     columns = (x * scale + dx).astype(np.int32) & (TILE - 1)
     rows = (y * scale + dy).astype(np.int32) & (TILE - 1)
     return _noise_tile(period).ravel()[rows * TILE + columns]
@@ -177,34 +177,34 @@ def _body(axis: np.ndarray) -> np.ndarray:
     return smooth[np.clip((axis + 2) * 512, 0, 2048).astype(np.int32)]
 
 
-def _blend(low: np.ndarray, high: np.ndarray, share: np.ndarray) -> np.ndarray:
-    """A colour between `low` (at a `share` of 0) and `high` (at 1), shape (3, N, S, S)."""
-    return low + (high - low) * share
+def _blend(low: np.ndarray, high: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """A colour between `low` (at a `weight` of 0) and `high` (at 1), shape (3, N, S, S)."""
+    return low + (high - low) * weight
 
 
 def _draw_chunk(
     indices: np.ndarray, size: int, seed: int, other_kind: bool
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    chance = _Chance(indices, seed)
-    labels = chance.below(len(CLASS_NAMES))
+    random = _Random(indices, seed)
+    labels = random.below(len(CLASS_NAMES))
     if other_kind:
         labels = 1 - labels
     line = ((np.arange(size, dtype=np.float32) + 0.5) / size * 2 - 1)[None]
     x, y = line[:, None, :], line[:, :, None]
 
-    # Into the frame of the body: turned, scaled, its spine straight. Lengths in half images.
-    angle = chance.uniform(-ANGLE, ANGLE)
-    scale = chance.uniform(*SCALE)
-    px, py = x - chance.uniform(-SHIFT, SHIFT), y - chance.uniform(-SHIFT, SHIFT)
+    # Coordinates in the frame of the body, its spine straight; in units of half an image.
+    angle = random.uniform(-ANGLE, ANGLE)
+    scale = random.uniform(*SCALE)
+    px, py = x - random.uniform(-SHIFT, SHIFT), y - random.uniform(-SHIFT, SHIFT)
     axis = (px * np.cos(angle) + py * np.sin(angle)) / scale
     across = (py * np.cos(angle) - px * np.sin(angle)) / scale
-    bend, swing = chance.uniform(-BEND, BEND), chance.uniform(-SWING, SWING)
+    bend, swing = random.uniform(-BEND, BEND), random.uniform(-SWING, SWING)
     tail = np.minimum(axis + 0.2, 0)
     across = across - bend * (axis * axis - 0.2) - swing * np.sin(6 * tail)
-    gait = chance.uniform(-GAIT, GAIT)
+    gait = random.uniform(-GAIT, GAIT)
     side = np.abs(across)
 
-    # How far inside the outline each pixel lies; negative outside.
+    # Depth of each pixel inside the outline; negative outside.
     width = _body(axis)
     inside = width - side
     stepped = axis + gait * np.sign(across)
@@ -220,24 +220,24 @@ def _draw_chunk(
     cover = np.clip(depth / pixel + 0.5, 0, 1)
 
     # The ground: two colours mixed by coarse noise, shaded by fine noise and the newt's shadow.
-    grounds = chance.below(len(GROUNDS))
+    grounds = random.below(len(GROUNDS))
     ground = GROUNDS[grounds].transpose(1, 2, 0)[..., None, None]
-    coarse = _noise(chance, x, y, 16, 40)
-    fine = _noise(chance, x, y, 128, 90)
+    coarse = _noise(random, x, y, 16, 40)
+    fine = _noise(random, x, y, 128, 90)
     shadow = np.clip(1 + depth / 0.16, 0, 1)
-    light = (0.86 + 0.28 * fine) * chance.uniform(0.9, 1.05) * (1 - 0.5 * shadow * shadow)
+    light = (0.86 + 0.28 * fine) * random.uniform(0.9, 1.05) * (1 - 0.5 * shadow * shadow)
     ground = _blend(ground[0], ground[1], coarse) * light
 
     # The skin: light makes it look round, with flanks darker than the back.
-    spots = _noise(chance, axis, across, 32, 55)
+    spots = _noise(random, axis, across, 32, 55)
     flank = np.clip(side / np.maximum(width, 1e-3), 0, 1)
     belly = np.clip((flank - 0.62 + 0.3 * (spots - 0.5)) * 6, 0, 1)
     feet = np.where(side > 0.34, np.float32(0.9), np.float32(0))
     akahara = _blend(BACK, BELLY, np.where(inside > legs, belly, feet))
     madara = _blend(BLACK, GREEN, np.clip((spots - 0.5) * 7 + 0.5, 0, 1))
-    stripe = (chance.uniform() < 0.5) & (side < 0.022) & (axis > -0.8) & (axis < 0.5)
+    stripe = (random.uniform() < 0.5) & (side < 0.022) & (axis > -0.8) & (axis < 0.5)
     madara = np.where(stripe, STRIPE, madara)
-    shade = (1.12 - 0.35 * flank * flank) * chance.uniform(0.9, 1.15)
+    shade = (1.12 - 0.35 * flank * flank) * random.uniform(0.9, 1.15)
     skin = np.where((labels == 0)[:, None, None], akahara, madara) * shade
     to_eye = np.sqrt((axis - EYE[0]) ** 2 + (side - EYE[1]) ** 2)
     skin = _blend(skin, IRIS, np.clip((EYE[2] - to_eye) / pixel + 0.5, 0, 1))

@@ -1,7 +1,7 @@
-"""The paired pictures of pix2pix' authors, such as photos of facades beside their label maps.
+"""The paired pictures of pix2pix' authors, such as facades and their label maps.
 
 From http://efrosgans.eecs.berkeley.edu/pix2pix/datasets/ (Isola, Zhu, Zhou, Efros 2016). No
-checksums of these files are known, so a download is judged by what it holds.
+checksums of these files are known, so the content of a download is checked instead.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ URLS = (
     "http://efrosgans.eecs.berkeley.edu/pix2pix/datasets/",
     "https://people.eecs.berkeley.edu/~tinghuiz/projects/pix2pix/datasets/",
 )
-# How many training pictures a download must have at least: nine tenths of those in the paper.
+# The least number of training pictures in a download: nine tenths of the paper's.
 LEAST = {
     "facades": 360,
     "maps": 980,
@@ -26,7 +26,7 @@ LEAST = {
 }
 NAMES = tuple(LEAST)
 PARTS = ("train", *pairs.TESTS)
-MOST = 200_000  # pictures of an archive
+MOST = 200_000  # pictures in an archive
 
 
 def load(name: str, data_dir: Path, image_size: int, direction: str) -> Dataset:
@@ -39,7 +39,7 @@ def load(name: str, data_dir: Path, image_size: int, direction: str) -> Dataset:
 
     Args:
         name: of the data set.
-        data_dir: where data sets lie.
+        data_dir: the folder of data sets.
         image_size: side of the images in pixels.
         direction: `a2b` if the sources are images a, `b2a` if they are images b.
 
@@ -52,7 +52,7 @@ def load(name: str, data_dir: Path, image_size: int, direction: str) -> Dataset:
 
 
 def _find(name: str, data_dir: Path) -> tuple[Path, Path]:
-    """The folders for training and for testing, downloaded and unpacked if need be."""
+    """The folders for training and for testing, downloaded and unpacked if needed."""
     home = data_dir / name
     places, archive = (home, data_dir), f"{name}.tar.gz"
     for place in places:
@@ -60,7 +60,7 @@ def _find(name: str, data_dir: Path) -> tuple[Path, Path]:
             return parts
     target = home / name
     with download.into(home):
-        if not target.is_dir():  # else another run has just been here
+        if not target.is_dir():  # otherwise another run has made it
             _fill(target, name, [place / archive for place in places])
     parts = pairs.find_parts(target)
     if parts is None:
@@ -69,7 +69,7 @@ def _find(name: str, data_dir: Path) -> tuple[Path, Path]:
 
 
 def _fill(target: Path, name: str, archives: list[Path]) -> None:
-    """Make the folder of the pictures out of one of the archives, or of a download."""
+    """Create the folder of the pictures from one of the archives, or from a download."""
     for archive in archives:
         if archive.is_file():
             unpack(archive, target, name, PARTS, PARTS[:1], MOST, _find_no_test)
@@ -84,16 +84,16 @@ def _fill(target: Path, name: str, archives: list[Path]) -> None:
         return None
 
     download.fetch([url + archive.name for url in URLS], archive, None, None, find_fault)
-    archive.unlink()  # the pictures do not get smaller by it
+    archive.unlink()  # as large as the pictures
 
 
 def _find_no_test(home: Path) -> str | None:
-    """What an unpacked archive lacks besides pictures for training, if anything."""
+    """Check that an unpacked archive has a test split; return what is wrong, or None."""
     return None if pairs.find_parts(home) else "holds neither test/ nor val/"
 
 
 def _find_fault(name: str, home: Path) -> str | None:
-    """What is wrong with an unpacked download, if anything."""
+    """Check an unpacked download; return what is wrong, or None."""
     from tqdm import tqdm
 
     files = sorted(home.rglob("*.jpg"))
@@ -101,7 +101,7 @@ def _find_fault(name: str, home: Path) -> str | None:
     for file in tqdm(files, desc=f"checking {name}", unit="file", delay=2, leave=False):
         try:
             width, height = size = folder.read_size(file)
-        except Exception:  # Pillow's decoders raise nearly anything on broken files
+        except Exception:  # Pillow raises many kinds of errors for broken files
             continue
         if not pairs.is_joined(size):
             return f"holds {file.relative_to(home)} of {width} x {height} pixels, which is no pair"

@@ -1,9 +1,8 @@
-"""A folder of the user's own pairs: images a and b, of which a model makes one out of the other.
+"""The user's own folder of pairs: images a and b, one of which a model translates into the other.
 
-Either `source/` holds images a and `target/` images b, and the two of a pair have the same path in
-their folders. Or each picture holds both side by side, a on the left, as in the data sets of
-pix2pix' authors; then it is twice as wide as high. Pictures are recognised by their content, not by
-their names.
+Either `source/` holds images a and `target/` images b, with the same path for both of a pair. Or
+each picture is twice as wide as high and holds both side by side, a on the left, as in the data
+sets of pix2pix' authors. Pictures are recognised by content, not by file name.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from common.data.dataset import Dataset, Split
 from common.errors import UserError
 
 SIDES = ("source", "target")
-TESTS = ("test", "val")  # folders with pictures for testing; the first that is there is taken
+TESTS = ("test", "val")  # folders of test pictures; the first that exists is used
 CLASS_NAMES = ("pairs",)
 _APART_HINT = "put pictures (JPEG, PNG, …) there"
 _JOINED_HINT = (
@@ -27,10 +26,10 @@ _JOINED_HINT = (
 
 
 def load(path: str, image_size: int, direction: str = "a2b") -> Dataset:
-    """The pairs in a folder: targets as images, sources as sources, both `uint8` (N, H, W, 3).
+    """Load the pairs in a folder: targets as images, and sources, both `uint8` (N, H, W, 3).
 
-    Pictures are cropped and resized as by `folder.load`. Pictures that hold both images may lie in
-    `train/` and `test/` (or `val/`), which are the splits then; all others are split as by
+    Pictures are cropped and resized as by `folder.load`. If pictures that hold both images are in
+    `train/` and `test/` (or `val/`), these are the splits; otherwise pairs are split as by
     `folder.load`.
 
     Args:
@@ -40,8 +39,7 @@ def load(path: str, image_size: int, direction: str = "a2b") -> Dataset:
 
     Raises:
         UserError: there is no such folder, or no readable picture in it; a sub-folder is missing;
-            a picture lacks its partner or is of another size than it, or is not twice as wide as
-            high.
+            a picture lacks its partner, differs from it in size, or is not twice as wide as high.
     """
     home = Path(path)
     there = [side for side in SIDES if (home / side).is_dir()]
@@ -63,7 +61,7 @@ def load(path: str, image_size: int, direction: str = "a2b") -> Dataset:
 
 
 def find_parts(home: Path) -> tuple[Path, Path] | None:
-    """The sub-folders for training and for testing, or None unless both are there."""
+    """The sub-folders for training and for testing, or None unless both exist."""
     train = home / "train"
     held_out = next((home / part for part in TESTS if (home / part).is_dir()), None)
     return (train, held_out) if held_out and train.is_dir() else None
@@ -77,15 +75,15 @@ def load_parts(
     title: str,
     hint: str,
 ) -> Dataset:
-    """A data set of pictures that hold both images, in one folder for each split.
+    """Load pictures that hold both images, from one folder per split.
 
     Args:
-        name: of the data set.
+        name: the data set's.
         parts: the folders for training and for testing.
         image_size: side of the images in pixels.
         direction: as `load` takes it.
-        title: of the folder that holds the parts, for messages.
-        hint: what the user can do if a folder holds no pictures or others; ends the message.
+        title: the parent folder as messages name it.
+        hint: what the user can do if pictures are missing or unfit; ends the error message.
 
     Raises:
         UserError: a folder holds no readable picture, or one that is not twice as wide as high.
@@ -97,7 +95,7 @@ def load_parts(
 
 
 def _pair_up(a: list[np.ndarray], b: list[np.ndarray], direction: str) -> Split:
-    """Images a and b, (H, W, 3) each, as a split."""
+    """Images a and b, each (H, W, 3), as a split."""
     sources, targets = (a, b) if direction == "a2b" else (b, a)
     labels = np.zeros(len(a), np.int64)
     return Split(np.stack(targets), labels, sources=np.stack(sources))
@@ -122,7 +120,7 @@ def _read_joined(title: str, home: Path, image_size: int, direction: str, hint: 
 
 
 def is_joined(size: tuple[int, int]) -> bool:
-    """Whether a picture of that width and height holds two squares side by side."""
+    """True if a picture of this width and height can hold two squares side by side."""
     width, height = size
     return width == 2 * height
 

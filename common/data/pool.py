@@ -1,4 +1,4 @@
-"""A pool of images that were drawn earlier, for a discriminator to see again."""
+"""A pool of earlier generated images, which a discriminator sees again."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from common.errors import UserError
 
 
 class ImagePool:
-    """Earlier images, some of which take the place of new ones.
+    """Earlier generated images, which replace some of the new ones.
 
-    A discriminator that sees the newest fakes alone forgets what it has learned of earlier ones:
-    Shrivastava and others (2016), https://arxiv.org/abs/1612.07828, section 2.3.
+    A discriminator that sees only the newest fakes forgets what it learned from earlier ones:
+    Shrivastava et al. (2016), https://arxiv.org/abs/1612.07828, section 2.3.
 
     Args:
-        size: how many images it holds; none switches it off.
+        size: the largest number of images; 0 switches the pool off.
         random: the run's generator.
     """
 
@@ -24,7 +24,7 @@ class ImagePool:
         self.images: list[np.ndarray] = []
 
     def check_processes(self, count: int) -> None:
-        """Raise UserError if the pool is on and several processes train together."""
+        """Raise UserError if several processes train together and the pool is not off."""
         if self.size and count > 1:
             raise UserError(
                 f"a pool of earlier images belongs to one process, and this is one of {count}; "
@@ -32,10 +32,10 @@ class ImagePool:
             )
 
     def swap(self, images: np.ndarray) -> np.ndarray:
-        """As many images as are given, (N, ...): what a discriminator is to learn from.
+        """Replace some images by earlier ones, (N, ...) to (N, ...), for the discriminator.
 
-        The first ones fill the pool. From then on each, with a probability of 1/2, is given back
-        itself; otherwise an older one, whose place in the pool it takes.
+        The first images fill the pool and are returned. Later, with probability 1/2, an image is
+        returned itself; otherwise it is swapped with a random image of the pool.
         """
         if not self.size:
             return images
@@ -47,15 +47,15 @@ class ImagePool:
             elif self.random.random() < 0.5:
                 shown.append(image)
             else:
-                place = int(self.random.integers(self.size))
-                shown.append(self.images[place])
-                self.images[place] = image
+                index = int(self.random.integers(self.size))
+                shown.append(self.images[index])
+                self.images[index] = image
         return np.stack(shown)
 
     def state(self) -> dict[str, np.ndarray]:
-        """What `restore` needs: the images (M, ...), unless there are none yet."""
+        """The state that `restore` takes: the images (M, ...), if there are any."""
         return {"images": np.stack(self.images)} if self.images else {}
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
-        """Go on from an earlier `state`; the run's generator is set back by its batches."""
+        """Restore an earlier `state`; the batches restore the run's rng state."""
         self.images = list(state.get("images", ()))

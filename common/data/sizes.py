@@ -1,4 +1,4 @@
-"""The size of a data set's images: chosen, and reached by padding or resizing."""
+"""Chooses the size of a data set's images, and pads or resizes images to it."""
 
 from __future__ import annotations
 
@@ -14,43 +14,41 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 SMALLEST = 8  # pixels; smaller images show nothing
-
-
-SMALLEST_START = 4  # pixels of a side that is doubled until it is an image's
+SMALLEST_START = 4  # pixels of the smallest side that networks double to an image's
 
 
 def count_doublings(size: int) -> int:
-    """How often a side of 4 to 7 pixels is doubled to reach this one: 2 for 28, or 7 * 2 * 2."""
+    """How often a side of 4 to 7 pixels is doubled to reach `size`: 2 for 28 = 7 * 2 * 2."""
     return max(0, size.bit_length() - SMALLEST_START.bit_length())
 
 
 def multiple_at(size: int, multiple: int | None) -> int:
-    """What a side near `size` must be a multiple of.
+    """The number that a side near `size` must be a multiple of.
 
     Args:
         size: side in pixels.
-        multiple: of all sides; None means that sides are 4 to 7 pixels, doubled any number of
-            times: a multiple of 4 up to 28, of 8 from 32 to 56, of 16 from 64 to 112.
+        multiple: the same number for all sides; None means that sides are 4 to 7 pixels, doubled
+            any number of times: multiples of 4 up to 28, of 8 from 32 to 56, of 16 from 64 to 112.
     """
     return 2 ** count_doublings(size) if multiple is None else multiple
 
 
 def round_up(size: int, multiple: int | None) -> int:
-    """The smallest side from `size` on that is accepted; `multiple` as in `multiple_at`."""
+    """The smallest accepted side of at least `size` pixels; `multiple` as in `multiple_at`."""
     multiple = multiple_at(size, multiple)
     return -(-size // multiple) * multiple
 
 
 def choose(own: int, image_size: int | None, multiple: int | None) -> int:
-    """The side in pixels that a data set's images will have.
+    """Choose the side of a data set's images in pixels.
 
     Args:
-        own: the data set's own side; without `image_size` it is rounded up.
-        image_size: what the user asked for, or None.
-        multiple: what the model's strides need the side to be a multiple of, as in `multiple_at`.
+        own: the data set's own side, which is rounded up if `image_size` is None.
+        image_size: the value of `--image-size`, or None.
+        multiple: the model's strides need a multiple of it, as in `multiple_at`.
 
     Raises:
-        UserError: `image_size` does not suit the model, or is too small.
+        UserError: `image_size` is too small or does not fit the model.
     """
     if image_size is None:
         return round_up(own, multiple)
@@ -70,14 +68,14 @@ def choose(own: int, image_size: int | None, multiple: int | None) -> int:
 
 
 def central_square(picture: Image) -> Image:
-    """A picture, cropped to the largest square around its centre."""
+    """Crop a picture to the largest square around its centre."""
     side = min(picture.size)
     left, top = (picture.width - side) // 2, (picture.height - side) // 2
     return picture.crop((left, top, left + side, top + side))
 
 
 def pad(images: np.ndarray, size: int) -> np.ndarray:
-    """Put `uint8` images (N, H, W, C) in the middle of black ones (N, size, size, C)."""
+    """Pad `uint8` images (N, H, W, C) with zeros on all sides to (N, size, size, C)."""
     count, height, width, channels = images.shape
     padded = np.zeros((count, size, size, channels), np.uint8)
     top, left = (size - height) // 2, (size - width) // 2
@@ -91,7 +89,7 @@ def resize(images: np.ndarray, size: int, name: str = "images") -> np.ndarray:
     Args:
         images: the images.
         size: the new side in pixels.
-        name: what the progress bar says, which appears if this takes more than two seconds.
+        name: label of the progress bar, which appears after two seconds.
 
     Returns:
         `uint8`, shape (N, size, size, C).
@@ -101,7 +99,7 @@ def resize(images: np.ndarray, size: int, name: str = "images") -> np.ndarray:
 
     count, *_, channels = images.shape
     resized = np.empty((count, size, size, channels), np.uint8)
-    # Pillow takes a grey picture without its channel axis.
+    # Pillow needs grey images without a channel axis.
     sources = images[..., 0] if channels == 1 else images
     for index in tqdm(range(count), desc=f"resizing {name}", unit="image", delay=2, leave=False):
         picture = Image.fromarray(sources[index]).resize((size, size), Image.Resampling.LANCZOS)
@@ -110,16 +108,15 @@ def resize(images: np.ndarray, size: int, name: str = "images") -> np.ndarray:
 
 
 def fit(dataset: Dataset, size: int, multiple: int | None) -> Dataset:
-    """A data set with images of another size.
+    """Convert a data set's images to another size.
 
-    If that is the data set's own size rounded up to `multiple`, the images are padded with zeros,
-    which leaves each pixel as it was, unless these would be more than a quarter of a side;
-    otherwise they are resized.
+    Images are padded with zeros if `size` is their own side rounded up to `multiple`, and the zeros
+    are at most a quarter of it; padding keeps all pixels unchanged. Otherwise images are resized.
 
     Args:
-        dataset: has square images of `image_shape` in both splits, and no masks.
-        size: the side in pixels that `choose` gave.
-        multiple: what `choose` was given.
+        dataset: its images are square, have `image_shape` in both splits, and no masks.
+        size: the side in pixels, from `choose`.
+        multiple: as in `choose`.
     """
     own, _, channels = dataset.image_shape
     if size == own:

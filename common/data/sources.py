@@ -1,11 +1,11 @@
-"""Sources: what an image-to-image model translates from, made from masks and images."""
+"""Makes sources, the inputs of an image-to-image model, from masks and images."""
 
 from __future__ import annotations
 
 import numpy as np
 
-# The colours of a label map: any ground, the two newts, and the kinds of ground. They are those of
-# Okabe and Ito, which colour-blind people can tell apart, and grey: https://jfly.uni-koeln.de/color/
+# Colours of a label map: unknown background, the two newts, and the kinds of background. They are
+# Okabe and Ito's, which colour-blind people can tell apart: https://jfly.uni-koeln.de/color/
 MASK_COLOURS = np.array(
     [
         (0, 0, 0),
@@ -19,16 +19,16 @@ MASK_COLOURS = np.array(
     ],
     np.uint8,
 )
-FIRST_GROUND = 3  # in MASK_COLOURS
-EDGE_CONTRAST = 8  # grey levels of ink for a slope of one grey level per pixel
+FIRST_GROUND = 3  # index of the first background in MASK_COLOURS
+EDGE_CONTRAST = 8  # darkness in grey levels at a gradient of one grey level per pixel
 
 
 def colour_masks(masks: np.ndarray, grounds: np.ndarray | None) -> np.ndarray:
     """Masks (N, H, W) in `MASK_COLOURS`: `uint8`, shape (N, H, W, 3).
 
     Args:
-        masks: `uint8`, a class index per pixel, 0 for the ground.
-        grounds: `uint8`, shape (N,), the kind of ground in each image, or None if it is unknown.
+        masks: `uint8`, a class index per pixel, 0 for the background.
+        grounds: `uint8`, shape (N,), the kind of background in each image, or None if unknown.
     """
     if grounds is not None:
         masks = np.where(masks == 0, FIRST_GROUND + grounds[:, None, None], masks)
@@ -36,23 +36,24 @@ def colour_masks(masks: np.ndarray, grounds: np.ndarray | None) -> np.ndarray:
 
 
 def to_rgb(grey: np.ndarray) -> np.ndarray:
-    """Grey images as RGB, all channels alike: (N, H, W) -> (N, H, W, 3)."""
+    """Repeat grey images in three channels: (N, H, W) -> (N, H, W, 3)."""
     return np.repeat(grey[..., np.newaxis], 3, axis=-1)
 
 
 def to_grey(images: np.ndarray) -> np.ndarray:
     """RGB images (N, H, W, 3) to their brightness (N, H, W), both `uint8` (ITU-R BT.601).
 
-    In whole numbers, so that halves are rounded alike on all processors.
+    Computed in integers, so that halves are rounded alike on all processors.
     """
     weights = np.array([299, 587, 114], np.int32)
     return ((images.astype(np.int32) @ weights + 500) // 1000).astype(np.uint8)
 
 
 def draw_edges(grey: np.ndarray) -> np.ndarray:
-    """Edges of grey images, the steeper the darker, on white: (N, H, W) -> (N, H, W), both `uint8`.
+    """Edges of grey images as dark lines on white: (N, H, W) -> (N, H, W), both `uint8`.
 
-    The magnitude of the image's gradient after a Gaussian blur with a deviation of one pixel.
+    Darkness is proportional to the magnitude of the gradient after a Gaussian blur with a standard
+    deviation of one pixel.
     """
     from scipy.ndimage import gaussian_filter
 

@@ -1,11 +1,11 @@
-"""Tasks: what a model learns from a data set, from the files to the arrays of a batch.
+"""Tasks: what models learn from a data set, from its files to the arrays of a batch.
 
-A script's `Config.make_task` names its model's task; a later kind of task is a class more here.
+Each class is a task: how data are loaded and checked, what a batch holds, and how the user's own
+pictures are read. `Config.make_task` of a script returns its model's task.
 """
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -14,16 +14,16 @@ import numpy as np
 
 from common.data import batches, catalogue, crops, domains, folder, paired, pairs, sizes, sources
 from common.data.batches import Batch, Batches, DomainBatches
-from common.data.catalogue import FOLDER, NAMES
+from common.data.catalogue import FOLDER
 from common.data.dataset import Dataset, Split
 from common.errors import UserError
 
 
 class Task:
-    """Images and their labels: the task of most models, and the base of the others.
+    """Images and their labels: the task of most models, and the base class of the others.
 
     Attributes:
-        name: its name for `--task`, or "" where the model has no choice of tasks.
+        name: the value of `--task` that selects it; "" if no flag selects it.
     """
 
     name: ClassVar[str] = ""
@@ -35,27 +35,22 @@ class Task:
         image_size: int | None = None,
         multiple: int | None = 1,
     ) -> Dataset:
-        """Load a data set, downloading it if need be.
+        """Load a data set, downloading it if needed.
 
         Args:
-            name: one of `NAMES`, or `folder:PATH` for a folder of pictures.
-            data_dir: where data sets lie or are downloaded to; None means `default_data_dir()`.
+            name: one of `catalogue.NAMES`, or `folder:PATH` for a folder of pictures.
+            data_dir: the folder of data sets and downloads; None means `default_data_dir()`.
             image_size: side of the images in pixels; None means the data set's own, rounded up to
-                `multiple`. Newts are drawn and photos are cropped at this size. Images of a fixed
-                size are padded with zeros if it is theirs rounded up to `multiple`, else resized.
-            multiple: what the side has to be a multiple of, as `sizes.multiple_at` takes it.
+                `multiple`. Newts are computed and photos are cropped at this size. Images of a
+                fixed size are padded with zeros if `image_size` is theirs rounded up to `multiple`,
+                and resized otherwise.
+            multiple: the side must be a multiple of it, as `sizes.multiple_at` takes it.
 
         Raises:
             UserError: the name or the size is not accepted, the data cannot be found, downloaded
                 or read, they do not fit into memory, or they lack what the task needs.
         """
         own = catalogue.find_own_size(name)
-        if own is None:
-            close = difflib.get_close_matches(name.lower().replace("-", "_"), NAMES, n=1)
-            hint = f"did you mean {close[0]}? " if close else ""
-            raise UserError(
-                f"unknown data set {name!r}: {hint}accepted are {', '.join(NAMES)} and folder:PATH"
-            )
         self.check_name(name)
         size = sizes.choose(own, image_size, multiple)
         try:
@@ -68,7 +63,7 @@ class Task:
         return dataset
 
     def check_name(self, name: str) -> None:
-        """Raise UserError if the data set of this name cannot serve the task."""
+        """Raise UserError if the data set of this name does not fit the task."""
         if name in paired.NAMES:
             given = f", not --task {self.name}" if self.name else ""
             raise UserError(
@@ -92,30 +87,31 @@ class Task:
         return Batches(dataset, batch_size, random, self.make_batch)
 
     def make_batch(self, dataset: Dataset, part: Split, random: np.random.Generator) -> Batch:
-        """The batch of a part of the training split, augmented if the data set asks for it."""
+        """A batch from a part of the training split, augmented if the data set is."""
         return batches.make_batch(dataset, part, random)
 
     def read_input(self, file: Path, size: int) -> np.ndarray:
-        """A picture of the user's own as the network sees it, `uint8` (size, size, 3).
+        """Read the user's own picture as the network's input, `uint8` (size, size, 3).
 
         Raises:
-            Exception: whatever Pillow raises for a file that is not a picture.
+            PIL.UnidentifiedImageError: the file is not a picture.
+            Exception: anything that Pillow raises for a broken picture.
         """
         return folder.read(file, size)
 
 
 class Classification(Task):
-    """Images, cropped and mirrored at random, and the classes to tell apart."""
+    """Images, cropped and mirrored at random, and their classes."""
 
     def load_at(
         self, name: str, data_dir: str | Path | None, size: int, multiple: int | None
     ) -> Dataset:
-        """Load images larger than what networks see, as `crops.prepare` needs them."""
+        """Load enlarged images, which leave room for crops."""
         larger = catalogue.load_images(name, data_dir, crops.enlarged(size), 1)
         return crops.prepare(larger, size)
 
     def check(self, dataset: Dataset) -> None:
-        """Raise UserError unless there are classes to tell apart."""
+        """Raise UserError unless there are at least two classes."""
         if len(dataset.class_names) < 2:
             raise UserError(
                 f"--dataset {dataset.name}: it has one class only, so there is nothing to tell "
@@ -125,7 +121,7 @@ class Classification(Task):
     def make_batches(
         self, dataset: Dataset, batch_size: int, random: np.random.Generator
     ) -> Batches:
-        """Endless batches, whose epochs show several crops of each image."""
+        """Endless batches; an epoch shows several crops of each image."""
         return Batches(dataset, batch_size, random, self.make_batch, cropped=True)
 
     def make_batch(self, dataset: Dataset, part: Split, random: np.random.Generator) -> Batch:
@@ -133,14 +129,14 @@ class Classification(Task):
         return Batch(crops.random_crops(part.images, dataset.image_shape[0], random), part.labels)
 
     def read_input(self, file: Path, size: int) -> np.ndarray:
-        """The middle of a photo."""
+        """Read the central crop of a photo."""
         return crops.take_middle(folder.read(file, crops.enlarged(size)), size)
 
 
 class Domains(Task):
-    """Unpaired images of two domains, the two classes of a data set.
+    """Unpaired images of two domains: the two classes of a data set.
 
-    A folder of the user's own holds the first in `a/` and the second in `b/`.
+    The user's own folder holds the domains in `a/` and `b/`.
     """
 
     def load_at(
@@ -152,7 +148,7 @@ class Domains(Task):
         return super().load_at(name, data_dir, size, multiple)
 
     def check(self, dataset: Dataset) -> None:
-        """Raise UserError unless there are two classes, and images of each in both splits."""
+        """Raise UserError unless there are two classes with images in both splits."""
         count = len(dataset.class_names)
         if count != 2:
             raise UserError(
@@ -167,19 +163,19 @@ class Domains(Task):
     def make_batches(
         self, dataset: Dataset, batch_size: int, random: np.random.Generator
     ) -> DomainBatches:
-        """Endless batches, in which each domain is shuffled independently of the other."""
+        """Endless batches; the domains are shuffled independently."""
         return DomainBatches(dataset, batch_size, random)
 
 
 @dataclass(frozen=True)
 class Translation(Task):
-    """Images, and the source that each is to be translated from.
+    """Images and their sources, from which a model translates: the base of four tasks.
 
     Args:
-        direction: `a2b` or `b2a`: of pairs, which image is the source of the other.
+        direction: `b2a` swaps source and image of pairs; other tasks accept only `a2b`.
 
     Raises:
-        UserError: the task has no second direction.
+        UserError: the task does not accept the direction.
     """
 
     direction: str = "a2b"
@@ -196,18 +192,18 @@ class Translation(Task):
         raise NotImplementedError
 
     def make_batch(self, dataset: Dataset, part: Split, random: np.random.Generator) -> Batch:
-        """Images, augmented if the data set asks for it, and the sources made from the result."""
+        """Images, augmented if the data set is, and their sources."""
         part = batches.augmented(dataset, part, random)
         return Batch(part.images, part.labels, self.make_sources(part))
 
     def read_input(self, file: Path, size: int) -> np.ndarray:
-        """The source made from a photo."""
+        """Read a photo and make its source."""
         photo = folder.read(file, size)[np.newaxis]
         return self.make_sources(Split(photo, np.zeros(1, np.int64)))[0]
 
 
 class Segmentation(Translation):
-    """The source is the mask in colours, with the kind of ground where it is known."""
+    """The source is the mask in colours, with the kind of background if known."""
 
     name = "segmentation"
 
@@ -225,7 +221,7 @@ class Segmentation(Translation):
         return sources.colour_masks(split.masks, split.grounds)
 
     def read_input(self, file: Path, size: int) -> np.ndarray:
-        """The source drawn from a picture that is itself a mask."""
+        """Read a mask and colour it."""
         colours = sources.MASK_COLOURS
         return colours[folder.read_mask(file, size, colours, sources.FIRST_GROUND)]
 
@@ -267,7 +263,7 @@ class Pairs(Translation):
         """Accept both directions."""
 
     def check_name(self, name: str) -> None:
-        """Raise UserError unless the data set holds pairs, as a folder may."""
+        """Raise UserError unless the data set, or a folder, can hold pairs."""
         if name not in paired.NAMES and not name.startswith(FOLDER):
             raise UserError(
                 f"--task pairs: --dataset {name} has no pairs; choose {', '.join(paired.NAMES)}, "
@@ -278,7 +274,7 @@ class Pairs(Translation):
     def load_at(
         self, name: str, data_dir: str | Path | None, size: int, multiple: int | None
     ) -> Dataset:
-        """Load the pairs, whose sources are as `direction` says."""
+        """Load pairs, with sources by `direction`."""
         if name.startswith(FOLDER):
             return pairs.load(name.removeprefix(FOLDER), size, self.direction)
         return paired.load(name, catalogue.find_data_dir(data_dir), size, self.direction)
@@ -289,7 +285,7 @@ class Pairs(Translation):
         return split.sources
 
     def read_input(self, file: Path, size: int) -> np.ndarray:
-        """The picture itself."""
+        """Read the picture, which is the source itself."""
         return folder.read(file, size)
 
 

@@ -37,7 +37,7 @@ def load(name: str, data_dir: Path, image_size: int) -> Dataset:
 
     Args:
         name: of the data set.
-        data_dir: where data sets lie.
+        data_dir: the folder of data sets.
         image_size: side of the images in pixels.
 
     Raises:
@@ -56,7 +56,7 @@ def load(name: str, data_dir: Path, image_size: int) -> Dataset:
 
 
 def _find(name: str, data_dir: Path) -> Path:
-    """The folder of the photos, downloaded and unpacked if need be."""
+    """The folder of the photos, downloaded and unpacked if needed."""
     home = data_dir / name
     places, archive = (home, data_dir), f"{name}.zip"
     for place in places:
@@ -64,7 +64,7 @@ def _find(name: str, data_dir: Path) -> Path:
             return place / name
     target = home / name
     with download.into(home):
-        if target.is_dir():  # another run has just been here
+        if target.is_dir():  # another run has made it
             return target
         for place in places:
             if (place / archive).is_file():
@@ -72,5 +72,5 @@ def _find(name: str, data_dir: Path) -> Path:
                 return target
         download.fetch([url + archive for url in URLS], home / archive, f"sha256:{SHA256[name]}")
         unpack(home / archive, target, name, PARTS)
-        (home / archive).unlink()  # the photos do not get smaller by it
+        (home / archive).unlink()  # as large as the photos
     return target

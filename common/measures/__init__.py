@@ -1,1 +1,1 @@
-"""Measures of what a model makes."""
+"""Measures of generated images, reconstructions, translations and predictions."""

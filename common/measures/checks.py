@@ -1,4 +1,4 @@
-"""What the measures accept: images and features, checked before anything is computed."""
+"""Checks of the images and features that measures take."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from common.errors import UserError
 
 
 def check_images(images: np.ndarray, name: str = "images") -> None:
-    """Refuse what is not a batch of images.
+    """Refuse arrays that are not images.
 
     Args:
-        images: should be `uint8`, shape (N, H, W, C), C 1 or 3.
-        name: what the message calls them.
+        images: must be `uint8`, shape (N, H, W, C), C 1 or 3.
+        name: their name in the message.
 
     Raises:
-        UserError: the type or the shape is another, or there is no image.
+        UserError: the dtype or the shape is wrong, or there is no image.
     """
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] not in (1, 3):
         raise UserError(
@@ -26,44 +26,44 @@ def check_images(images: np.ndarray, name: str = "images") -> None:
         raise UserError(f"{name}: expected at least one image, found shape {images.shape}")
 
 
-def check_like(real: np.ndarray, drawn: np.ndarray, equal_numbers: bool = False) -> None:
-    """Refuse two batches of images that cannot be compared.
+def check_like(real: np.ndarray, generated: np.ndarray, equal_numbers: bool = False) -> None:
+    """Refuse two sets of images that cannot be compared.
 
     Args:
         real: `uint8`, shape (N, H, W, C).
-        drawn: `uint8`, shape (M, H, W, C).
-        equal_numbers: whether M must be N.
+        generated: `uint8`, shape (M, H, W, C).
+        equal_numbers: True if M must equal N.
 
     Raises:
-        UserError: one is no batch of images, or their shapes differ.
+        UserError: one set is not images, or their shapes differ.
     """
     check_images(real, "real images")
-    check_images(drawn, "drawn images")
-    if real.shape[1:] != drawn.shape[1:] or (equal_numbers and len(real) != len(drawn)):
+    check_images(generated, "generated images")
+    if real.shape[1:] != generated.shape[1:] or (equal_numbers and len(real) != len(generated)):
         raise UserError(
-            f"real images of shape {real.shape} cannot be compared with drawn ones of shape "
-            f"{drawn.shape}; give images of the same height, width and channels"
+            f"real images of shape {real.shape} cannot be compared with generated ones of shape "
+            f"{generated.shape}; give images of the same height, width and channels"
             + (", and as many" if equal_numbers else "")
         )
 
 
-def check_features(real: np.ndarray, drawn: np.ndarray, fewest: int, why: str) -> None:
+def check_features(real: np.ndarray, generated: np.ndarray, fewest: int, why: str) -> None:
     """Refuse features that a measure cannot use.
 
     Args:
-        real: should be of shape (N, D).
-        drawn: should be of shape (M, D).
-        fewest: how many samples each must have.
+        real: must have shape (N, D).
+        generated: must have shape (M, D).
+        fewest: the least number of samples in each set.
         why: the reason for that number.
 
     Raises:
-        UserError: a shape does not fit, there are too few samples, or a number is not finite.
+        UserError: shapes do not match, there are too few samples, or a number is not finite.
     """
-    for features, name in ((real, "real"), (drawn, "drawn")):
+    for features, name in ((real, "real"), (generated, "generated")):
         if features.ndim != 2 or features.shape[1:] != real.shape[1:]:
             raise UserError(
                 f"{name} features: expected shape (N, D) with the same D for both, found "
-                f"{real.shape} and {drawn.shape}; take both from one extractor"
+                f"{real.shape} and {generated.shape}; take both from one extractor"
             )
         if len(features) < fewest:
             raise UserError(

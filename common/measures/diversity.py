@@ -1,10 +1,10 @@
-"""Diversity: a warning light for generators that draw one picture."""
+"""Diversity: detects generators that generate the same image each time."""
 
 from __future__ import annotations
 
 import numpy as np
 
-COLLAPSED = 0.1  # the diversity under which a generator draws one picture
+COLLAPSED = 0.1  # below this diversity, all generated images look alike
 
 
 def spread(images: np.ndarray) -> float:
@@ -13,12 +13,12 @@ def spread(images: np.ndarray) -> float:
 
 
 def diversity(samples: np.ndarray, real: np.ndarray) -> float:
-    """How unlike each other samples are: their spread over the data's. 1 is the data's own.
+    """The spread of samples divided by that of real images; 1 is as diverse as the data.
 
-    Noise is as diverse as can be: this figure says nothing of whether samples are good.
+    Noise is very diverse: this figure does not measure quality.
 
     Args:
         samples: `uint8`, shape (N, H, W, C), N at least 2.
-        real: `uint8`, as many real images.
+        real: `uint8`, shape (N, H, W, C), the same number of real images.
     """
     return spread(samples) / max(spread(real), 1e-6)

@@ -1,14 +1,13 @@
-"""Quartet's features: what a small network sees in images of 32 x 32 pixels, in plain NumPy.
+"""Quartet's features: outputs of a small network for images of 32 x 32 pixels, in NumPy.
 
 The Fréchet distance, the kernel distance, precision and recall compare images by features. The
-papers take them from Inception, 90 MB of weights for photos of 299 pixels; here it is a network
-of 0.2 million weights, which fits into the repository and suits images this small. Figures made
-with it are therefore **not FIDs, and never comparable with published ones**. Among images of one
-data set they rank what the same features rank.
+papers take them from Inception: 90 MB of weights for photos of 299 pixels. This network has 0.2
+million weights, which fit into the repository and suit small images. Figures made with it are
+**not FIDs, and must not be compared with published ones**. They rank models on one data set.
 
-`python -m workshop.train_features` trains it, on drawn newts, digits and what other data sets are
-there, to tell classes, a coarse picture, the newts' masks, and how blurred and noisy an image is.
-Each of these is a linear function of the features.
+`python -m workshop.train_features` trains it on newts, digits and the other data sets that are
+available. Linear functions of the features learn to predict classes, a coarse picture, the masks of
+newts, and how blurred and noisy an image is.
 """
 
 from __future__ import annotations
@@ -23,27 +22,27 @@ from common.measures.checks import check_images
 
 WEIGHTS = Path(__file__).with_name("features.safetensors")
 SIDE = 32  # pixels
-CHANNELS = (3, 24, 48, 96, 96)  # into the first convolution, and out of each
+CHANNELS = (3, 24, 48, 96, 96)  # input of the first convolution, and outputs of each
 DIMENSIONS = 64
 SLOPE = 0.2  # of the leaky ReLUs
-BATCH = 128  # images at a time, so that their windows stay small
+BATCH = 128  # images at a time, to limit memory
 
 Arrays = dict[str, np.ndarray]
 
 
 def extract(images: np.ndarray, trained: bool = True) -> np.ndarray:
-    """The features of images: each has a mean of 0 and a deviation of 1 over what was trained on.
+    """The features of images; each has mean 0 and standard deviation 1 over the training data.
 
     Args:
         images: `uint8`, shape (N, H, W, C), C 1 or 3. Grey is repeated in three channels; other
             sizes than 32 x 32 are resized with Pillow's Lanczos filter.
-        trained: False means random weights, the control: what it sees, any network would.
+        trained: False uses random weights, as a control.
 
     Returns:
         `float64`, shape (N, 64).
 
     Raises:
-        UserError: these are no images.
+        UserError: the arrays are not images.
     """
     check_images(images)
     weights = load_weights() if trained else random_weights()
@@ -55,7 +54,7 @@ def extract(images: np.ndarray, trained: bool = True) -> np.ndarray:
 
 
 def fit(images: np.ndarray) -> np.ndarray:
-    """Images as the network takes them: `uint8` (N, H, W, C) to (N, 32, 32, 3)."""
+    """Convert images to the network's input: `uint8` (N, H, W, C) to (N, 32, 32, 3)."""
     if images.shape[1:3] != (SIDE, SIDE):
         images = sizes.resize(images, SIDE)
     return np.broadcast_to(images, (len(images), SIDE, SIDE, 3))
@@ -63,7 +62,7 @@ def fit(images: np.ndarray) -> np.ndarray:
 
 @functools.cache
 def load_weights() -> Arrays:
-    """The trained weights, `float32`; layouts are those of checkpoints (O I H W, out x in)."""
+    """The trained weights, `float32`, in the layouts of checkpoints (O I H W, out x in)."""
     from safetensors.numpy import load_file
 
     return {name: array.astype(np.float32) for name, array in load_file(WEIGHTS).items()}
@@ -71,7 +70,7 @@ def load_weights() -> Arrays:
 
 @functools.cache
 def random_weights() -> Arrays:
-    """Weights of the same shapes, normal as He et al. 2015 have them (arXiv 1502.01852)."""
+    """Random weights of the same shapes, normal as in He et al. 2015 (arXiv 1502.01852)."""
     random = np.random.default_rng(0)
     shapes: dict[str, tuple[int, ...]] = {
         f"conv{i}": (CHANNELS[i], CHANNELS[i - 1], 3, 3) for i in range(1, len(CHANNELS))
@@ -91,7 +90,7 @@ def _forward(images: np.ndarray, weights: Arrays) -> np.ndarray:
     for i in range(1, len(CHANNELS)):
         x = _convolve(x, weights[f"conv{i}.weight"], weights[f"conv{i}.bias"])
         x = np.maximum(x, SLOPE * x)
-    x = x.transpose(0, 3, 1, 2).reshape(len(x), -1)  # the order in which checkpoints flatten
+    x = x.transpose(0, 3, 1, 2).reshape(len(x), -1)  # checkpoints flatten in C H W order
     return x @ weights["dense.weight"].T + weights["dense.bias"]
 
 

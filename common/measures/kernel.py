@@ -1,7 +1,7 @@
 """The kernel distance between two sets of features.
 
-Bińkowski et al. (2018), Demystifying MMD GANs, https://arxiv.org/abs/1801.01401, there of
-Inception's features and called KID. Of Quartet's features it is another figure.
+Bińkowski et al. (2018), Demystifying MMD GANs, https://arxiv.org/abs/1801.01401, which calls it
+KID and uses Inception's features. With Quartet's features it is another figure.
 """
 
 from __future__ import annotations
@@ -13,26 +13,26 @@ from common.measures.checks import check_features
 BLOCK = 1024  # rows of a kernel matrix held at a time
 
 
-def kernel_distance(real: np.ndarray, drawn: np.ndarray) -> float:
-    """The squared maximum mean discrepancy, unbiased, of the kernel (x . y / D + 1)^3.
+def kernel_distance(real: np.ndarray, generated: np.ndarray) -> float:
+    """The unbiased squared maximum mean discrepancy with the kernel (x . y / D + 1)^3.
 
-    Symmetric. Of equal distributions it is 0 on average, however few the samples, and so at times
-    less than 0.
+    Symmetric. For equal distributions its expectation is 0 for any number of samples, so it can be
+    negative.
 
     Args:
         real: features, shape (N, D), N at least 2.
-        drawn: features, shape (M, D), M at least 2.
+        generated: features, shape (M, D), M at least 2.
 
     Returns:
         The distance.
 
     Raises:
-        UserError: shapes do not fit, or there are fewer than two samples.
+        UserError: shapes do not match, or there are fewer than two samples.
     """
-    check_features(real, drawn, 2, "to compare samples of one set")
-    real, drawn = real.astype(np.float64), drawn.astype(np.float64)
-    across = _sum(real, drawn) / (len(real) * len(drawn))
-    return float(_within(real) + _within(drawn) - 2 * across)
+    check_features(real, generated, 2, "to compare samples of one set")
+    real, generated = real.astype(np.float64), generated.astype(np.float64)
+    across = _sum(real, generated) / (len(real) * len(generated))
+    return float(_within(real) + _within(generated) - 2 * across)
 
 
 def _within(features: np.ndarray) -> float:

@@ -1,4 +1,4 @@
-"""The yardstick of a linear autoencoder: principal component analysis, which is its optimum.
+"""Principal component analysis: the optimum of a linear autoencoder.
 
 Baldi, Hornik (1989), Neural networks and principal component analysis,
 https://doi.org/10.1016/0893-6080(89)90014-2
@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import numpy as np
 
-HALF_RANGE = 127.5  # grey levels; the error's unit, for networks that see [-1, 1]
+HALF_RANGE = 127.5  # grey levels per unit of the error, for pixels in [-1, 1]
 
 
 def test_error(train: np.ndarray, test: np.ndarray, components: int) -> float:
-    """Mean squared error of restoring test images from their principal components.
+    """Mean squared error of test images reconstructed from their principal components.
 
     Args:
-        train: `uint8` images (N, H, W, C) that are analysed.
+        train: `uint8` images (N, H, W, C) that define the components.
         test: `uint8` images (M, H, W, C).
-        components: how many are kept; of fewer images or pixels, all there are.
+        components: number of components, at most that of images or pixels.
 
     Returns:
         The error of pixels scaled to [-1, 1].

@@ -1,8 +1,8 @@
-"""Where newts are in images, and of which kind: whether a translation has kept its source's pose.
+"""Estimates masks of newts, to measure whether translations keep the pose of their sources.
 
-For data sets that have masks. The masks of translated images are not known, so they are estimated,
-pixel by pixel, by a classifier that is fitted to real images: random features of the pixel's
-neighbourhood, and least squares (Rahimi, Recht 2008, "Weighted sums of random kitchen sinks").
+The data set must have masks. Masks of translated images are unknown, so a classifier of pixels
+estimates them. It is fitted to real images by least squares on random features of a pixel's
+neighbourhood (Rahimi, Recht 2008, "Weighted sums of random kitchen sinks").
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from common.measures.checks import check_like
 
-RADIUS = 2  # pixels of a neighbourhood on each side of its middle
+RADIUS = 2  # pixels of a neighbourhood on each side of its centre
 FEATURES = 256
 PIXELS = 40_000  # that the classifier is fitted to
 RIDGE = 1e-3  # keeps weights small
@@ -23,14 +23,14 @@ Segment = Callable[[np.ndarray], np.ndarray]
 
 
 def fit(images: np.ndarray, masks: np.ndarray) -> Segment:
-    """A function that estimates masks.
+    """Fit a function that estimates masks.
 
     Args:
         images: `uint8`, shape (N, H, W, 3).
         masks: `uint8`, shape (N, H, W), a class per pixel.
 
     Returns:
-        Takes images of any number and size to their estimated masks, as given here.
+        A function from images of any number and size to estimated masks, both as above.
     """
     random = np.random.default_rng(0)
     size = 3 * (2 * RADIUS + 1) ** 2
@@ -68,14 +68,14 @@ def _patches(images: np.ndarray) -> np.ndarray:
 
 
 def overlap(masks: np.ndarray, others: np.ndarray) -> float:
-    """How well newts lie upon each other: shared pixels by those of either, averaged over images.
+    """Intersection over union of the newts in two sets of masks, averaged over images.
 
     Args:
-        masks: `uint8`, shape (N, H, W), 0 for the ground.
-        others: likewise; mask i is compared with mask i.
+        masks: `uint8`, shape (N, H, W), 0 for the background.
+        others: masks of the same shape; mask i is compared with mask i.
 
     Returns:
-        0 if no pixel is shared, 1 if all are.
+        From 0 (no common pixel) to 1 (equal).
 
     Raises:
         UserError: their shapes differ.
@@ -88,11 +88,11 @@ def overlap(masks: np.ndarray, others: np.ndarray) -> float:
 
 
 def share(masks: np.ndarray, classes: np.ndarray) -> float:
-    """The share of a newt's pixels that are of a class, averaged over images; 0 without a newt.
+    """The fraction of a newt's pixels with a given class, averaged over images; 0 without a newt.
 
     Args:
-        masks: `uint8`, shape (N, H, W), 0 for the ground.
-        classes: of each mask, the class that counts, shape (N,).
+        masks: `uint8`, shape (N, H, W), 0 for the background.
+        classes: the class to count in each mask, shape (N,).
     """
     newts = (masks > 0).sum((1, 2))
     right = (masks == classes[:, None, None]).sum((1, 2))

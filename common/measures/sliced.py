@@ -1,7 +1,7 @@
-"""The sliced Wasserstein distance between patches of two sets of images; it needs no features.
+"""The sliced Wasserstein distance between patches of two sets of images, without features.
 
-Karras et al. (2018), Progressive growing of GANs, https://arxiv.org/abs/1710.10196, section
-5. With fewer patches and directions than there, so that it takes a second and not a minute.
+Karras et al. (2018), Progressive growing of GANs, https://arxiv.org/abs/1710.10196, section 5. Here
+it uses fewer patches and directions, and takes a second instead of a minute.
 """
 
 from __future__ import annotations
@@ -12,43 +12,42 @@ from common.errors import UserError
 from common.measures.checks import check_like
 
 PATCH = 7  # side in pixels
-# The paper has 128 and 512: ten times the work, for a floor that is half as high.
+# The paper has 128 and 512: ten times the work for half the distance between equal distributions.
 PER_IMAGE = 32  # patches of each image at each level
 DIRECTIONS = 128
 COARSEST = 16  # side of the last level in pixels
 BLOCK = 32  # directions at a time
-# The binomial filter of Burt and Adelson, as the paper has it.
+# The binomial filter of Burt and Adelson, as in the paper.
 TAPS = np.array([1, 4, 6, 4, 1], np.float32) / 16
 
 
 def sliced_distance(
-    real: np.ndarray, drawn: np.ndarray, random: np.random.Generator
+    real: np.ndarray, generated: np.ndarray, random: np.random.Generator
 ) -> dict[int, float]:
-    """How unlike the patches of two sets are, at each level of a Laplacian pyramid.
+    """The distance between the patches of two sets, at each level of a Laplacian pyramid.
 
-    The finest level shows sharpness and noise, the coarsest what is left at 16 pixels: shapes and
-    colours. Patches of 7 x 7 pixels are taken from random places, the same in both sets; each
-    channel is scaled to mean 0 and deviation 1 over the set's patches, so brightness and contrast
-    of a level do not count. A distance between equal distributions is above 0, the less the more
-    images there are. That of a set to itself is 0.
+    The finest level shows sharpness and noise; the coarsest, of 16 pixels, shows shapes and
+    colours. Patches of 7 x 7 pixels are taken at random positions, the same in both sets. Each
+    channel is scaled to mean 0 and standard deviation 1 over the set's patches, so the brightness
+    and contrast of a level do not count. Samples of equal distributions give a distance above 0,
+    and less with more images; identical sets give 0.
 
     Args:
         real: `uint8`, shape (N, H, W, C).
-        drawn: `uint8`, as many of the same shape.
-        random: draws places and directions.
+        generated: `uint8`, of the same shape.
+        random: draws positions and directions.
 
     Returns:
-        By the level's side in pixels (32 for a level of 32 x 32), largest first: the distance times
-        1000, as in the paper.
+        The distance times 1000, as in the paper, by the level's side in pixels, largest first.
 
     Raises:
-        UserError: images of the two sets differ in number or shape, are smaller than 16 pixels, or
-            cannot be halved down to it.
+        UserError: the two sets differ in shape, or images are smaller than 16 pixels or cannot be
+            halved down to 16.
     """
-    check_like(real, drawn, equal_numbers=True)
+    check_like(real, generated, equal_numbers=True)
     sides = _sides(real.shape[1:3])
     found = {}
-    levels = zip(_pyramid(real, len(sides)), _pyramid(drawn, len(sides)), strict=True)
+    levels = zip(_pyramid(real, len(sides)), _pyramid(generated, len(sides)), strict=True)
     for side, (first, second) in zip(sides, levels, strict=True):
         height, width = first.shape[1:3]
         tops = random.integers(0, height - PATCH + 1, (len(first), PER_IMAGE))
@@ -75,9 +74,9 @@ def _sides(shape: tuple[int, ...]) -> list[int]:
 
 
 def _pyramid(images: np.ndarray, levels: int) -> list[np.ndarray]:
-    """A Laplacian pyramid (Burt, Adelson 1983): each level less what the next one can tell of it.
+    """A Laplacian pyramid (Burt, Adelson 1983): each level minus the enlarged next one.
 
-    Shapes are (N, H, W, C), (N, H / 2, W / 2, C), …; the last level is what remains, blurred.
+    Shapes are (N, H, W, C), (N, H / 2, W / 2, C), …; the last level is the blurred rest.
     """
     rest, pyramid = images.astype(np.float32), []
     for _ in range(levels - 1):
@@ -96,14 +95,14 @@ def _filtered(images: np.ndarray) -> np.ndarray:
 
 
 def _cut(images: np.ndarray, tops: np.ndarray, lefts: np.ndarray) -> np.ndarray:
-    """Patches at places (N, P): (N, H, W, C) to (N * P, 7, 7, C)."""
+    """Patches at positions (N, P): (N, H, W, C) to (N * P, 7, 7, C)."""
     windows = np.lib.stride_tricks.sliding_window_view(images, (PATCH, PATCH), axis=(1, 2))
     patches = windows[np.arange(len(images))[:, None], tops, lefts]  # (N, P, C, 7, 7)
     return patches.reshape(-1, *patches.shape[2:]).transpose(0, 2, 3, 1)
 
 
 def _normalised(patches: np.ndarray) -> np.ndarray:
-    """Patches with mean 0 and deviation 1 in each channel, flat: (P, 7, 7, C) to (P, 49 C)."""
+    """Normalise patches to mean 0 and deviation 1 per channel: (P, 7, 7, C) to (P, 49 C)."""
     mean = patches.mean(axis=(0, 1, 2), dtype=np.float64)
     deviation = patches.std(axis=(0, 1, 2), dtype=np.float64)
     scaled = (patches - mean) / np.where(deviation > 1e-6, deviation, 1)
@@ -111,7 +110,7 @@ def _normalised(patches: np.ndarray) -> np.ndarray:
 
 
 def _distance(first: np.ndarray, second: np.ndarray, directions: np.ndarray) -> float:
-    """The mean over directions of the distance in one dimension, where sorting is the transport."""
+    """The mean over directions of the distance in one dimension, which sorting computes."""
     total = 0.0
     for start in range(0, directions.shape[1], BLOCK):
         part = directions[:, start : start + BLOCK]

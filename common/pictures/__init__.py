@@ -1,4 +1,4 @@
-"""The kinds of pictures that a run leaves to look at."""
+"""The kinds of pictures that runs draw."""
 
 from common.pictures.inferences import SamplesAndReconstructions
 from common.pictures.predictions import Predictions

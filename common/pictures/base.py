@@ -1,4 +1,4 @@
-"""What all kinds of pictures have in common."""
+"""The base of all kinds of pictures, and choices of test images."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ Random = np.random.Generator
 
 
 class Pictures:
-    """A kind of picture that shows how training goes.
+    """A kind of picture that shows the progress of training.
 
     Attributes:
-        figures: columns of metrics.csv that drawing fills.
-        best_by: the figure whose highest value says which weights are kept as the best, if any.
+        figures: names of the figures that `draw` measures, columns of metrics.csv.
+        best_by: the figure whose highest value selects the best weights; None keeps none.
     """
 
     figures: ClassVar[tuple[str, ...]] = ()
     best_by: ClassVar[str | None] = None
 
     def draw(self) -> tuple[np.ndarray, dict[str, float]]:
-        """A `uint8` picture (H, W, C) that shows how training goes, and its `figures`."""
+        """A `uint8` picture (H, W, C) of the current weights, and its `figures`."""
         raise NotImplementedError
 
     def generate(self, count: int) -> np.ndarray:
-        """The `uint8` picture of `count` images that `--generate` asks for."""
+        """The `uint8` picture of `count` images for `--generate`."""
         raise NotImplementedError
 
     def finish(self, folder: Path, title: str) -> dict[str, Path]:
-        """Write what a finished run leaves besides, into its folder: files, by name.
+        """Write the additional files of a finished run into its folder; return them by name.
 
         Raises:
             UserError: a file cannot be written.
@@ -46,12 +46,12 @@ class Pictures:
         return {}
 
     def test(self) -> dict[str, float]:
-        """Figures of the whole test split, once training is over."""
+        """Figures of the whole test split, measured after training."""
         return {}
 
 
 def portions(count: int, size: int = SAMPLES) -> Iterator[slice]:
-    """Slices of at most `size` that make up `count`, with a progress bar if it takes long."""
+    """Consecutive slices of at most `size` up to `count`, with a progress bar after two seconds."""
     with tqdm(total=count, unit="image", delay=2, leave=False) as bar:
         for start in range(0, count, size):
             part = slice(start, min(start + size, count))
@@ -60,21 +60,21 @@ def portions(count: int, size: int = SAMPLES) -> Iterator[slice]:
 
 
 def choose_test(data: Data, count: int) -> Split:
-    """Some of the test split, always the same."""
+    """At most `count` random items of the test split, always the same."""
     return choose(data.test, count)
 
 
 def choose(split: Split, count: int) -> Split:
-    """Some of a split, always the same."""
+    """At most `count` random items of a split, always the same."""
     most = len(split)
     return split.take(np.random.default_rng(0).choice(most, min(count, most), replace=False))
 
 
 def first_test(data: Data, count: int) -> Split:
-    """The first `count` of the test split, in order.
+    """The first `count` items of the test split.
 
     Raises:
-        UserError: there are not so many.
+        UserError: there are fewer.
     """
     most = len(data.test)
     if count > most:

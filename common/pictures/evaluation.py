@@ -1,4 +1,4 @@
-"""What a model makes beside real images, and the figures, as one picture."""
+"""One picture with a model's images, real images, and a table of figures."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def draw(
 
     Args:
         path: the PNG file to write.
-        title: stands above all.
-        sheets: pictures (H, W, C), `uint8`, by what stands above them.
-        strips: pictures as wide as the whole, by what stands above them.
+        title: the title.
+        sheets: square pictures (H, W, C), `uint8`, by their titles.
+        strips: pictures of full width, by their titles.
         rows: the table, as text by column.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Images laid out as pictures, and picture files: grids, PNG, animation."""
+"""Arranges images as pictures, and writes PNG files and animations."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from common.files import replacing
 
 
 def grid(images: np.ndarray, columns: int | None = None, border: int = 2) -> np.ndarray:
-    """Lay `uint8` images (N, H, W, C) out as one picture, row by row, on a white ground.
+    """Arrange `uint8` images (N, H, W, C) in one picture, row by row, on white.
 
-    Images of less than 32 pixels a side are shown enlarged, each pixel as a square.
+    Images with sides below 32 pixels are enlarged by an integer factor.
 
     Args:
         images: at least one image.
-        columns: images in a row; by default as near to a square as N allows.
+        columns: images in a row; by default the grid is nearly square.
         border: white pixels between and around the images.
 
     Returns:
         `uint8`, (rows * (H + border) + border, columns * (W + border) + border, C), with H and
-        W as shown.
+        W after enlargement.
     """
     zoom = max(1, 32 // images.shape[1])
     images = images.repeat(zoom, axis=1).repeat(zoom, axis=2)
@@ -44,7 +44,7 @@ def grid(images: np.ndarray, columns: int | None = None, border: int = 2) -> np.
 
 
 def rows_over_rows(upper: np.ndarray, lower: np.ndarray, columns: int) -> np.ndarray:
-    """A picture of two sets of `uint8` images (N, H, W, C), each row over its counterpart."""
+    """A picture of two sets of `uint8` images (N, H, W, C), their rows alternating."""
     count = len(upper)
     columns = min(columns, count)
     rows = -(-count // columns)
@@ -55,13 +55,13 @@ def rows_over_rows(upper: np.ndarray, lower: np.ndarray, columns: int) -> np.nda
 
 
 def beside(*sets: np.ndarray, columns: int = 2) -> np.ndarray:
-    """A picture of sets of `uint8` images (N, H, W, C): counterparts side by side."""
+    """A picture of sets of `uint8` images (N, H, W, C), with image i of all sets side by side."""
     joined = np.stack(sets, 1).reshape(-1, *sets[0].shape[1:])
     return grid(joined, len(sets) * min(columns, len(sets[0])))
 
 
 def label_rows(sheet: np.ndarray, names: Sequence[str], border: int = 2) -> np.ndarray:
-    """A grid (H, W, C) with a name left of each of its rows, `uint8`."""
+    """A grid (H, W, C), `uint8`, with a name to the left of each row."""
     from PIL import Image, ImageDraw, ImageFont
 
     height = (len(sheet) - border) // len(names)
@@ -79,13 +79,13 @@ def label_rows(sheet: np.ndarray, names: Sequence[str], border: int = 2) -> np.n
 def caption(
     images: np.ndarray, words: Sequence[str], wrong: np.ndarray, smallest: int = 80
 ) -> np.ndarray:
-    """Images over a line of words each, which is red where something is wrong.
+    """Add a line of text below each image, in red for wrong ones.
 
     Args:
-        images: `uint8`, shape (N, H, W, 3); those below `smallest` pixels a side are enlarged.
-        words: one for each; what is too long is cut off.
+        images: `uint8`, shape (N, H, W, 3); sides below `smallest` pixels are enlarged.
+        words: one text per image; long ones are cut off.
         wrong: bool, shape (N,).
-        smallest: side that leaves room for the words.
+        smallest: the smallest side that leaves room for text.
 
     Returns:
         `uint8`, shape (N, height, width, 3).
@@ -98,10 +98,10 @@ def caption(
     font = ImageFont.load_default(11)
     sheet = np.full((count, height + 15, width, channels), 255, np.uint8)
     sheet[:, :height] = images
-    for place, text, bad in zip(sheet, words, wrong, strict=True):
+    for captioned, text, bad in zip(sheet, words, wrong, strict=True):
         line = Image.new("RGB", (width, 15), (200, 40, 0) if bad else "white")
         ImageDraw.Draw(line).text((2, 1), text, "white" if bad else "black", font)
-        place[height:] = np.asarray(line)
+        captioned[height:] = np.asarray(line)
     return sheet
 
 
@@ -119,12 +119,12 @@ def save(path: Path, picture: np.ndarray) -> None:
 
 
 def animate(paths: list[Path], path: Path, most: int = 60) -> None:
-    """Join PNG files into an animated WebP, the last one shown longest.
+    """Join PNG files into an animated WebP that shows the last one longest.
 
-    A file that cannot be read, or is not of the last one's size, is left out with a warning.
+    A file that cannot be read, or differs in size from the last one, is left out with a warning.
 
     Args:
-        paths: the frames, in order; of more than `most`, evenly spaced ones are taken.
+        paths: the frames, in order; if there are more than `most`, evenly spaced ones are used.
         path: the file to write.
         most: the largest number of frames.
 
@@ -144,7 +144,7 @@ def animate(paths: list[Path], path: Path, most: int = 60) -> None:
             warn(f"{frame}: cannot be read ({error}); left out of {path.name}")
             continue
         if frames and read.size != frames[0].size:
-            warn(f"{frame}: not of the size of the last picture; left out of {path.name}")
+            warn(f"{frame}: differs in size from the last picture; left out of {path.name}")
             continue
         frames.append(read)
     if not frames:

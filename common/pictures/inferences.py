@@ -1,4 +1,4 @@
-"""What a model that both draws and encodes makes of noise, and of test images."""
+"""Samples and reconstructions of a model with a generator and an encoder."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from common.pictures.samples import Samples
 
 
 class SamplesAndReconstructions(Samples, Reconstructions):
-    """Images drawn from noise, and below them test images, each row over its reconstructions.
+    """Images generated from noise, and below them rows of test images and reconstructions.
 
     Args:
-        data: its test split is shown, and is what diversity is measured against.
+        data: its test split is shown; diversity is relative to it.
         config: the run's settings, with the seed of the noise.
         draw_noise: latent vectors of the prior: (random, config, N) to (N, Z).
         encode: `uint8` images (N, H, W, C) to latent vectors (N, Z).
@@ -38,9 +38,9 @@ class SamplesAndReconstructions(Samples, Reconstructions):
         Reconstructions.__init__(self, data, config, lambda originals: draw(encode(originals)))
 
     def draw(self) -> tuple[np.ndarray, dict[str, float]]:
-        """32 samples from the same noise each time, over 16 images and their reconstructions."""
-        drawn = self.images(SAMPLES // 2, np.random.default_rng((self._config.seed, 1)))
+        """32 samples, from the same noise each time, and 16 test images with reconstructions."""
+        generated = self.images(SAMPLES // 2, np.random.default_rng((self._config.seed, 1)))
         real = choose_test(self._data, SAMPLES // 2).images
         below = self._rows(choose_test(self._data, SAMPLES // 4).images)
-        picture = np.concatenate([images.grid(drawn, COLUMNS), below])
-        return picture, {"diversity": diversity(drawn, real)}
+        picture = np.concatenate([images.grid(generated, COLUMNS), below])
+        return picture, {"diversity": diversity(generated, real)}

@@ -1,4 +1,4 @@
-"""Maps of a latent space of two dimensions, drawn with matplotlib."""
+"""Plots of a two-dimensional latent space, drawn with matplotlib."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ MARKS = "osD^v<>PX*"
 def scatter(
     path: Path, title: str, codes: np.ndarray, labels: np.ndarray, class_names: tuple[str, ...]
 ) -> None:
-    """Draw images as points in latent space, coloured and marked by class.
+    """Plot latent vectors as points, with a colour and a marker for each class.
 
     Args:
         path: the PNG file to write.
-        title: stands above the points.
+        title: the title.
         codes: latent vectors, shape (N, 2).
         labels: shape (N,), indices into `class_names`.
         class_names: for the legend.
@@ -44,11 +44,11 @@ def scatter(
     axes.grid(alpha=0.3)
     key = axes.legend(title="class", markerscale=2, loc="center left", bbox_to_anchor=(1, 0.5))
     for name in key.get_texts():
-        name.set_parse_math(False)  # it is a folder's, which may hold a $
+        name.set_parse_math(False)  # the name of a folder may contain a $
     _write(path, figure)
 
 
-def walk(path: Path, title: str, drawn: np.ndarray) -> None:
+def walk(path: Path, title: str, generated: np.ndarray) -> None:
     """Draw images (`WALK`, H, W, C), decoded along the line from (-2, -2) to (2, 2), in a row.
 
     Raises:
@@ -57,26 +57,26 @@ def walk(path: Path, title: str, drawn: np.ndarray) -> None:
     figure, axes = _figure(f"{title}: a walk from (-2, -2) to (2, 2)", 12, 1.5)
     edges = 2 + 2 / (WALK - 1)  # the first image's middle is at -2
     height = 2 * edges / WALK
-    row = np.concatenate(_framed(drawn), axis=1)
-    axes.imshow(row, extent=(-edges, edges, 0, height), **_grey(drawn))
+    row = np.concatenate(_framed(generated), axis=1)
+    axes.imshow(row, extent=(-edges, edges, 0, height), **_grey(generated))
     axes.set(xlabel="both latent dimensions", yticks=[], xticks=np.linspace(-2, 2, 9))
     _write(path, figure)
 
 
-def manifold(path: Path, title: str, drawn: np.ndarray) -> None:
+def manifold(path: Path, title: str, generated: np.ndarray) -> None:
     """Draw images (`SIDE` * `SIDE`, H, W, C), decoded over the square from -4 to 4, as a map.
 
-    The first row has the largest second coordinate, as on any map.
+    The second coordinate grows upwards.
 
     Raises:
         UserError: the file cannot be written.
     """
     figure, axes = _figure(f"{title}: decoded over the latent space", 9, 9)
     edges = 4 + 4 / (SIDE - 1)
-    framed = _framed(drawn)
+    framed = _framed(generated)
     rows = [np.concatenate(framed[start : start + SIDE], 1) for start in range(0, SIDE**2, SIDE)]
     sheet = np.concatenate(rows)
-    axes.imshow(sheet, extent=(-edges, edges, -edges, edges), **_grey(drawn))
+    axes.imshow(sheet, extent=(-edges, edges, -edges, edges), **_grey(generated))
     axes.set(xlabel="first latent dimension", ylabel="second latent dimension")
     _write(path, figure)
 
@@ -90,16 +90,16 @@ def _figure(title: str, width: float, height: float) -> tuple[Any, Any]:
     return figure, axes
 
 
-def _framed(drawn: np.ndarray) -> np.ndarray:
-    """Images (N, H, W, C) with a grey line around each, so that they do not run together."""
-    zoom = max(1, 32 // drawn.shape[1])
-    enlarged = drawn.repeat(zoom, axis=1).repeat(zoom, axis=2)
+def _framed(generated: np.ndarray) -> np.ndarray:
+    """Images (N, H, W, C), each with a grey line around it."""
+    zoom = max(1, 32 // generated.shape[1])
+    enlarged = generated.repeat(zoom, axis=1).repeat(zoom, axis=2)
     return np.pad(enlarged, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=90)
 
 
-def _grey(drawn: np.ndarray) -> dict[str, Any]:
-    """How matplotlib is to show images with one channel or three."""
-    return {"cmap": "gray", "vmin": 0, "vmax": 255} if drawn.shape[-1] == 1 else {}
+def _grey(generated: np.ndarray) -> dict[str, Any]:
+    """Arguments of matplotlib's imshow for images with one channel or three."""
+    return {"cmap": "gray", "vmin": 0, "vmax": 255} if generated.shape[-1] == 1 else {}
 
 
 def _write(path: Path, figure: Any) -> None:

@@ -1,4 +1,4 @@
-"""Curves drawn with matplotlib, without a screen."""
+"""Plots of losses and figures, drawn with matplotlib."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from common.files import replacing
 # https://jfly.uni-koeln.de/color/
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 
-# What is measured when a picture is drawn, and how its axis is called.
+# Figures measured with pictures, with the label of their axis.
 MEASURED = {"diversity": "diversity\n(data = 1)", "accuracy": "test accuracy"}
 NOT_LOSSES = ("step", "images_per_second", *MEASURED)  # columns of metrics.csv
 
 
 @dataclass(frozen=True)
 class Band:
-    """Between which values a loss usually lies.
+    """The usual range of a loss at each step; arrays of shape (N,).
 
     Attributes:
-        steps: shape (N,), rising; like the other three.
-        low: the lower end at each step.
-        middle: the median.
-        high: the upper end.
+        steps: increasing.
+        low: lower end.
+        middle: median.
+        high: upper end.
     """
 
     steps: np.ndarray
@@ -39,12 +39,12 @@ class Band:
 
 
 def losses(path: Path, title: str, columns: dict[str, list[float]]) -> None:
-    """Draw a run's losses over its steps, and below them what is measured with its pictures.
+    """Plot a run's losses over its steps, and below them the figure measured with its pictures.
 
     Args:
         path: the PNG file to write.
-        title: stands above the curves.
-        columns: `step`, each loss by name, and perhaps one of `MEASURED`, as `Table.read` gives.
+        title: the title.
+        columns: `step`, each loss by name, and at most one of `MEASURED`, as from `Table.read`.
 
     Raises:
         UserError: the file cannot be written.
@@ -64,7 +64,7 @@ def losses(path: Path, title: str, columns: dict[str, list[float]]) -> None:
     upper = axes[0, 0]
     for name, colour in zip(names, COLOURS, strict=False):
         upper.plot(columns["step"], columns[name], color=colour, label=name.replace("_", " "))
-    upper.set_title(title, parse_math=False)  # a folder's name may hold a $
+    upper.set_title(title, parse_math=False)  # the name of a folder may contain a $
     upper.set(ylabel="loss")
     upper.grid(alpha=0.3)
     upper.legend()
@@ -81,13 +81,13 @@ def losses(path: Path, title: str, columns: dict[str, list[float]]) -> None:
 
 
 def confusion(path: Path, title: str, counts: np.ndarray, names: Sequence[str]) -> None:
-    """Draw how many images of each class were taken for which.
+    """Plot a confusion matrix.
 
     Args:
         path: the PNG file to write.
-        title: stands above all.
-        counts: whole numbers (K, K): rows are what they are, columns what they were taken for.
-        names: of the classes.
+        title: the title.
+        counts: integers (K, K): rows are true classes, columns are predicted ones.
+        names: names of the classes.
 
     Raises:
         UserError: the file cannot be written.
@@ -118,13 +118,13 @@ def comparison(
     pictures: dict[str, Path],
     rows: list[dict[str, str]],
 ) -> None:
-    """Draw several runs of one model side by side: losses, samples, and a table of figures.
+    """Plot several runs of one model: losses, samples, and a table of figures.
 
     Args:
         path: the PNG file to write.
-        title: stands above all.
-        losses: by run, each loss over its steps, from step 1.
-        pictures: by run, its sample grid.
+        title: the title.
+        losses: by run and by name, the values of each step from step 1.
+        pictures: by run, the file of its sample grid.
         rows: the table, a row per run, as text by column.
 
     Raises:
@@ -170,13 +170,13 @@ def groups(
     title: str,
     found: dict[str, dict[str, list[tuple[np.ndarray, np.ndarray]]]],
 ) -> None:
-    """Draw groups of curves over each other: each curve thin, the mean of a group thick.
+    """Plot groups of curves: single runs as thin lines, the mean of a group as a thick one.
 
     Args:
         path: the PNG file to write.
-        title: stands above all.
-        found: by what is measured, by group: curves, each steps and values of shape (N,), all of
-            one group with the same steps.
+        title: the title.
+        found: by figure and by group, curves of steps and values, each of shape (N,); the steps
+            of a group are equal.
 
     Raises:
         UserError: the file cannot be written.
@@ -205,13 +205,13 @@ def bands(
     found: dict[str, Band],
     lines: dict[str, tuple[np.ndarray, np.ndarray]],
 ) -> None:
-    """Draw between which values each loss usually lies, and one run's losses over that.
+    """Plot the usual range of each loss, and one run's losses over it.
 
     Args:
         path: the PNG file to write.
-        title: stands above all.
-        found: by the loss.
-        lines: the run's, by the loss: steps and values, each of shape (N,). May be empty.
+        title: the title.
+        found: the ranges by loss.
+        lines: the run's steps and values by loss, each of shape (N,); may be empty.
 
     Raises:
         UserError: the file cannot be written.
@@ -233,7 +233,7 @@ def bands(
             marker = "o" if len(steps) < 30 else None  # a single point is no line
             axes.plot(steps, values, color=COLOURS[1], linewidth=1, marker=marker, markersize=3)
             axes.set_xlim(0, max([band.steps[-1], *steps]))
-    for axes in panels:  # that are left over
+    for axes in panels:  # unused ones
         axes.axis("off")
     with replacing(path) as aside:
         figure.savefig(aside, dpi=90)

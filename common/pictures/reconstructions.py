@@ -1,4 +1,4 @@
-"""What autoencoders make of test images, and of places in their latent space."""
+"""Reconstructions of test images, and pictures of a latent space."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from common.pictures.base import (
     portions,
 )
 
-# From `uint8` images (N, H, W, C) to such images, to latent vectors (N, Z), and from these back.
+# Both take `uint8` images (N, H, W, C); ToCodes returns latent vectors (N, Z).
 ToImages = Callable[[np.ndarray], np.ndarray]
 ToCodes = Callable[[np.ndarray], np.ndarray]
-# From such images and a generator, for noise, to their losses, without an update.
+# Images and a generator of noise to losses by name, without an update.
 TestLosses = Callable[[np.ndarray, Random], dict[str, Any]]
 
 
 class Reconstructions(Pictures):
-    """Images of the test split, each row over its reconstructions.
+    """Rows of test images, each above its reconstructions.
 
     Args:
         data: its test split is shown.
         config: the run's settings, with the seed of all noise.
-        reconstruct: `uint8` images (N, H, W, C) to such images.
-        losses: those of test images, which are averaged once training is over; None for none.
-        components: the losses are set beside the error of PCA with so many; None for neither.
+        reconstruct: `uint8` images (N, H, W, C) to their reconstructions.
+        losses: losses of test images, averaged after training; None for none.
+        components: number of components of the PCA to compare losses with; None for no comparison.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Reconstructions(Pictures):
         return np.concatenate(made)
 
     def test(self) -> dict[str, float]:
-        """The losses of the test split, averaged."""
+        """The mean losses of the test split."""
         if self._losses is None:
             return {}
         given = self._data.test.images
@@ -90,7 +90,7 @@ class Reconstructions(Pictures):
 
 
 class LatentSpace(Reconstructions):
-    """Reconstructions, samples from the prior, and maps of a latent space of two dimensions.
+    """Reconstructions, samples from the prior, and plots of a two-dimensional latent space.
 
     Args:
         data: its test split is shown.
@@ -98,7 +98,7 @@ class LatentSpace(Reconstructions):
         draw_noise: latent vectors of the prior: (random, config, N) to (N, Z).
         encode: `uint8` images (N, H, W, C) to latent vectors (N, Z).
         draw: latent vectors to `uint8` images.
-        losses: those of test images.
+        losses: losses of test images.
     """
 
     def __init__(
@@ -124,9 +124,9 @@ class LatentSpace(Reconstructions):
         return self._images(self._draw_noise(random, self._config, count))
 
     def finish(self, folder: Path, title: str) -> dict[str, Path]:
-        """The test split in latent space, a walk through it, and a grid over it, as PNG files.
+        """Write PNG files of the test split in latent space, a walk through it, and a grid over it.
 
-        Nothing, with a word why, unless the latent space has two dimensions.
+        If the latent space does not have two dimensions, print that and write nothing.
 
         Raises:
             UserError: a file cannot be written.
@@ -142,8 +142,8 @@ class LatentSpace(Reconstructions):
         latent.walk(made["walk"], title, self._images(np.stack([steps, steps], 1)))
         ticks = np.linspace(-4, 4, latent.SIDE, dtype=codes.dtype)
         first, second = np.meshgrid(ticks, ticks[::-1])
-        drawn = self._images(np.stack([first.ravel(), second.ravel()], 1))
-        latent.manifold(made["manifold"], title, drawn)
+        generated = self._images(np.stack([first.ravel(), second.ravel()], 1))
+        latent.manifold(made["manifold"], title, generated)
         return made
 
     def _images(self, codes: np.ndarray) -> np.ndarray:

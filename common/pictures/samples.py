@@ -1,4 +1,4 @@
-"""Images drawn from noise, with or without a class."""
+"""Images generated from noise, with or without a class."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from common.pictures.base import COLUMNS, SAMPLES, Pictures, Random, choose_test
 
 
 class Samples(Pictures):
-    """Images drawn from noise.
+    """Images generated from noise.
 
     Args:
-        data: its test split is what diversity is measured against.
+        data: diversity is relative to its test split.
         config: the run's settings, with the seed of the noise.
         draw_noise: latent vectors: (random, config, N) to (N, Z).
         draw: latent vectors to `uint8` images (N, H, W, C).
@@ -39,10 +39,10 @@ class Samples(Pictures):
         self._draw = draw
 
     def draw(self) -> tuple[np.ndarray, dict[str, float]]:
-        """A grid from the same noise each time, so that one sees it learn."""
-        drawn = self.images(SAMPLES, np.random.default_rng((self._config.seed, 1)))
+        """A grid from the same noise each time, to show progress."""
+        generated = self.images(SAMPLES, np.random.default_rng((self._config.seed, 1)))
         real = choose_test(self._data, SAMPLES).images
-        return images.grid(drawn), {"diversity": diversity(drawn, real)}
+        return images.grid(generated), {"diversity": diversity(generated, real)}
 
     def generate(self, count: int) -> np.ndarray:
         """A grid of `count` images."""
@@ -62,14 +62,14 @@ class Samples(Pictures):
 
 
 class ClassSamples(Samples):
-    """Images drawn from noise and a class: a row per class, the same noise down each column.
+    """Images generated from noise and a class: a row per class, the same noise in each column.
 
     Args:
-        data: its class names, and its test split, which diversity is measured against.
+        data: has the class names; diversity is relative to its test split.
         config: the run's settings, with the seed of the noise.
         draw_noise: latent vectors: (random, config, N) to (N, Z).
         draw: latent vectors and labels `int64` (N,) to `uint8` images (N, H, W, C).
-        only: the one class that `generate` draws; None for all.
+        only: the class for `generate`; None for all classes.
     """
 
     def __init__(
@@ -87,13 +87,13 @@ class ClassSamples(Samples):
         """A grid of all classes from the same noise each time."""
         names = self._data.class_names
         random = np.random.default_rng((self._config.seed, 1))
-        drawn = self._rows(np.arange(len(names)), COLUMNS, random)
-        real = choose_test(self._data, len(drawn)).images
-        figures = {"diversity": diversity(drawn, real)}
-        return images.label_rows(images.grid(drawn, COLUMNS), names), figures
+        generated = self._rows(np.arange(len(names)), COLUMNS, random)
+        real = choose_test(self._data, len(generated)).images
+        figures = {"diversity": diversity(generated, real)}
+        return images.label_rows(images.grid(generated, COLUMNS), names), figures
 
     def generate(self, count: int) -> np.ndarray:
-        """`count` images of the one class, else shared out among all classes.
+        """`count` images of the class `only`, or divided among all classes.
 
         Raises:
             UserError: the checkpoint does not know the class.
@@ -107,21 +107,21 @@ class ClassSamples(Samples):
             return images.grid(self._rows(np.array([label]), count, random))
         columns = -(-count // len(names))
         rows = -(-count // columns)
-        drawn = self._rows(np.arange(rows), columns, random)[:count]
-        return images.label_rows(images.grid(drawn, columns), names[:rows])
+        generated = self._rows(np.arange(rows), columns, random)[:count]
+        return images.label_rows(images.grid(generated, columns), names[:rows])
 
     def from_noise(self, noise: np.ndarray) -> np.ndarray:
-        """An image of each latent vector, `uint8` (N, H, W, C), of each class in turn."""
+        """The image of each latent vector, `uint8` (N, H, W, C), with classes in turn."""
         labels = self.asked(len(noise))
-        drawn = [self._draw(noise[part], labels[part]) for part in portions(len(noise))]
-        return np.concatenate(drawn)
+        generated = [self._draw(noise[part], labels[part]) for part in portions(len(noise))]
+        return np.concatenate(generated)
 
     def asked(self, count: int) -> np.ndarray:
-        """The classes of as many images from noise: each in turn, `int64` (N,)."""
+        """The classes of `count` images from noise: each in turn, `int64` (N,)."""
         return np.arange(count, dtype=np.int64) % len(self._data.class_names)
 
     def _rows(self, classes: np.ndarray, columns: int, random: Random) -> np.ndarray:
         noise = np.tile(self.noise(columns, random), (len(classes), 1))
         labels = classes.astype(np.int64).repeat(columns)
-        drawn = [self._draw(noise[part], labels[part]) for part in portions(len(labels))]
-        return np.concatenate(drawn)
+        generated = [self._draw(noise[part], labels[part]) for part in portions(len(labels))]
+        return np.concatenate(generated)

@@ -1,4 +1,4 @@
-"""What an image-to-image model makes of its sources."""
+"""Translations of an image-to-image model."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class Translations(Pictures):
     """Source, translation and real image side by side, from the test split.
 
     Args:
-        data: of a `Translation`; its test split is shown.
-        translate: `uint8` sources (N, H, W, 3) to such images.
-        input_path: a picture, or a folder of pictures, that `generate` translates in their place.
-        folder: of the run; translations of these are written to `generated/` in it.
+        data: its task is a `Translation`; its test split is shown.
+        translate: `uint8` sources (N, H, W, 3) to translations of the same shape.
+        input_path: the user's picture or folder of pictures for `generate`; None for test images.
+        folder: the run folder; translations of the user's pictures are written to `generated/`.
     """
 
     def __init__(
@@ -43,9 +43,9 @@ class Translations(Pictures):
         return self._rows(choose_test(self._data, 16)), {}
 
     def generate(self, count: int) -> np.ndarray:
-        """The first `count` images of the test split; or what `--input` names, all of it.
+        """The first `count` images of the test split; or all pictures of `--input`.
 
-        Translations of the latter are also written one by one.
+        Translations of the user's pictures are also written one by one.
 
         Raises:
             UserError: the input cannot be read, or a file cannot be written.
@@ -73,17 +73,17 @@ class Translations(Pictures):
 
 
 class DomainTranslations(Pictures):
-    """Images of two domains, each translated into the other and back, from the test split.
+    """Test images of two domains, each translated into the other domain and back.
 
-    In a row: an image of a, as b, back in a; an image of b, as a, back in b.
+    A row shows an image of a, its translation to b, and that back in a; then the same from b.
 
     Args:
         data: its test split is shown; its two classes are the domains.
         translate: `uint8` images (N, H, W, C) of a domain, and `a2b` or `b2a`, to their
             translations and to these translated back.
-        input_path: a picture, or a folder of pictures, that `generate` translates in their place.
-        direction: `a2b` or `b2a`: all that `generate` draws; None for both.
-        folder: of the run; translations of the user's own are written to `generated/` in it.
+        input_path: the user's picture or folder of pictures for `generate`; None for test images.
+        direction: `a2b` or `b2a`, the only direction for `generate`; None for both.
+        folder: the run folder; translations of the user's pictures are written to `generated/`.
     """
 
     def __init__(
@@ -107,12 +107,12 @@ class DomainTranslations(Pictures):
         return self._rows([choose(part, count).images for part in parts], None), {}
 
     def generate(self, count: int) -> np.ndarray:
-        """The first `count` test images of each domain; or what `--input` names, all of it.
+        """The first `count` test images of each domain; or all pictures of `--input`.
 
-        Translations of the latter are also written one by one.
+        Translations of the user's pictures are also written one by one.
 
         Raises:
-            UserError: there are not so many, the input cannot be read, no direction is given for
+            UserError: there are fewer images, the input cannot be read, no direction is given for
                 it, or a file cannot be written.
         """
         if self._input_path is not None:
@@ -127,7 +127,7 @@ class DomainTranslations(Pictures):
 
     def _translate_input(self, path: str) -> np.ndarray:
         if self._direction is None:
-            raise UserError(f"--input {path}: say what to make of it, --direction a2b or b2a")
+            raise UserError(f"--input {path}: give the direction, --direction a2b or b2a")
         named = self._data.read_inputs(path)
         given = np.stack([*named.values()])
         made, back = self.translate(given, self._direction)

@@ -1,4 +1,4 @@
-"""A script's run: its flags, its folder, its loop, and what it keeps."""
+"""A script's run: its flags, folder, loop and checkpoints."""
 
 from common.run.flags import Settings
 from common.run.launch import launch

@@ -1,4 +1,4 @@
-"""What `config.json` says of a run: settings, data, versions."""
+"""The content of `config.json`: settings, data, versions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checkpoints that every framework reads: named arrays in one safetensors file.
+"""Checkpoints that every framework can read: named arrays in one safetensors file.
 
 Keys are `network.layer.parameter`, such as `generator.deconv2.weight`. Layouts are PyTorch's:
 convolution kernels O I H W, transposed ones I O H W, dense ones out x in.
@@ -20,7 +20,7 @@ from common.files import check_is_file, replacing
 
 FORMAT = "quartet-1"
 FLOATS = ("F16", "BF16", "F32", "F64")
-LONGEST = 10_000_000  # bytes of a header; the suite's own have some thousands
+LONGEST = 10_000_000  # bytes of a header; the suite's have a few thousand
 LARGEST = 1 << 20  # side of an image
 
 
@@ -58,7 +58,7 @@ def _is_state(value: Any) -> bool:
     return isinstance(value, dict)
 
 
-# What the metadata of a file must hold, and what each entry must be.
+# Required metadata, with a check for each entry.
 Fields = dict[str, Callable[[Any], bool]]
 ABOUT: Fields = {"model": _is_text, "framework": _is_text, "step": _is_count}
 WEIGHTS = ABOUT | {"image_shape": _is_shape, "class_names": _is_names, "config": _is_settings}
@@ -67,10 +67,10 @@ STATE = ABOUT | {"batches": _is_state, "fingerprint": _is_text}
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Arrays by name, and what they are.
+    """The content of a checkpoint file.
 
     Attributes:
-        arrays: the tensors of the file.
+        arrays: tensors by name.
         metadata: `model`, `framework`, `step`, `image_shape` [H, W, C], `config`, and more.
     """
 
@@ -79,10 +79,10 @@ class Checkpoint:
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint whole, or not at all.
+    """Write a checkpoint atomically.
 
     Raises:
-        UserError: the file cannot be written; an earlier one is as it was.
+        UserError: the file cannot be written; an earlier one is unchanged.
     """
     from safetensors.numpy import save as serialize
 
@@ -90,89 +90,89 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
     metadata |= {key: json.dumps(value) for key, value in checkpoint.metadata.items()}
     arrays = {key: np.asarray(array, order="C") for key, array in checkpoint.arrays.items()}
     with replacing(path) as aside:
-        # Not by save_file, which writes to a file of its own first: a kill would leave that.
+        # Not save_file: it writes a temporary file of its own, which a kill would leave behind.
         aside.write_bytes(serialize(arrays, metadata))
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says of itself, read and checked before any tensor is.
+    """A file's header, checked before any tensor is read.
 
     Attributes:
         path: the file.
-        metadata: as that of a `Checkpoint`.
-        shapes: of the tensors, by name.
-        kinds: their types in safetensors' words, such as F32.
-        places: where their bytes begin in the file.
+        metadata: as in `Checkpoint`.
+        shapes: the tensors' shapes by name.
+        dtypes: the tensors' dtypes by name, in safetensors' words, such as F32.
+        offsets: where each tensor's bytes begin in the file, by name.
     """
 
     path: Path
     metadata: dict[str, Any]
     shapes: dict[str, tuple[int, ...]]
-    kinds: dict[str, str]
-    places: dict[str, int]
+    dtypes: dict[str, str]
+    offsets: dict[str, int]
 
 
 def load(path: Path, fields: Fields = WEIGHTS) -> Checkpoint:
     """Read a whole file.
 
     Raises:
-        UserError: as of `read_header` and `read_arrays`.
+        UserError: as `read_header` and `read_arrays`.
     """
     header = read_header(path, fields)
     return Checkpoint(read_arrays(header), header.metadata)
 
 
 def read_header(path: Path, fields: Fields = WEIGHTS) -> Header:
-    """Read what a file says of itself.
+    """Read and check a file's header.
 
     Args:
         path: the file.
-        fields: what its metadata must hold: `WEIGHTS` or `STATE`.
+        fields: the required metadata, `WEIGHTS` or `STATE`.
 
     Raises:
-        UserError: there is no such file, or it is truncated, or not one of Quartet's.
+        UserError: the file is missing, truncated, or not one of Quartet's.
     """
-    found, told = _open(path)
-    if told.pop("format", None) != FORMAT:
+    found, metadata = _open(path)
+    if metadata.pop("format", None) != FORMAT:
         raise UserError(
             f"{path}: a safetensors file, but not a checkpoint of this suite (format {FORMAT}); "
             "give a checkpoint.safetensors of a run folder"
         )
-    found = replace(found, metadata=_parse(path, told, fields))
+    found = replace(found, metadata=_parse(path, metadata, fields))
     if fields is WEIGHTS:
-        for name, kind in found.kinds.items():
-            if kind not in FLOATS:
+        for name, dtype in found.dtypes.items():
+            if dtype not in FLOATS:
                 raise UserError(
-                    f"{path}: tensor {name} is of type {kind}; weights are {', '.join(FLOATS)}"
+                    f"{path}: tensor {name} is of type {dtype}; weights are {', '.join(FLOATS)}"
                 )
     return found
 
 
 def read_tensors(path: Path) -> Header:
-    """Read what weights a file has, of the suite or not, without its metadata and its counts.
+    """Read the header of any safetensors file, without its metadata and its integer tensors.
 
     Raises:
-        UserError: there is no such file, or it is truncated.
+        UserError: the file is missing or truncated.
     """
     found, _ = _open(path)
-    floats = {name: kind for name, kind in found.kinds.items() if kind in FLOATS}
-    return replace(found, kinds=floats)
+    floats = {name: dtype for name, dtype in found.dtypes.items() if dtype in FLOATS}
+    return replace(found, dtypes=floats)
 
 
 def _open(path: Path) -> tuple[Header, dict[str, Any]]:
-    """The header without its metadata, and the metadata as it stands there."""
+    """The header without its metadata, and the metadata as unparsed text."""
     from safetensors import SafetensorError, safe_open
 
     check_is_file(path, "give a checkpoint.safetensors of a run folder")
     try:
         with safe_open(path, framework="numpy"):
-            pass  # sizes and places are checked
+            pass  # this checks sizes and offsets
         with open(path, "rb") as file:
             size = int.from_bytes(file.read(8), "little")
             if size > LONGEST:
                 raise ValueError(f"its header has {size} bytes")
-            header = json.loads(file.read(size), object_pairs_hook=_without_twins)
+            header = json.loads(file.read(size), object_pairs_hook=_without_duplicates)
     except (SafetensorError, ValueError, RecursionError) as error:
         raise UserError(
             f"{path}: not a whole safetensors file ({error}); give a checkpoint.safetensors "
@@ -180,7 +180,7 @@ def _open(path: Path) -> tuple[Header, dict[str, Any]]:
         ) from error
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
-    told = header.pop("__metadata__", None) or {}
+    metadata = header.pop("__metadata__", None) or {}
     found = Header(
         path,
         {},
@@ -188,11 +188,11 @@ def _open(path: Path) -> tuple[Header, dict[str, Any]]:
         {name: tensor["dtype"] for name, tensor in header.items()},
         {name: 8 + size + tensor["data_offsets"][0] for name, tensor in header.items()},
     )
-    return found, told
+    return found, metadata
 
 
 def read_arrays(header: Header) -> dict[str, np.ndarray]:
-    """The tensors of a file; 16 bits are read as float32, in which nothing is lost.
+    """Read the tensors of a file; 16-bit floats become float32, without loss.
 
     Raises:
         UserError: the file has changed, or a number in it is not finite.
@@ -202,12 +202,12 @@ def read_arrays(header: Header) -> dict[str, np.ndarray]:
     arrays: dict[str, np.ndarray] = {}
     try:
         with safe_open(header.path, framework="numpy") as file:
-            for name, kind in header.kinds.items():
-                if kind == "BF16":  # NumPy has no such type
+            for name, dtype in header.dtypes.items():
+                if dtype == "BF16":  # NumPy has no such dtype
                     arrays[name] = _read_bfloat16(header, name)
                 else:
                     array = file.get_tensor(name)
-                    arrays[name] = array.astype(np.float32) if kind == "F16" else array
+                    arrays[name] = array.astype(np.float32) if dtype == "F16" else array
     except (SafetensorError, OSError, ValueError, TypeError, AttributeError) as error:
         raise UserError(f"{header.path}: cannot be read: {error}") from error
     for name, array in arrays.items():
@@ -217,28 +217,28 @@ def read_arrays(header: Header) -> dict[str, np.ndarray]:
 
 
 def _read_bfloat16(header: Header, name: str) -> np.ndarray:
-    """bfloat16 is the upper half of float32."""
+    """Read a bfloat16 tensor as float32, of which it is the upper half."""
     shape = header.shapes[name]
     count = math.prod(shape)
-    halves = np.fromfile(header.path, "<u2", count, offset=header.places[name])
+    halves = np.fromfile(header.path, "<u2", count, offset=header.offsets[name])
     return (halves.astype(np.uint32) << 16).view(np.float32).reshape(shape)
 
 
-def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise ValueError("a name stands twice in its header")
+        raise ValueError("its header contains a name twice")
     return found
 
 
-def _parse(path: Path, told: dict[str, Any], fields: Fields) -> dict[str, Any]:
-    """The metadata as values."""
+def _parse(path: Path, metadata: dict[str, Any], fields: Fields) -> dict[str, Any]:
+    """Parse and check the required metadata."""
     found = {}
     for name, accepts in fields.items():
         try:
-            found[name] = json.loads(told[name])
+            found[name] = json.loads(metadata[name])
             if not accepts(found[name]):
-                raise ValueError("of another kind than it should be")
+                raise ValueError("its type or value is not accepted")
         except (KeyError, ValueError, TypeError, RecursionError) as error:
             reason = "missing" if isinstance(error, KeyError) else f"damaged ({error})"
             raise UserError(
@@ -256,7 +256,7 @@ def check_model(header: Header, model: str) -> None:
 
 
 def check_fit(header: Header, expected: dict[str, np.ndarray]) -> None:
-    """Raise UserError naming the first tensor that is missing, too much, or of another shape."""
+    """Raise UserError naming the first tensor that is missing, unexpected, or of another shape."""
     path, found = header.path, header.shapes
     for name, array in expected.items():
         if name not in found:

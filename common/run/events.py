@@ -1,4 +1,4 @@
-"""TensorBoard's event files, written at once: a queue and its thread would hide a full disk."""
+"""TensorBoard's event files, written without a queue, whose thread would hide a full disk."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class Board:
     """Figures and pictures for TensorBoard, in a file of its own.
 
     Args:
-        folder: where the file goes; it is made if it is not there.
-        step: the last one that was trained before; what older files hold after it is struck out.
+        folder: the folder of the file; it is created if missing.
+        step: the last completed step; TensorBoard then drops later steps of older files.
 
     Raises:
         UserError: the folder cannot be written.
@@ -32,14 +32,14 @@ class Board:
         self._summaries: Any = summary_pb2
         with disk_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            # The name has the time in seconds: the step tells two of one second apart.
+            # The file's name has the time in seconds, so the step makes it unique.
             self._writer = EventsWriter(str(folder / "events"), f".{step}")
             if step:
                 start = self._events.SessionLog(status=self._events.SessionLog.START)
                 self._write(step + 1, session_log=start)
 
     def add_scalars(self, values: Mapping[str, float], step: int) -> None:
-        """Write figures by name.
+        """Write scalars by name.
 
         Raises:
             UserError: the file cannot be written.
@@ -48,14 +48,14 @@ class Board:
         self._write(step, summary=self._summaries.Summary(value=rows))
 
     def add_picture(self, name: str, path: Path, step: int) -> None:
-        """Write the picture of a PNG file, as it is.
+        """Write the picture of a PNG file without decoding it.
 
         Raises:
             UserError: the file cannot be written.
         """
         from PIL import Image
 
-        with Image.open(path) as picture:  # reads its head alone
+        with Image.open(path) as picture:  # reads the header only
             (width, height), channels = picture.size, len(picture.getbands())
         image = self._summaries.Summary.Image(
             height=height,
@@ -66,7 +66,7 @@ class Board:
         self._write(step, summary=self._summaries.Summary(value=[{"tag": name, "image": image}]))
 
     def close(self) -> None:
-        """Close the file; every event is in it already."""
+        """Close the file; every event has been written."""
         with disk_errors(self._folder):
             self._writer.close()
 
@@ -79,9 +79,9 @@ class Board:
 
 @contextlib.contextmanager
 def _without_torch() -> Iterator[None]:
-    """Hide torch for a while: tensorboardX imports it where it can, only to know its tensors.
+    """Hide torch from tensorboardX, which would import it only to recognise its tensors.
 
-    Beside another framework that costs seconds, and torch after TensorFlow can crash.
+    Beside another framework that import takes seconds, and after TensorFlow's it can crash.
     """
     if "torch" in sys.modules:
         yield

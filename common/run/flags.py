@@ -1,4 +1,4 @@
-"""The command line: the flags that every script has, and a `Config` filled from them."""
+"""The command line: the flags that all scripts share, and a `Config` filled from them."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from common.files import user_path
 
 @dataclass(frozen=True)
 class Settings:
-    """What every script lets the user choose; a script's `Config` adds its own fields.
+    """The settings that all scripts share; a script's `Config` adds its own fields.
 
-    Every field is a flag of the same name, `--batch-size` for `batch_size`. The annotation holds
-    its help text and the values accepted: of numbers the smallest, and perhaps what they must be
-    below; of words a tuple of all; of paths `DIR`, `FILE` or `PATH`. A field of the script's own
-    whose default is None is for `--generate` only.
+    Each field is a flag: `batch_size` is `--batch-size`. Its annotation holds the help text and the
+    accepted values: for a number its minimum, and optionally an exclusive maximum; for a choice the
+    tuple of words; for a path `DIR`, `FILE` or `PATH`. A field that a script adds with the default
+    None is a flag of `--generate` only.
     """
 
-    size_multiple: ClassVar[int | None] = 1  # of image sides; None: 4 to 7 pixels, then doubled
-    batches_per_step: ClassVar[int] = 1  # that a training step takes
-    # A flag, one of its values, and the flag that may not be given beside that value.
+    size_multiple: ClassVar[int | None] = 1  # of image sides; None: 4 to 7 pixels, doubled
+    batches_per_step: ClassVar[int] = 1  # batches that a training step takes
+    # A flag, one of its values, and another flag, which that value excludes.
     excludes: ClassVar[tuple[str, str, str] | None] = None
 
     dataset: Annotated[
@@ -76,7 +76,7 @@ class Settings:
     from_: Annotated[str | None, "checkpoint for --generate, of any framework", "FILE"] = None
 
     def make_task(self) -> Task:
-        """What the model learns from its data set.
+        """What the model learns from its data set; most learn from images and their labels.
 
         Raises:
             UserError: flags contradict each other.
@@ -85,12 +85,12 @@ class Settings:
 
     @property
     def dtype(self) -> str:
-        """NumPy's name of what weights and arrays are: `float32` or `float64`."""
+        """Dtype of weights and arrays: `float32` or `float64`."""
         return DTYPES[self.precision]
 
     @classmethod
     def architecture(cls) -> list[str]:
-        """The fields that a model adds to the shared ones: they belong to the checkpoint."""
+        """The fields that a model adds for training; checkpoints store them."""
         return [name for name, default in cls._added().items() if default is not None]
 
     @classmethod
@@ -100,7 +100,7 @@ class Settings:
 
     @classmethod
     def of_command(cls) -> set[str]:
-        """The fields that belong to one command, not to the run or its checkpoint."""
+        """The fields that hold for one command only; checkpoints do not store them."""
         return {*OF_COMMAND, *cls.for_generate()}
 
     @classmethod
@@ -112,10 +112,10 @@ class Settings:
 ConfigType = TypeVar("ConfigType", bound=Settings)
 
 FASTEST = 1e30  # the largest learning rate; single precision ends at 3e38
-LARGEST = 1 << 31  # what a whole number must be below, where nothing else is said
-# What a run is, besides its architecture: fixed when it goes on.
+LARGEST = 1 << 31  # integers must be below this, unless their annotation says otherwise
+# Besides the model's own settings, those that cannot change when a run is resumed.
 IDENTITY = ("dataset", "image_size", "batch_size", "learning_rate", "seed", "precision")
-# The shared flags that belong to one command, not to the run or its checkpoint.
+# The shared flags that hold for one command only.
 OF_COMMAND = ("resume", "out", "init_from", "generate", "from_")
 
 
@@ -123,15 +123,15 @@ class Parser(argparse.ArgumentParser):
     """A parser that raises UserError where argparse would print and exit."""
 
     def error(self, message: str) -> typing.NoReturn:
-        """Raise what the command line lacks."""
+        """Raise the message as a UserError."""
         raise UserError(f"{message} (see --help)")
 
 
 def path(text: str) -> str:
-    """The type of a flag that names a file or folder: `~` is the home.
+    """Convert the value of a flag that names a file or folder; `~` is expanded.
 
     Raises:
-        argparse.ArgumentTypeError: nothing can be called so.
+        argparse.ArgumentTypeError: it cannot be a path.
     """
     try:
         return str(user_path(text))
@@ -141,14 +141,14 @@ def path(text: str) -> str:
 
 
 def _dataset(text: str) -> str:
-    """The type of `--dataset`: a name, or a folder that may begin with `~`."""
+    """Convert the value of `--dataset`: a name, or `folder:PATH`, whose `~` is expanded."""
     folder = text.startswith(FOLDER) and text != FOLDER
     return FOLDER + path(text.removeprefix(FOLDER)) if folder else text
 
 
 @dataclass(frozen=True)
 class _Flag:
-    """What a field's annotation says of its flag."""
+    """A field's flag, as its annotation describes it."""
 
     name: str
     default: Any
@@ -165,20 +165,20 @@ class _Flag:
 
     @property
     def reader(self) -> Callable[[str], Any]:
-        """What makes a value of a text."""
+        """The function that converts the text of a value."""
         if self.name == "dataset":
             return _dataset
         return path if self.path else self.type
 
     @property
     def metavar(self) -> str | None:
-        """What stands for the value in `--help`; None for a list of the words accepted."""
+        """The placeholder for a value in `--help`; None lists the choices."""
         if self.choices:
             return None
         return self.path or ("NAME" if self.type is str else "N")
 
     def accepts(self, value: Any) -> bool:
-        """Whether a value is of the flag's type, or one of its words."""
+        """True if a value has the flag's type or is one of its choices."""
         if self.choices:
             return value in self.choices
         kinds = (int, float) if self.type is float else self.type
@@ -237,7 +237,7 @@ def _parser(config: type[Settings], script: Path, description: str) -> argparse.
 
 
 def _check(config: Settings) -> None:
-    """Raise UserError for a value below its minimum or flags that contradict each other."""
+    """Raise UserError for a value out of range, or for flags that contradict each other."""
     for flag in _flags(type(config)):
         value = getattr(config, flag.name)
         if flag.minimum is None or value is None:
@@ -255,7 +255,7 @@ def _check(config: Settings) -> None:
     for name in config.for_generate():
         if getattr(config, name) is not None and config.generate is None:
             raise UserError(f"--{name.rstrip('_')} needs --generate and --from FILE")
-    if not config.resume and config.generate is None:  # else the task is the checkpoint's
+    if not config.resume and config.generate is None:  # otherwise the checkpoint sets the task
         config.make_task()
     exclusive = [
         option
@@ -273,7 +273,7 @@ def _check(config: Settings) -> None:
 def given_flags(
     config: type[Settings], script: Path, description: str, arguments: list[str] | None
 ) -> dict[str, Any]:
-    """The settings that the command line names, without defaults.
+    """The settings given on the command line, without defaults.
 
     Raises:
         UserError: an unknown flag, or a value of the wrong type.
@@ -298,16 +298,21 @@ def given_flags(
 
 
 def fill(config: type[ConfigType], given: dict[str, Any], earlier: dict[str, Any]) -> ConfigType:
-    """A checked `Config`: defaults, under a checkpoint's settings, under what was given.
+    """A checked `Config`: `given` overrides `earlier`, which overrides the defaults.
+
+    Args:
+        config: the script's `Config`.
+        given: settings from the command line.
+        earlier: settings from a checkpoint.
 
     Raises:
-        UserError: a value that is not accepted, or another than the checkpoint was made with.
+        UserError: a value is not accepted, or differs from the checkpoint's where it may not.
     """
     fixed = (*IDENTITY, *config.architecture())
     known = {flag.name: flag for flag in _flags(config)}
     for name, value in earlier.items():
         if name not in known or not known[name].accepts(value):
-            raise UserError(f"the checkpoint has a setting that is not known here: {name} {value}")
+            raise UserError(f"the checkpoint has a setting that is not accepted: {name} {value}")
     for name, value in given.items():
         if name in fixed and name in earlier and not _same(name, earlier[name], value):
             option = "--" + name.replace("_", "-")
@@ -322,6 +327,6 @@ def fill(config: type[ConfigType], given: dict[str, Any], earlier: dict[str, Any
 
 
 def _same(name: str, earlier: Any, value: Any) -> bool:
-    """Whether a setting is as it was; a folder of pictures may have moved."""
+    """True if a setting is unchanged; a folder of pictures may have moved."""
     folders = name == "dataset" and earlier.startswith(FOLDER) and value.startswith(FOLDER)
     return folders or earlier == value

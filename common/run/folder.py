@@ -1,9 +1,9 @@
-"""The folder of a run: where its files lie, whether it can be used, what it is resumed from.
+"""The folder of a run: the paths of its files, its lock, and its last checkpoint.
 
 It holds `config.json`, `metrics.csv`, `samples/STEP.png`, `samples.webp`, `losses.png`,
-`checkpoint.safetensors`, `optimizer-STEP.safetensors` and `tensorboard/`; of models that are
-measured on the test split also `evaluation.json`, of a classifier `best.safetensors` and
-`confusion.png`; what `--generate` draws is `generated.png`.
+`checkpoint.safetensors`, `optimizer-STEP.safetensors` and `tensorboard/`. Models measured on the
+test split add `evaluation.json`; a classifier adds `best.safetensors` and `confusion.png`.
+`--generate` writes `generated.png`.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from common.files import disk_errors
 from common.run import checkpoint
 from common.run.checkpoint import Checkpoint, Header
 
-PICTURE = re.compile(r"\d{6,}\.png")  # of a step, in samples/
-# What a run that was killed was writing aside: a name as `common.files.replacing` makes it.
+PICTURE = re.compile(r"\d{6,}\.png")  # a step's picture in samples/
+# Temporary files that a killed run leaves, with names as `common.files.replacing` makes them.
 LEFT = re.compile(
     r"\.(config|metrics|checkpoint|best|optimizer-\d+|losses|samples|\d{6,}|evaluation|confusion"
     r"|latent|walk|manifold)-\w{8}\.\w+"
@@ -50,27 +50,27 @@ class RunFolder:
         self.tensorboard = path / "tensorboard"
         self.generated = path / "generated.png"
         self.evaluation = path / "evaluation.json"
-        # What was there before, so that a start that fails leaves it alone.
+        # What existed before, so that a failed start does not remove it.
         self._before = set(path.iterdir()) if path.is_dir() else set()
         self._missing = [folder for folder in (path, *path.parents) if not folder.exists()]
         self._release: weakref.finalize | None = None
 
     @classmethod
     def find(cls, out: str | None, model: str, framework: str, dataset: str) -> RunFolder:
-        """The folder that `--out` names, else the default one of a model, framework and data."""
+        """The folder given by `--out`, or the default for a model, framework and data set."""
         if out:
             return cls(Path(out))
         if dataset.startswith("folder:"):
             dataset = "folder-" + Path(dataset.removeprefix("folder:")).resolve().name
-        # A stranger's checkpoint may call its data set anything: this stays one name, below runs/.
+        # A foreign checkpoint may name its data set anything: keep one name directly below runs/.
         name = f"{model}-{framework}-{dataset}".replace("/", "-").replace("\0", "-")
         return cls(Path("runs") / name.encode(errors="ignore")[:200].decode(errors="ignore"))
 
     def read_config(self) -> dict[str, Any]:
-        """What `config.json` says: `model`, `framework`, `settings`, `dataset` and more.
+        """Read `config.json`: `model`, `framework`, `settings`, `dataset` and more.
 
         Raises:
-            UserError: it is missing, or is not the file of a run.
+            UserError: it is missing or damaged.
         """
         try:
             about = json.loads(self.config.read_text(encoding="utf-8"))
@@ -91,17 +91,17 @@ class RunFolder:
         for file in (self.config, self.checkpoint, self.metrics):
             if file.exists():
                 raise UserError(
-                    f"{self.path} already holds a run ({file.name}): go on with it by --resume, "
+                    f"{self.path} already holds a run ({file.name}): continue it with --resume, "
                     "or choose another folder with --out"
                 )
 
     def lock(self) -> None:
-        """Keep the folder from other runs until `unlock`, or until the process ends.
+        """Lock the folder against other runs until `unlock`, or until the process ends.
 
-        What others have left half-written is taken away.
+        Temporary files left by killed runs are deleted.
 
         Raises:
-            UserError: another run has it, or it cannot be made.
+            UserError: another run holds the lock, or the folder cannot be created.
         """
         while True:
             self.make(self.path)
@@ -112,15 +112,15 @@ class RunFolder:
             except BlockingIOError as error:
                 os.close(handle)
                 raise UserError(
-                    f"{self.path}: another run is at work in it; wait for its end, or choose "
-                    "another folder with --out"
+                    f"{self.path}: another run is using it; wait until it ends, or choose another "
+                    "folder with --out"
                 ) from error
             except OSError:  # a file system without locks
                 pass
             with contextlib.suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(handle), os.stat(self.path)):
                     break
-            os.close(handle)  # it was taken away while we asked for it
+            os.close(handle)  # the folder was deleted in the meantime
         self._release = weakref.finalize(self, os.close, handle)
         for folder in (self.path, self.samples):
             for entry in folder.glob(".*"):
@@ -129,7 +129,7 @@ class RunFolder:
         self._before = set(self.path.iterdir())
 
     def unlock(self) -> None:
-        """Let other runs use the folder."""
+        """Release the lock."""
         if self._release is not None:
             self._release()
 
@@ -139,7 +139,7 @@ class RunFolder:
         return sorted(found, key=lambda path: int(path.stem))
 
     def check_writable(self) -> None:
-        """Raise UserError, before any work, if the folder could not be made or written."""
+        """Raise UserError if the folder cannot be created or written; nothing is changed."""
         nearest = next(folder for folder in (self.path, *self.path.parents) if folder.exists())
         if not nearest.is_dir():
             raise UserError(f"--out {self.path}: {nearest} is a file; give a folder")
@@ -158,11 +158,11 @@ class RunFolder:
             folder.mkdir(parents=True, exist_ok=True)
 
     def undo(self, *names: str) -> None:
-        """Take away what was written since the start, and the folders made for it.
+        """Delete what was written since the start, and the folders created for it.
 
         Args:
-            names: of what may be taken away; without them all, which only a run that has the lock
-                may do.
+            names: what may be deleted; none means everything, which only a run with the lock may
+                do.
         """
         if self.path.is_dir():
             for entry in set(self.path.iterdir()) - self._before:
@@ -177,13 +177,13 @@ class RunFolder:
                 folder.rmdir()
 
     def save(self, weights: Checkpoint, state: Checkpoint) -> None:
-        """Write a checkpoint and the optimisers' state that belongs to it.
+        """Write a checkpoint and its state.
 
-        The state goes first, under a name of its own, so that `checkpoint.safetensors` always has
-        its partner, whenever the power fails.
+        The state is written first, to a file named by the step, so that `checkpoint.safetensors`
+        has its state even if the run is killed in between.
 
         Raises:
-            UserError: the disk is full; the earlier checkpoint is still there.
+            UserError: the disk is full; the previous checkpoint is kept.
         """
         target = self.state_path(state.metadata["step"])
         checkpoint.save(target, state)
@@ -195,20 +195,20 @@ class RunFolder:
         self._keep_only(target)
 
     def _keep_only(self, state: Path) -> None:
-        """Take away the states of other steps."""
+        """Delete the states of other steps."""
         for other in self.path.glob("optimizer-*.safetensors"):
             if other != state:
                 other.unlink(missing_ok=True)
 
     def state_path(self, step: int) -> Path:
-        """The file of the optimisers' and batches' state after a step."""
+        """The file with the state of a step."""
         return self.path / f"optimizer-{step}.safetensors"
 
     def load(self, framework: str) -> tuple[Header, Checkpoint]:
-        """The last checkpoint's header, and the state that belongs to it, to go on from.
+        """The last checkpoint's header, and its state.
 
         Raises:
-            UserError: there is none, one is damaged, or another framework wrote it.
+            UserError: there is no checkpoint, a file is damaged, or another framework wrote it.
         """
         if not self.checkpoint.is_file():
             raise UserError(
@@ -220,7 +220,7 @@ class RunFolder:
         if written_by != framework:
             raise UserError(
                 f"--resume: {self.path} was written by {written_by}, this is {framework}; start a "
-                f"run of its own with --init-from {self.checkpoint}"
+                f"new run with --init-from {self.checkpoint}"
             )
         target = self.state_path(weights.metadata["step"])
         state = checkpoint.load(target, checkpoint.STATE)

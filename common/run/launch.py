@@ -1,4 +1,4 @@
-"""How a script is started: its `main`, with errors for people."""
+"""Runs a script's `main`, and reports errors in one line."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from common.processes import end_at_once, this_process
 from common.run import memory, output
 from common.run.signals import interrupts
 
-# How PyTorch, TensorFlow, JAX, NumPy and CuPy say it, each by an error of its own.
+# Messages of PyTorch, TensorFlow, JAX, NumPy and CuPy when memory runs out.
 NO_MEMORY = re.compile(
     r"can(no|')t allocate memory|unable to allocate|out of memory|OOM when allocating"
     r"|resource_exhausted",
     re.IGNORECASE,
 )
-# How gloo, NCCL and TensorFlow say that there is nobody to answer any more.
+# Messages of gloo, NCCL and TensorFlow when another process has ended.
 LOST = re.compile(
     r"connection (closed|reset) by peer|collective ops is aborted|remote process exited",
     re.IGNORECASE,
@@ -27,11 +27,11 @@ LOST = re.compile(
 
 
 def launch(main: Callable[[], None]) -> None:
-    """Run a script's `main`: a UserError becomes one line and exit status 2, Ctrl-C status 130.
+    """Run a script's `main`, and turn errors into one line and an exit status.
 
-    So does want of memory, whether a framework says it or `memory` sees it, and the end of another
-    process that trains with this one. A reader that goes away, as `| head` does, ends it without a
-    word, with status 141 as the shell has it.
+    Status 2: a UserError, lack of memory (reported by a framework or seen by `memory`), or the end
+    of another process of the run. Status 130: Ctrl-C. Status 141, without a message: stdout was
+    closed, as by `| head`.
     """
     output.prepare()
     with interrupts() as interrupted:
@@ -54,8 +54,8 @@ def _launch(main: Callable[[], None], interrupted: list[int]) -> None:
             _exit(130)
         if this_process().count > 1 and LOST.search(str(error)):
             _end(
-                "another process of this run has ended, and says why if it could; go on from the "
-                "last checkpoint by --resume"
+                "another process of this run has ended; its own message may say why; continue from "
+                "the last checkpoint with --resume"
             )
         if not isinstance(error, MemoryError) and not NO_MEMORY.search(str(error)):
             if this_process().count > 1:

@@ -1,7 +1,7 @@
-"""A watch on memory: a run that takes all of it ends with a line, before the system kills it.
+"""Watches memory, so that a run that uses it up ends with a message before the system kills it.
 
-Linux promises programs more memory than there is, and ends one without a word when it is used up.
-Elsewhere nothing is watched.
+Linux promises programs more memory than there is, and kills one without a message when it is used
+up. Other systems are not watched.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-INTERVAL = 0.05  # seconds between two looks: some hundred megabytes can be taken in that time
-SHARE, LEAST = 0.025, 256 << 20  # what has to be left: of all memory, and in bytes
-OWN = 0.25  # of all memory: a process that has less is not the one to end
+INTERVAL = 0.05  # seconds between two checks, in which a run can take hundreds of megabytes
+SHARE, LEAST = 0.025, 256 << 20  # required free memory: fraction of the total, and bytes
+OWN = 0.25  # of the total; a process with less is not the cause
 
 MEMINFO = Path("/proc/meminfo")
 GROUPS = Path("/sys/fs/cgroup")  # limits of a container or a service: cgroups, version 2
 
 
 def read() -> tuple[int, int] | None:
-    """How much memory there is for this process and all beside it, and how much is left: bytes.
+    """Total and available memory of this process's group, in bytes.
 
-    Swap counts; files that the system keeps in memory count as left. None where it is not known.
+    Swap is included, and the system's file cache counts as available. None if unknown.
     """
     try:
         lines = MEMINFO.read_text(encoding="ascii").splitlines()
@@ -37,7 +37,7 @@ def read() -> tuple[int, int] | None:
         return None
     for folder in (GROUPS, *_groups()):
         with contextlib.suppress(OSError, ValueError, KeyError):
-            limit = int((folder / "memory.max").read_text())  # "max" is none
+            limit = int((folder / "memory.max").read_text())  # "max" means no limit
             stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
             files = int(stat["inactive_file"]) + int(stat["active_file"])
             used = int((folder / "memory.current").read_text()) - files
@@ -46,7 +46,7 @@ def read() -> tuple[int, int] | None:
 
 
 def _groups() -> list[Path]:
-    """The folders of the group that this process is in, and of those around it."""
+    """The folders of this process's cgroup and of its parents."""
     try:
         name = Path("/proc/self/cgroup").read_text().split("0::/", 1)[1].splitlines()[0]
     except (OSError, IndexError):
@@ -56,14 +56,14 @@ def _groups() -> list[Path]:
 
 
 def describe() -> str:
-    """How much memory there is and how much is left, in words; empty where it is not known."""
+    """Total and available memory in words; empty if unknown."""
     found = read()
     return f"{found[0] / 1e9:.1f} GB of memory, {max(found[1], 0) / 1e9:.1f} left" if found else ""
 
 
 @contextlib.contextmanager
 def watched() -> Iterator[None]:
-    """End the process with a line and exit status 2 if memory runs out in the block."""
+    """End the process with a message and exit status 2 if memory runs out in the block."""
     if read() is None:
         yield
         return
@@ -91,10 +91,10 @@ def _watch(done: threading.Event) -> None:
                 file=sys.stderr,
                 flush=True,
             )
-            os._exit(2)  # at once: the step at hand may take the rest
+            os._exit(2)  # at once: the current step may take the rest
 
 
 def _resident() -> int:
-    """The memory that this process has taken, in bytes."""
+    """The resident memory of this process, in bytes."""
     pages = Path("/proc/self/statm").read_text().split()[1]
     return int(pages) * os.sysconf("SC_PAGE_SIZE")

@@ -1,7 +1,7 @@
-"""Weights that a network has learned elsewhere: those that ship, ImageNet's, or a file's.
+"""Pretrained weights of a ResNet-18: those shipped with the suite, ImageNet's, or a file's.
 
-Names are torchvision's, `layer1.0.conv1.weight`. ImageNet's are torchvision's own (V1), as
-safetensors by the timm library: https://huggingface.co/timm/resnet18.tv_in1k
+Names are torchvision's, `layer1.0.conv1.weight`. ImageNet's weights are torchvision's (V1), stored
+as safetensors by the timm library: https://huggingface.co/timm/resnet18.tv_in1k
 """
 
 from __future__ import annotations
@@ -18,39 +18,39 @@ from common.errors import UserError
 from common.files import user_path
 from common.run import checkpoint
 
-SHIPPED = Path(__file__).with_name("newts.safetensors")  # by `python -m workshop.train_weights`
+SHIPPED = Path(__file__).with_name("newts.safetensors")  # by `workshop.train_weights`
 REVISION = "bbd144b3e5565108aad885f145491d11bc6ce807"
 URL = f"https://huggingface.co/timm/resnet18.tv_in1k/resolve/{REVISION}/model.safetensors"
 CHECKSUM = "sha256:694f673df6520a3158624e8a89af086f59923ee4cd7436fe5bc3bc71d295ad81"
 FOLDER, FILE = "resnet18", "model.safetensors"
-IMAGENETS = 64  # channels of their first stage
-HEAD = "fc."  # the layer that knows the classes of the other task
-BACKBONE = "backbone."  # before the names in a checkpoint of the suite
+IMAGENETS = 64  # channels of the first stage of ImageNet's weights
+HEAD = "fc."  # the last layer, which belongs to the pretraining's classes
+BACKBONE = "backbone."  # prefix of the names in a checkpoint of the suite
 
 
 @dataclass(frozen=True)
 class Learned:
-    """Weights of a backbone.
+    """Pretrained weights of a backbone.
 
     Attributes:
         arrays: by torchvision's names, in PyTorch's layouts, without the last layer.
-        path: the file that they are from.
+        path: the file that holds them.
     """
 
     arrays: dict[str, np.ndarray]
     path: Path
 
     def check_fit(self, expected: dict[str, np.ndarray]) -> None:
-        """Raise UserError unless there is an array of the right shape for each of a network's.
+        """Raise UserError unless names and shapes are those of a network.
 
         Args:
-            expected: the network's own arrays.
+            expected: the network's arrays.
         """
         first = self.arrays["conv1.weight"]
         if first.ndim == 4 and len(first) != len(expected["conv1.weight"]):
             raise UserError(
-                f"--weights: {self.path} is of {len(first)} channels in the first stage, this "
-                f"network of {len(expected['conv1.weight'])}; give --width {len(first)}"
+                f"--weights: {self.path} has {len(first)} channels in the first stage, this "
+                f"network {len(expected['conv1.weight'])}; give --width {len(first)}"
             )
         shapes, wanted = (
             {name: array.shape for name, array in arrays.items()}
@@ -60,22 +60,22 @@ class Learned:
             found, needed = shapes.get(name, "nothing"), wanted.get(name, "nothing")
             if found != needed:
                 raise UserError(
-                    f"--weights: {self.path} is no ResNet-18: of {name} it has {found}, needed is "
-                    f"{needed}"
+                    f"--weights: {self.path} is no ResNet-18: the shape of {name} is {found}, "
+                    f"expected {needed}"
                 )
 
 
 def adopt(bridge: Bridge, network: Any, weights: str, data_dir: str | None) -> None:
-    """Give a backbone weights that were learned elsewhere, cast to the run's precision.
+    """Load pretrained weights into a backbone, cast to the run's precision.
 
     Args:
         bridge: the framework's module in `common.bridges`.
         network: the backbone.
-        weights: as `load` takes them, like `data_dir`.
-        data_dir: where downloads lie.
+        weights: as `load` takes them.
+        data_dir: the folder of downloads, as `load` takes it.
 
     Raises:
-        UserError: they cannot be had, or are not of such a network.
+        UserError: as `load`, or the weights do not fit the network.
     """
     expected = bridge.get_arrays(network)
     learned = load(weights, data_dir, len(expected["conv1.weight"]))
@@ -84,16 +84,16 @@ def adopt(bridge: Bridge, network: Any, weights: str, data_dir: str | None) -> N
 
 
 def load(weights: str, data_dir: str | Path | None, channels: int | None = None) -> Learned:
-    """Find a backbone's weights, downloading them if need be.
+    """Read pretrained weights, downloading them if needed.
 
     Args:
-        weights: `newts` for those that ship, `imagenet`, or a file: a checkpoint of `transfer`, or
-            a ResNet-18 by torchvision's names.
-        data_dir: where downloads lie; None means `default_data_dir()`.
-        channels: of the first stage, if nothing else is to be downloaded.
+        weights: `newts` for the shipped weights, `imagenet`, or a file: a checkpoint of `transfer`,
+            or a ResNet-18 with torchvision's names.
+        data_dir: the folder of downloads; None means `default_data_dir()`.
+        channels: channels of the network's first stage; a misfit is refused before a download.
 
     Raises:
-        UserError: there is no such file, it cannot be had or read, or is no backbone's.
+        UserError: the file is missing, cannot be downloaded or read, or is not a ResNet-18's.
     """
     if weights == "newts":
         path = SHIPPED
@@ -113,7 +113,7 @@ def load(weights: str, data_dir: str | Path | None, channels: int | None = None)
     kept = {name: array for name, array in arrays.items() if not name.startswith(HEAD)}
     if "conv1.weight" not in kept:
         raise UserError(
-            f"--weights {weights}: it has no conv1.weight, so is no ResNet-18; give newts, "
+            f"--weights {weights}: it has no conv1.weight, so it is no ResNet-18; give newts, "
             "imagenet, a checkpoint of transfer.py, or a file with torchvision's names"
         )
     return Learned(kept, path)

@@ -1,4 +1,4 @@
-"""The figures of a run: a row of `metrics.csv` now and then, TensorBoard, the progress bar."""
+"""Records the figures of a run: `metrics.csv`, TensorBoard and the progress bar."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from common.run.events import Board
 from common.run.folder import RunFolder
 from common.run.table import Table
 
-LONG_SECONDS = 60.0  # of a run whose duration is worth a line
+LONG_SECONDS = 60.0  # a run must take longer for its duration to be printed
 
 
 class Recorder:
-    """Takes each step's losses, and writes those of the steps whose row is due.
+    """Takes each step's losses, and writes a row for the steps that ask for one.
 
-    Losses stay on the device until they are needed, so that no step waits for the device.
+    Losses stay on the device until a row needs them, so that no step waits for the device.
 
     Args:
-        folder: of the run.
-        step: the last one that was trained before.
-        images_per_step: for the speed in images a second.
-        figures: names of those that come with pictures.
-        digits: of a loss in the table; enough to tell any two numbers of the run's precision apart.
-        average: of several processes, what makes the mean of their losses (a row for each step).
-        quiet: show nothing, as all processes but the first do.
+        folder: the run folder.
+        step: the last completed step.
+        images_per_step: images that a step learns from.
+        figures: names of the figures that are measured with pictures.
+        digits: significant digits of losses; enough to identify a number in the run's precision.
+        average: averages losses (steps, losses) over several processes; None for one process.
+        quiet: print nothing; set in all processes but the first.
     """
 
     def __init__(
@@ -56,8 +56,8 @@ class Recorder:
         self.table.cut(step)
         self._written_step = step
         self._pending: list[tuple[int, dict[str, Any]]] = []
-        self._losses: dict[str, float] = {}  # of the last step that was read
-        self._figures: dict[str, float] = {}  # that came with the last picture
+        self._losses: dict[str, float] = {}  # of the last step read
+        self._figures: dict[str, float] = {}  # of the last picture
         self._steps_timed = 0
         self._collapsed = False
         self._bar: tqdm | None = None
@@ -87,7 +87,7 @@ class Recorder:
             self._bar.update()
 
     def check(self) -> None:
-        """Read the losses that are pending.
+        """Read the pending losses from the device.
 
         Raises:
             UserError: one of them is not finite.
@@ -95,7 +95,7 @@ class Recorder:
         pending, self._pending = self._pending, []
         if not pending:
             return
-        names = sorted(pending[0][1])  # for Keras gives them so
+        names = sorted(pending[0][1])  # Keras sorts them
         values = np.array([[float(losses[name]) for name in names] for _, losses in pending])
         if self._average:
             values = self._average(values)
@@ -109,7 +109,7 @@ class Recorder:
                     )
 
     def write_row(self, step: int) -> None:
-        """Write a step's row, once: its losses, the speed since the last row, the figures so far.
+        """Write a step's row, once: its losses, the speed since the last row, and new figures.
 
         Raises:
             UserError: a loss is not finite, or the file cannot be written.
@@ -135,9 +135,13 @@ class Recorder:
         self._clock = time.perf_counter()
 
     def _tell_duration(self, step: int, seconds: float) -> None:
-        """Say once how long the run will take, if that is long; `seconds` is what a step took.
+        """Print once how long the run will take, if that is long.
 
-        The first row's steps are left out, since compilation may be among them.
+        The steps of the first row are not used, as they may include compilation.
+
+        Args:
+            step: the last completed step.
+            seconds: the time per step since the last row.
         """
         warmed_up, self._warmed_up = self._warmed_up, True
         if self._told or not warmed_up or self._bar is None or self._bar.total is None:
@@ -150,25 +154,25 @@ class Recorder:
         tqdm.write(f"{text}; Ctrl-C saves, --resume goes on", file=sys.stderr)
 
     def add_picture(self, step: int, path: Path, figures: dict[str, float]) -> None:
-        """Announce the picture of a PNG file; its figures go into the step's row."""
+        """Print and record a picture's PNG file; its figures go into the step's row."""
         self._board.add_picture("samples", path, step)
         shown = "".join(f", {name} {value:.2f}" for name, value in figures.items())
         if not self._quiet:
             tqdm.write(f"step {step}: {path}{shown}", file=sys.stderr)
-        if step:  # there is no row of step 0
+        if step:  # step 0 has no row
             self._figures = figures
         if "diversity" in figures and not self._quiet:
             self._watch(step, figures["diversity"])
 
     @contextlib.contextmanager
     def not_training(self) -> Iterator[None]:
-        """Leave the time that the block takes out of the speed."""
+        """Exclude the time of the block from the speed."""
         started = time.perf_counter()
         yield
         self._clock += time.perf_counter() - started
 
     def highest(self, name: str | None) -> float:
-        """The highest value of a figure in the table; -inf where there is none."""
+        """The highest value of a figure in the table; -inf if there is none."""
         values = self.table.read().get(name, []) if name else []
         return max((value for value in values if not np.isnan(value)), default=-np.inf)
 
@@ -178,12 +182,12 @@ class Recorder:
         return self.table.read()
 
     def _watch(self, step: int, value: float) -> None:
-        """Warn once when the samples become all alike."""
+        """Warn once when the diversity of samples falls below `COLLAPSED`."""
         collapsed = step > 0 and value < COLLAPSED
         if collapsed and not self._collapsed:
             warn(
-                f"step {step}: diversity {value:.2f} is under {COLLAPSED}: the generator "
-                "draws one picture (it has hardly begun, or its modes have collapsed)"
+                f"step {step}: diversity {value:.2f} is below {COLLAPSED}: the generator draws "
+                "the same image each time (training has just begun, or its modes have collapsed)"
             )
         self._collapsed = collapsed
 

@@ -1,4 +1,4 @@
-"""A run: what the command line asks for, made ready, and the batches that a script's loop takes."""
+"""A run: the settings, data, folder and loop of one command line."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ from common.run.recorder import Recorder
 from common.run.signals import stop_signals
 from common.run.store import Store
 
-DIGITS = {"float32": 9, "float64": 17}  # significant ones that name a number exactly
+DIGITS = {"float32": 9, "float64": 17}  # significant digits that identify a number
 
 
 class Run:
-    """What a script's command line asks for, made ready.
+    """One execution of a script, prepared from its command line.
 
-    A script's `start` makes one and gives it, by `connect`, what it trains and draws. A loop over
-    `batches`, in which each step's losses are given to `log`, is the training; `generate` draws
-    without it.
+    A script's `start` creates the run, and passes its networks, optimisers and pictures to
+    `connect`. To train, loop over `batches` and give each step's losses to `log`; `generate` draws
+    without training.
 
     Args:
         config_class: the script's `Config`.
@@ -50,16 +50,16 @@ class Run:
 
     Attributes:
         config: the `Config`, filled from the flags.
-        data: the data set, read when it is needed.
+        data: the data set, loaded at its first use.
         image_shape: (H, W, C) of the images that the networks see.
         class_names: of the data set, one per label.
-        random: the one source of chance in training: batch order, augmentation and noise.
-        step: the last one that was trained.
-        images_per_step: that a step learns from.
-        title: names the run above plots.
-        processes: which one this is, of those that train together.
+        random: the rng for everything random in training: batch order, augmentation and noise.
+        step: the last completed step.
+        images_per_step: images that a step learns from.
+        title: the title of plots.
+        processes: this process's index, and the number of processes that train together.
         bridge, networks, optimizers, pictures, pools: as given to `connect`.
-        device, strategy, trainers: the framework's own, for the script to keep here.
+        device, strategy, trainers: objects of the framework that the script keeps here.
 
     Raises:
         UserError: a flag, the data, a checkpoint or the run folder cannot be used.
@@ -81,8 +81,8 @@ class Run:
         self.framework = path.parent.name
         self.processes = find_processes(self.framework)
         given = flags.given_flags(config_class, path, description or "", arguments)
-        self._weights: Header | None = None  # of the checkpoint to start from
-        self._state: Checkpoint | None = None  # of all else, to go on from
+        self._weights: Header | None = None  # the checkpoint to start from
+        self._state: Checkpoint | None = None  # optimisers, batches and rng, to resume from
         earlier: dict[str, Any] = {}
         like = None
         if given.get("resume"):
@@ -94,7 +94,7 @@ class Run:
             weights = self._take(checkpoint.read_header(Path(given["from_"])))
             stored = weights.metadata["config"]
             given = {"dataset": stored.get("dataset", config_class.dataset)} | given
-            # A setting that is younger than the checkpoint has its default.
+            # A setting that the checkpoint does not have yet gets its default.
             earlier = {n: stored[n] for n in config_class.architecture() if n in stored}
             like = tuple(weights.metadata["image_shape"]), tuple(weights.metadata["class_names"])
         self.config: Any = flags.fill(config_class, given, earlier)
@@ -107,7 +107,7 @@ class Run:
         if config.init_from:
             self._take(checkpoint.read_header(Path(config.init_from)))
         if self.processes.index:
-            self._keep_nothing()
+            self._discard_output()
         self.data = Data(
             config.dataset,
             config.data_dir,
@@ -134,17 +134,17 @@ class Run:
             self.config = self._in_steps(config)
 
     def _find_earlier(self) -> tuple[Header, Checkpoint]:
-        """What `--resume` goes on from; from here on the folder is this run's."""
+        """The checkpoint and state that `--resume` continues from; locks the folder."""
         first = not self.processes.index  # the others only read
-        if first and self.folder.checkpoint.is_file():  # else there is nothing to lock
+        if first and self.folder.checkpoint.is_file():
             self.folder.check_writable()
             self.folder.lock()
         return self.folder.load(self.framework)
 
-    def _keep_nothing(self) -> None:
-        """Be one of the other processes, which do all that the first one does, but leave no files.
+    def _discard_output(self) -> None:
+        """Silence a process other than the first: it does the same work, but leaves no files.
 
-        What they write goes to a folder that is deleted at the end, and nothing is shown of it.
+        It writes to a temporary folder, and its stdout is discarded.
         """
         self.folder = RunFolder(make_scratch())
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
@@ -166,14 +166,14 @@ class Run:
         pictures: Pictures,
         pools: dict[str, ImagePool] | None = None,
     ) -> None:
-        """Say what the run saves and draws; load the weights and the state that the flags ask for.
+        """Set what the run saves and draws; load the weights and state that the flags ask for.
 
         Args:
             bridge: the framework's module in `common.bridges`.
-            networks: by the name that their checkpoint keys begin with.
+            networks: by name, the first part of their checkpoint keys.
             optimizers: by name; `--resume` restores their state.
-            pictures: what shows how training goes.
-            pools: of earlier images, by name; `--resume` restores them too.
+            pictures: draws the run's pictures.
+            pools: pools of earlier images, by name; `--resume` restores them too.
 
         Raises:
             UserError: a tensor of the checkpoint does not fit, or the data set has changed.
@@ -192,21 +192,21 @@ class Run:
             path = self.folder.state_path(self._state.metadata["step"])
             self.step = self._store.restore(path, self._state, self._batches)
         if self.processes.count > 1:
-            # The others draw dropout of their own; the first one's is the checkpoint's.
-            own = np.random.SeedSequence((self.config.seed, self.step, self.processes.index))
-            seed = int(own.generate_state(1)[0]) if self.processes.index else None
+            # Each process needs other dropout; the checkpoint stores the first one's rng state.
+            sequence = np.random.SeedSequence((self.config.seed, self.step, self.processes.index))
+            seed = int(sequence.generate_state(1)[0]) if self.processes.index else None
             bridge.join(networks, optimizers, seed)
 
     @property
     def loaded(self) -> bool:
-        """Whether the weights are a checkpoint's."""
+        """True if the weights were loaded from a checkpoint."""
         return self._weights is not None
 
     def _check_state(self, state: Checkpoint) -> None:
         if state.metadata["fingerprint"] != self.data.fingerprint():
             raise UserError(
-                f"--resume: the data set {self.config.dataset} is not as it was when the run in "
-                f"{self.folder.path} was started; put it back, or start a new run with --out"
+                f"--resume: the data set {self.config.dataset} has changed since the run in "
+                f"{self.folder.path} was started; restore it, or start a new run with --out"
             )
         step, steps = state.metadata["step"], self.config.steps
         if step > steps:
@@ -217,21 +217,21 @@ class Run:
         if step == steps:
             warn(
                 f"the run has already reached step {step}: only its last pictures and figures "
-                "are made again; to train on, give a larger number with --steps"
+                "are made again; to train further, give a larger number with --steps"
             )
 
     # Training.
 
     def _begin(self) -> None:
-        """Open the run folder; of a new run, save the initial checkpoint and picture.
+        """Open the run folder; for a new run, save the initial checkpoint and picture.
 
         Raises:
-            UserError: the folder cannot be written; the disk is as it was.
+            UserError: the folder cannot be written; nothing is left on disk.
         """
         config = self.config
         if not config.resume:
             self.folder.lock()
-            self.folder.check_free()  # another run may have been quicker
+            self.folder.check_free()  # another run may have taken it
         with contextlib.nullcontext() if config.resume else self._undone_by_errors():
             self.folder.make(self.folder.samples)
             self._recorder = Recorder(
@@ -248,27 +248,28 @@ class Run:
             if config.resume:
                 write_text(self.folder.config, text)
             else:
-                # The checkpoint first: with it a run that is killed can be resumed.
+                # The checkpoint comes first: it lets a killed run resume.
                 self.save_checkpoint()
                 write_text(self.folder.config, text)
                 if config.steps:
                     self.save_samples()
 
     def _in_steps(self, config: Any) -> Any:
-        """The settings with `--epochs` turned into as many steps, rounded up."""
+        """The settings with `--epochs` converted to steps, rounded up."""
         if config.epochs is None:
             return config
         steps = math.ceil(config.epochs * self._batches.epoch / self.images_per_step)
         return dataclasses.replace(config, steps=steps, epochs=None)
 
     def batches(self) -> Iterator[Batch]:
-        """Yield each step's `Batch`; the body must `log` the step's losses.
+        """Yield each step's `Batch`; the body of the loop must `log` the step's losses.
 
-        Whatever is due after a step (a row of figures, a picture, a checkpoint) is made before the
-        next batch, and after the last one the curves, the animation and what `pictures` leave.
-        Where a step takes several batches, their arrays are stacked along a new first axis. Ctrl-C,
-        SIGTERM and SIGHUP end the run after the step at hand, with everything saved. The run goes
-        on where its output cannot be written, for a terminal has closed.
+        The run writes the rows, pictures and checkpoints that are due after a step before it yields
+        the next batch. After the last step it writes the curves, the animation and the files of
+        `pictures.finish`. If a step takes several batches, their arrays are stacked along a new
+        first axis. Ctrl-C, SIGTERM or SIGHUP ends the run after the current step, with everything
+        saved. The run goes on in silence if its output cannot be written, because a terminal
+        closed.
 
         Raises:
             UserError: the folder cannot be written, or a loss is no longer finite.
@@ -282,7 +283,7 @@ class Run:
         config, recorder = self.config, self._recorder
         try:
             with recorder.progress(self.step, config.steps), stop_signals() as stopped:
-                while self.step < config.steps and not self._agree(stopped):
+                while self.step < config.steps and not self._should_stop(stopped):
                     step = self.step + 1
                     yield self.next_batch()
                     if self.step != step:
@@ -310,54 +311,54 @@ class Run:
             self._save_figures(self.pictures.test())
 
     def next_batch(self) -> Batch:
-        """The next step's batch, or batches, of the training split."""
-        drawn = [self._batches.next() for _ in range(self.config.batches_per_step)]
-        batch = drawn[0] if len(drawn) == 1 else stack(drawn)
-        return batch if self.processes.count == 1 else batch.map(self._share)
+        """The next step's batch, with this process's slice of each array."""
+        taken = [self._batches.next() for _ in range(self.config.batches_per_step)]
+        batch = taken[0] if len(taken) == 1 else stack(taken)
+        return batch if self.processes.count == 1 else batch.map(self._slice)
 
     def draw(self, function: Callable[..., np.ndarray], *shape: int) -> np.ndarray:
-        """Random numbers for a step: what a script's function draws for each image of its batch.
+        """Random numbers for a step, drawn by a function of the script's for the whole batch.
 
-        Several processes draw the same numbers for all images, and each keeps those of its own.
+        In several processes, all draw the same numbers, and each returns its slice.
 
         Args:
-            function: `draw_noise` or its like: (random, config, *shape, N) to an array whose first
-                axes are these.
-            shape: axes before that of the images.
+            function: (random, config, *shape, N) to an array whose first axes are *shape, N; such
+                as `draw_noise`.
+            shape: lengths of the axes before that of the images.
         """
         array = function(self.random, self.config, *shape, self.config.batch_size)
-        return array if self.processes.count == 1 else self.processes.share(array, len(shape))
+        return array if self.processes.count == 1 else self.processes.slice(array, len(shape))
 
-    def _share(self, array: np.ndarray) -> np.ndarray:
-        """This process's images of a whole step's array."""
-        return self.processes.share(array, int(self.config.batches_per_step > 1))
+    def _slice(self, array: np.ndarray) -> np.ndarray:
+        """This process's slice of an array of the step's batch."""
+        return self.processes.slice(array, int(self.config.batches_per_step > 1))
 
-    def _agree(self, stopped: list[int]) -> bool:
-        """Whether to stop: all processes after the same step, the first whose row is due."""
+    def _should_stop(self, stopped: list[int]) -> bool:
+        """True once a signal has come; several processes stop together at the next row's step."""
         if self.processes.count == 1:
             return bool(stopped)
         due = self._row_due()
         return due and self._store.average(np.array([float(bool(stopped))]))[0] > 0
 
     def log(self, losses: dict[str, Any]) -> None:
-        """Take a step's losses, still on the device; they are read when a row is due."""
+        """Take a step's losses; they stay on the device until a row is due."""
         self.step += 1
         self._recorder.log(self.step, losses)
 
     def _samples_due(self) -> bool:
-        """Whether to draw a picture after this step.
+        """True every `sample_every` steps and at the last step, and twice early in the run.
 
-        That is every `sample_every` steps and after the last, and sooner in the beginning, when
-        pictures change fastest: after a tenth and three tenths of `sample_every`.
+        The early pictures come at a tenth and at three tenths of `sample_every`, when pictures
+        change fastest.
         """
         step, every = self.step, self.config.sample_every
         return step % every == 0 or step == self.config.steps or 10 * step in (every, 3 * every)
 
     def save_samples(self) -> None:
-        """Draw the picture of this step into the run folder; note the figures that come with it.
+        """Draw this step's picture into the run folder, and record the figures measured with it.
 
-        Where a figure says how good the weights are, the best so far are kept in
-        `best.safetensors`; of equals, the first.
+        If `pictures.best_by` names a figure, `best.safetensors` keeps the weights of its highest
+        value so far; of equal values, the first.
 
         Raises:
             UserError: a loss is no longer finite, or the file cannot be written.
@@ -375,15 +376,15 @@ class Run:
                 checkpoint.save(self.folder.best, weights)
 
     def _checkpoint_due(self) -> bool:
-        """Whether to write a checkpoint: every `checkpoint_every` steps and after the last."""
+        """True every `checkpoint_every` steps and at the last step."""
         return self.step % self.config.checkpoint_every == 0 or self.step == self.config.steps
 
     def save_checkpoint(self) -> None:
-        """Write the checkpoint and what `--resume` needs besides.
+        """Write the checkpoint, and the state that `--resume` needs.
 
         Raises:
-            UserError: a loss or weight is no longer finite, or the disk is full; the earlier
-                checkpoint is still there.
+            UserError: a loss or weight is no longer finite, or the disk is full; the previous
+                checkpoint is kept.
         """
         recorder = self._recorder
         self._write_row()
@@ -394,7 +395,7 @@ class Run:
             )
 
     def _about(self) -> dict[str, Any]:
-        """What a checkpoint says of the run."""
+        """A checkpoint's metadata, except for the step."""
         settings, passing = dataclasses.asdict(self.config), self.config.of_command()
         return {
             "model": self.model,
@@ -405,7 +406,7 @@ class Run:
         }
 
     def _write_row(self) -> None:
-        """Write this step's row of `metrics.csv` if it is due and not there yet."""
+        """Write this step's row of `metrics.csv` if it is due."""
         if self._row_due():
             self._recorder.write_row(self.step)
 
@@ -413,7 +414,7 @@ class Run:
         return self.step % self.config.log_every == 0 or self._samples_due()
 
     def _finish(self) -> None:
-        """Draw the curves and the animation, and say where everything is."""
+        """Draw the curves and the animation, and print where the files are."""
         made = {"checkpoint": self.folder.checkpoint}
         columns = self._recorder.close()
         if columns:
@@ -426,12 +427,12 @@ class Run:
         self._report(made)
 
     def _report(self, made: dict[str, Path]) -> None:
-        """Say where files are, by name."""
+        """Print the path of each file, by name."""
         for name, path in made.items():
             print(f"{name + ':':12}{path}")
 
     def _save_figures(self, figures: dict[str, float]) -> None:
-        """Print figures of the test split, if there are any, and write them to `evaluation.json`.
+        """Print the figures of the test split and write them to `evaluation.json`, if any.
 
         Raises:
             UserError: the file cannot be written.
@@ -447,13 +448,13 @@ class Run:
         Raises:
             UserError: there is nothing to draw from, or a picture cannot be written.
         """
-        # A run may be at work in the folder: its files are none of ours.
-        drawn = self.folder.generated
-        with self._undone_by_errors(drawn.name, drawn.stem):
+        # Another run may use the folder: touch only the files named here.
+        target = self.folder.generated
+        with self._undone_by_errors(target.name, target.stem):
             picture = self.pictures.generate(self.config.generate)
             self.folder.make(self.folder.path)
-            images.save(drawn, picture)
-        self._report({"picture": drawn})
+            images.save(target, picture)
+        self._report({"picture": target})
 
     @contextlib.contextmanager
     def _undone_by_errors(self, *names: str) -> Iterator[None]:

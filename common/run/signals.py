@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP, noted before they are obeyed."""
+"""Handlers for Ctrl-C, SIGTERM and SIGHUP that record a signal before it takes effect."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ _raised: list[int] = []
 
 @contextlib.contextmanager
 def interrupts() -> Iterator[list[int]]:
-    """Yield a list that Ctrl-C makes non-empty before it raises KeyboardInterrupt.
+    """Yield a list to which Ctrl-C appends before it raises KeyboardInterrupt.
 
-    What is raised in the midst of a framework's native code may come out as another error, or not
-    at all.
+    Native code of a framework may turn the exception into another one, or swallow it.
     """
 
     def note(number: int, _: Any) -> None:
@@ -32,10 +31,10 @@ def interrupts() -> Iterator[list[int]]:
 
 @contextlib.contextmanager
 def stop_signals() -> Iterator[list[int]]:
-    """Yield a list that Ctrl-C, SIGTERM or SIGHUP makes non-empty; a second one acts at once.
+    """Yield a list to which the first Ctrl-C, SIGTERM or SIGHUP appends; a second one acts at once.
 
-    SIGHUP comes when a terminal closes; what `nohup` has started goes on ignoring it. A Ctrl-C that
-    was raised before, and by which nothing has ended, is in it already.
+    A closing terminal sends SIGHUP; a run that `nohup` started goes on ignoring it. The list begins
+    with earlier Ctrl-Cs that were swallowed.
     """
     received = _raised.copy()
 

@@ -1,4 +1,4 @@
-"""What `--resume` needs: weights, and all else that a run would otherwise forget."""
+"""The state that `--resume` restores: weights, optimisers, batches, rng and pools."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from common.run.folder import RunFolder
 
 
 class Store:
-    """Networks and optimisers, between memory and the run folder.
+    """Saves and restores networks, optimisers and pools.
 
     Args:
         bridge: the framework's module in `common.bridges`.
-        networks: by the name that their checkpoint keys begin with.
+        networks: by name, the first part of their checkpoint keys.
         optimizers: by name.
-        pools: of earlier images, by name.
+        pools: pools of earlier images, by name.
     """
 
     def __init__(
@@ -39,10 +39,10 @@ class Store:
         self._pools = pools
 
     def load_weights(self, header: Header) -> None:
-        """Give the networks a checkpoint's weights, cast to the run's precision.
+        """Load a checkpoint's weights into the networks, cast to the run's precision.
 
         Raises:
-            UserError: a tensor is missing, too much, of another shape, or not finite.
+            UserError: a tensor is missing, unexpected, of another shape, or not finite.
         """
         checkpoint.check_fit(header, self._weights())
         arrays = checkpoint.read_arrays(header)
@@ -50,10 +50,10 @@ class Store:
             self._bridge.set_arrays(network, _below(name, arrays))
 
     def restore(self, path: Path, state: Checkpoint, batches: Batches | DomainBatches) -> int:
-        """Go on from an earlier state; return the step after which it was saved.
+        """Restore a saved state; return its step.
 
         Raises:
-            UserError: it is not the state of such a run.
+            UserError: it is not a state of this run.
         """
         try:
             batches.restore(state.arrays["batches.order"], state.metadata["batches"])
@@ -74,10 +74,15 @@ class Store:
         return self._bridge.average(values)
 
     def gather(self, folder: RunFolder, step: int, about: dict[str, Any]) -> Checkpoint:
-        """All weights after a step, and what a checkpoint of a run in `folder` says of them.
+        """A checkpoint of the current weights.
+
+        Args:
+            folder: the run folder, named in the error.
+            step: the last completed step.
+            about: the metadata, except for the step.
 
         Raises:
-            UserError: one is no longer finite.
+            UserError: a weight is no longer finite.
         """
         weights = self._weights()
         for name, array in weights.items():
@@ -95,15 +100,15 @@ class Store:
         """Write the checkpoint and the state that belongs to it.
 
         Args:
-            folder: where to.
-            step: the last one that was trained.
-            about: what the checkpoint says of the run.
-            batches: where the epoch stands, and the run's chance.
-            fingerprint: of the data set.
+            folder: the run folder.
+            step: the last completed step.
+            about: the metadata, except for the step.
+            batches: their state includes the run's rng state.
+            fingerprint: the data set's.
 
         Raises:
-            UserError: a weight is no longer finite, or the disk is full; the earlier checkpoint
-                is still there.
+            UserError: a weight is no longer finite, or the disk is full; the previous checkpoint
+                is kept.
         """
         weights = self.gather(folder, step, about)
         order, position = batches.state()

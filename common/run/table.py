@@ -1,4 +1,4 @@
-"""`metrics.csv`: the figures of a run, a row per logged step."""
+"""`metrics.csv`: the figures of a run, one row per logged step."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from common.files import disk_errors, write_text
 
 
 class Table:
-    """`metrics.csv`: a header, then a row per logged step, each on the disk at once.
+    """`metrics.csv`: a header, then one row per logged step, each written to disk at once.
 
     Args:
         path: the file; the first row creates it.
-        digits: significant ones of a number that is not whole.
+        digits: significant digits of floats.
     """
 
     def __init__(self, path: Path, digits: int = 6) -> None:
@@ -29,7 +29,7 @@ class Table:
         """Add a row; a value of None leaves its cell empty.
 
         Raises:
-            UserError: the file cannot be written; it is as it was before.
+            UserError: the file cannot be written; it is unchanged.
         """
         line = _line([self._figure(value) for value in row.values()])
         if not self.path.exists():
@@ -45,7 +45,7 @@ class Table:
                 raise
 
     def read(self) -> dict[str, list[float]]:
-        """Every column as numbers, empty cells as NaN; no columns before the first row.
+        """All columns as numbers, empty cells as NaN; no columns before the first row.
 
         Raises:
             UserError: the file is not a table of numbers.
@@ -56,7 +56,7 @@ class Table:
         }
 
     def cut(self, step: int) -> None:
-        """Drop the rows after `step`, which a run that goes on will write again.
+        """Drop the rows after `step`, which a resumed run will write again.
 
         Raises:
             UserError: the file is not a table of numbers, or cannot be written.
@@ -67,7 +67,7 @@ class Table:
             write_text(self.path, "".join(map(_line, [header, *kept])))
 
     def _cells(self) -> tuple[list[str], list[list[str]]]:
-        """The header and the rows, as text; nothing if the file is not there."""
+        """The header and the rows, as text; both empty if there is no file."""
         if not self.path.exists():
             return [], []
         try:

@@ -273,7 +273,7 @@ def test_the_first_test_images_are_generated(tmp_path: Path) -> None:
 def test_the_user_s_own_picture_needs_a_direction(tmp_path: Path) -> None:
     write(tmp_path / "mine.png", 7)
     path = str(tmp_path / "mine.png")
-    with pytest.raises(UserError, match="say what to make of it, --direction a2b or b2a"):
+    with pytest.raises(UserError, match="give the direction, --direction a2b or b2a"):
         make_pictures(tmp_path, path).generate(1)
     picture = make_pictures(tmp_path / "run", path, "a2b").generate(1)
     assert read_grid(picture, 3) == [[7, 107, 8]]

@@ -143,9 +143,9 @@ def test_frechet_of_few_samples_is_too_large_though_their_covariance_is_not():
     assert np.mean(few) > many + 2
 
 
-@pytest.mark.parametrize("short", ["real", "drawn"])
+@pytest.mark.parametrize("short", ["real", "generated"])
 def test_frechet_of_too_few_samples_is_refused(short):
-    sets = {"real": normal(65, 64), "drawn": normal(65, 64, 1)}
+    sets = {"real": normal(65, 64), "generated": normal(65, 64, 1)}
     assert frechet_distance(**sets) > 0
     sets[short] = sets[short][:64]
     with pytest.raises(UserError, match=f"{short} features: 64 samples .* at least 65"):
@@ -225,7 +225,7 @@ def test_features_that_do_not_fit_are_refused(measure):
         measure(normal(100, 8), normal(1, 8))
     broken = normal(100, 8)
     broken[3, 4] = np.nan
-    with pytest.raises(UserError, match="drawn features: some are not finite"):
+    with pytest.raises(UserError, match="generated features: some are not finite"):
         measure(normal(100, 8), broken)
 
 
@@ -383,7 +383,7 @@ def test_structural_similarity_refuses_images_smaller_than_its_window():
 def test_pairs_that_do_not_fit_are_refused(measure):
     with pytest.raises(UserError, match="cannot be compared"):
         measure(flat(0, 2), flat(0, 3))
-    with pytest.raises(UserError, match="drawn images: expected uint8"):
+    with pytest.raises(UserError, match="generated images: expected uint8"):
         measure(flat(0, 2), flat(0, 2).astype(np.float32))
 
 

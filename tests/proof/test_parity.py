@@ -258,7 +258,7 @@ def test_mixed_precision_is_refused_where_there_is_none(answers) -> None:
     answer = answers["chainer"]["dcgan mixed"]
     assert answer.status == 2
     last = answer.stderr.splitlines()[-1]  # a slow machine shows progress before it
-    assert last.startswith("error: --precision bfloat16: Chainer has no such numbers")
+    assert last.startswith("error: --precision bfloat16: Chainer does not support it")
     assert "Traceback" not in answer.stderr
     assert not (answer.folder / "dcgan-mixed").exists()
 

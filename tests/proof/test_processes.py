@@ -198,7 +198,7 @@ def test_a_batch_has_a_share_for_each(tmp_path: Path) -> None:
 
 def test_a_share_is_cut_along_its_axis() -> None:
     array = np.arange(24).reshape(2, 6, 2)
-    shares = [Processes(index, 3).share(array, 1) for index in range(3)]
+    shares = [Processes(index, 3).slice(array, 1) for index in range(3)]
     assert [share.shape for share in shares] == [(2, 2, 2)] * 3
     assert (np.concatenate(shares, 1) == array).all()
 

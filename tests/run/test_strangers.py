@@ -120,13 +120,13 @@ def test_a_damaged_checkpoint(damage: str) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"colour": 3}, "a setting that is not known here: colour 3"),
-        ({"batch_size": "many"}, "a setting that is not known here: batch_size many"),
-        ({"seed": True}, "a setting that is not known here: seed True"),
+        ({"colour": 3}, "a setting that is not accepted: colour 3"),
+        ({"batch_size": "many"}, "a setting that is not accepted: batch_size many"),
+        ({"seed": True}, "a setting that is not accepted: seed True"),
         ({"dataset": None}, "its entry config is damaged"),
         ({"log_every": 0}, "--log-every 0: must be at least 1"),
         ({"dataset": "newtz"}, "unknown data set 'newtz'"),
-        ({"device": "tpu"}, "a setting that is not known here: device tpu"),
+        ({"device": "tpu"}, "a setting that is not accepted: device tpu"),
     ],
 )
 def test_settings_that_cannot_be(settings: dict[str, Any], message: str) -> None:

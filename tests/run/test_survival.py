@@ -133,7 +133,7 @@ def test_what_a_killed_run_was_writing_is_taken_away(capsys: pytest.CaptureFixtu
     assert all(Path("run", name).read_bytes() == b"half" for name in own)
     said = capsys.readouterr().err
     assert "000001.png: cannot be read" in said
-    assert "000003.png: not of the size of the last picture" in said
+    assert "000003.png: differs in size from the last picture" in said
     with Image.open("run/samples.webp") as film:
         assert film.format == "WEBP"
 
@@ -181,9 +181,9 @@ def test_only_one_run_works_in_a_folder() -> None:
     training = first.batches()
     next(training)
     before = {path: path.stat().st_mtime_ns for path in Path("run").rglob("*")}
-    with pytest.raises(UserError, match="run: another run is at work in it; wait for its end"):
+    with pytest.raises(UserError, match="run: another run is using it; wait until it ends"):
         next(second.batches())
-    with pytest.raises(UserError, match="another run is at work in it"):
+    with pytest.raises(UserError, match="another run is using it"):
         make_run(f"{FLAGS} --resume")
     assert {path: path.stat().st_mtime_ns for path in Path("run").rglob("*")} == before
 
@@ -244,7 +244,7 @@ def test_a_folder_is_free_when_its_run_has_ended_or_died() -> None:
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "locked\n"
-    with pytest.raises(UserError, match="another run is at work in it"):
+    with pytest.raises(UserError, match="another run is using it"):
         make_run("--steps 6 --resume")
     process.kill()
     process.communicate()

@@ -259,4 +259,4 @@ def test_a_data_set_that_changed_is_not_resumed(tmp_path: Path) -> None:
     shutil.copy(pictures / "3.png", pictures / "12.png")
     second = run_script("pytorch", "--out", "run", "--resume", "--steps", "2", cwd=tmp_path)
     assert second.returncode == 2
-    assert "is not as it was" in second.stderr
+    assert "has changed since the run" in second.stderr

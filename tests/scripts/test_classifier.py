@@ -193,11 +193,11 @@ def test_a_file_with_torchvisions_names_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda a: a.pop("conv1.weight"), "no conv1.weight, so is no ResNet-18"),
-        (lambda a: a.pop("layer2.0.bn1.bias"), "layer2.0.bn1.bias it has nothing"),
+        (lambda a: a.pop("conv1.weight"), "no conv1.weight, so it is no ResNet-18"),
+        (lambda a: a.pop("layer2.0.bn1.bias"), "layer2.0.bn1.bias is nothing"),
         (
             lambda a: a.update({"layer5.0.weight": np.zeros(3, np.float32)}),
-            "layer5.0.weight it has (3,), needed is nothing",
+            "layer5.0.weight is (3,), expected nothing",
         ),
         (
             lambda a: a.update({"bn1.weight": np.full(16, np.nan, np.float32)}),

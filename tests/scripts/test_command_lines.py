@@ -228,7 +228,7 @@ def test_what_does_not_fit_into_memory_is_said(training: Answers, port: str) -> 
 @pytest.mark.parametrize("port", PORTS)
 def test_products_are_rounded_on_a_gpu_only(training: Answers, port: str) -> None:
     answer = training[port]["rounded"]
-    assert "--precision tf32: a way of GPUs to multiply" in one_line(answer)
+    assert "--precision tf32: only GPUs multiply in tf32" in one_line(answer)
     assert not (answer.folder / "rounded").exists()
 
 

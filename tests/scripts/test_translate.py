@@ -146,7 +146,7 @@ def test_a_direction_says_what_is_made_of_a_picture(domains: Path, tmp_path: Pat
     assert (made[0] != made[1]).any()  # each direction has a generator of its own
     run = run_script("pytorch", *given, "--out", "none", cwd=tmp_path, model="cyclegan")
     assert run.returncode == 2
-    assert run.stderr == "error: --input mine: say what to make of it, --direction a2b or b2a\n"
+    assert run.stderr == "error: --input mine: give the direction, --direction a2b or b2a\n"
     assert not (tmp_path / "none").exists()
 
 

@@ -138,7 +138,7 @@ def test_a_trial_that_is_at_work_is_left_alone(folder: Path) -> None:
     trial.folder.path.mkdir(parents=True)
     other = trial.folder
     other.lock()
-    with pytest.raises(UserError, match="another run is at work in it"):
+    with pytest.raises(UserError, match="another run is using it"):
         trials.run(trial, {"steps": 3})
     assert trial.folder.path.is_dir()
 
