@@ -1,9 +1,9 @@
 """Grades many files in one process: each model's answer, its empty exercises, known mistakes.
 
 Run as `python tests/probes/exercise_probe.py FRAMEWORK GRADES.json`: the grades by name, `MODEL
-solved`, `MODEL LEVEL open`, `learner INDEX`, `other INDEX` and `second INDEX`, each a list of
-title, status, what is said and the mistake that is named. The last check runs four steps instead
-of twenty, since it looks at what is known to be right.
+solved`, `MODEL LEVEL open`, `learner INDEX` and `other INDEX`, each a list of title, status, what
+is said and mistakes. The last check runs two steps instead of twenty, since it looks at what is
+known to be right.
 """
 
 from __future__ import annotations
@@ -22,15 +22,13 @@ from tools.exercise.lenses import LENSES  # noqa: E402
 from tools.exercise.sheet import LEVELS, Sheet, choose, make, solve  # noqa: E402
 from tools.library.scripts import MODELS, ROOT  # noqa: E402
 
-LEARNERS = ROOT / "tests" / "tools"
+LEARNERS = ROOT / "tests" / "tools" / "learners.toml"
 
 
 def read_learners() -> dict[str, list[dict[str, Any]]]:
-    """What learners have written: with a known mistake (`learner`), with any (`second`), others."""
-    with open(LEARNERS / "learners.toml", "rb") as file:
-        found = tomllib.load(file)
-    with open(LEARNERS / "more_learners.toml", "rb") as file:
-        return found | {"second": tomllib.load(file)["learner"]}
+    """What learners have written: with a known mistake (`learner`), and others (`other`)."""
+    with open(LEARNERS, "rb") as file:
+        return tomllib.load(file)
 
 
 def fill(learner: dict[str, Any], folder: Path) -> Sheet:
@@ -64,14 +62,14 @@ def main() -> None:
 
     def grade(name: str, sheet: Sheet) -> None:
         found[name] = [
-            (grade.title, grade.status, grade.said, grade.mistake)
+            (grade.title, grade.status, grade.said, grade.mistakes)
             for grade in grader.grade(sheet, lambda _: None)
         ]
 
     for model in only:
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch)
-            grader = Grader(choose(model, framework, 3, None), lens, folder, steps=4)
+            grader = Grader(choose(model, framework, 3, None), lens, folder, steps=2)
             path = folder / "sheet.py"
             for level in LEVELS:
                 path.write_text(make(choose(model, framework, level, None), "en"), encoding="utf-8")

@@ -96,9 +96,6 @@ class Subject:
         folder: where its runs may write.
         steps: of its longer run.
         key: the answer, unless it is this one; its calls are what others are given.
-
-    Attributes:
-        goes_on: asked after each watched step whether the run is worth another.
     """
 
     def __init__(
@@ -114,14 +111,13 @@ class Subject:
         self.folder = folder
         self.steps = steps
         self.key = key or self
-        self.goes_on: Callable[[Trace], bool] = lambda _: True
         self._drawn: list[dict[str, Any]] = []
 
     @cached_property
     def _watched(self) -> tuple[Trace, Exception | None]:
         out = self.folder / "watched"
         flags = [*self.flags, "--steps", str(WATCHED), "--out", str(out)]
-        return self.player.watch(flags, self.key is self, self.goes_on)
+        return self.player.watch(flags, to_the_end=self.key is self)
 
     @property
     def trace(self) -> Trace:
@@ -134,11 +130,6 @@ class Subject:
         if error is not None and len(trace.losses) < WATCHED:
             raise error
         return trace
-
-    def begins_like(self, trace: Trace) -> bool:
-        """Whether another run has the losses of this one's first step."""
-        own = self._watched[0].losses
-        return not own or same(own[0], trace.losses[0])
 
     @cached_property
     def networks(self) -> dict[str, Any]:

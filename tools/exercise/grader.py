@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,11 +21,10 @@ from tools.exercise.checks import END, Check, Subject, list_checks
 from tools.exercise.lenses import Arrays, Lens
 from tools.exercise.mistakes import Mistake, find_mistakes
 from tools.exercise.recording import Player
-from tools.exercise.sheet import Exercise, Sheet
+from tools.exercise.sheet import Exercise, Outline, Sheet
 from tools.library.entries import read_entries, to_flags
 
 STEPS = 20  # of the last check
-SEARCH = 12  # seconds of a processor in which a known mistake is looked for
 
 RIGHT, WRONG, OPEN, BLOCKED = "right", "wrong", "not attempted", "not reached"
 
@@ -39,16 +37,14 @@ class Grade:
         title: what was looked at.
         status: `right`, `wrong`, `not attempted` or `not reached`.
         said: of a wrong one, what was expected and what came; of one that was not reached, why.
-        mistake: the name of the first known mistake that gives just these numbers.
-        hint: what to look at then.
+        mistakes: names of the known mistakes that give just these numbers.
         gaps: the parts of the file that it is about.
     """
 
     title: str
     status: str
     said: str = ""
-    mistake: str = ""
-    hint: str = ""
+    mistakes: tuple[str, ...] = ()
     gaps: tuple[str, ...] = ()
 
 
@@ -68,6 +64,9 @@ class Grader:
         self.folder = folder
         self.steps = steps
         self._seen: dict[str, Any] = {}  # what checks see of the answer, by title
+        self._networks = Outline(exercise.answer).networks
+        self._candidates: dict[str, Subject | None] = {}  # answers with a mistake, by their text
+        self._agreed: dict[tuple[str, str], bool] = {}  # by a script's text and a check's title
         self._files = 0
         settings = read_entries()[exercise.model].exercise["settings"]
         self.flags = [
@@ -148,9 +147,9 @@ class Grader:
                 failed = True
                 note("looking for a known mistake")
                 filled = [gap for gap in gaps if gap not in untouched]
-                mistake = self._recognize(check, subject, sheet, filled)
-                if mistake is not None:
-                    grade = dataclasses.replace(grade, mistake=mistake.name, hint=mistake.hint)
+                grade = dataclasses.replace(
+                    grade, mistakes=self._recognize(check, subject, sheet, filled)
+                )
             yield grade
 
     def _judge(self, check: Check, subject: Subject, sheet: Sheet, gaps: tuple[str, ...]) -> Grade:
@@ -171,66 +170,53 @@ class Grader:
         return Grade(check.title, WRONG, at + difference.said, gaps=gaps)
 
     def _recognize(
-        self, check: Check, subject: Subject, sheet: Sheet, filled: list[str]
-    ) -> Mistake | None:
-        """The first known mistake that gives the numbers that a check has found.
-
-        Those in the parts that the check is about come first. Running averages also depend on the
-        settings of norms, and a run on everything.
-        """
+        self, check: Check, subject: Subject, sheet: Sheet, gaps: list[str]
+    ) -> tuple[str, ...]:
+        """The known mistakes that give the numbers that a check has found."""
         found = self._outcome(check, subject)
         if found is None:
-            return None
-        about = [gap for gap in filled if gap in check.gaps]
-        others = [gap for gap in filled if gap not in check.gaps] if check.runs else []
-        last = time.process_time() + SEARCH
-        for gaps in (about, others):
-            for mistake in find_mistakes(sheet.exercise, gaps) if gaps else ():
-                if self._gives(check, subject, found, mistake):
-                    return mistake
-                if time.process_time() > last:
-                    return None
-        return None
+            return ()
+        names: list[str] = []
+        if check.gaps and self._networks.issuperset(check.gaps):
+            gaps = [gap for gap in gaps if gap in check.gaps]  # it is about these alone
+        for mistake, text in find_mistakes(sheet.exercise, gaps):
+            if mistake.name not in names and self._gives(check, found, mistake, text):
+                names.append(mistake.name)
+        return tuple(names)
 
-    def _gives(self, check: Check, subject: Subject, found: Any, mistake: Mistake) -> bool:
-        """Whether the answer with a mistake shows a check what it has found of a file."""
-        try:
-            player = self._player(mistake.name, mistake.text)
-        except (Exception, SystemExit):
+    def _gives(self, check: Check, found: Any, mistake: Mistake, text: str) -> bool:
+        """Whether the answer with a mistake shows a check what it has found."""
+        candidate = self._candidate(mistake, text)
+        if candidate is None:
             return False
-        self._files += 1
-        out = self.folder / f"file-{self._files}"
-        candidate = Subject(player, self.flags, out, self.steps, self.key)
-        if not check.runs:
-            return self._is_outcome(check, found, self._outcome(check, candidate))
-        candidate.goes_on = subject.begins_like
-        # A check that is about other parts has nothing to say.
-        parts = mistake.parts
-        before = [
-            one
-            for one in self.checks[: self.checks.index(check)]
-            if one.title in self._seen and (not parts or parts & {*one.gaps})
-        ]
-        quick = [one for one in before if not one.runs and not one.drawn]
-        runs = [one for one in self.checks if one.runs and (one.title != END or one is check)]
+        # A run takes long, and so does what is drawn.
+        before = self.checks[: self.checks.index(check)] if check.runs else []
         return (
-            all(self._agrees(one, candidate, self._seen[one.title]) for one in quick)
-            and self._agrees(check, candidate, found)
-            # One that is the file's mistake shows the same in what a run shows besides.
-            and all(self._agrees(one, candidate, self._outcome(one, subject)) for one in runs)
-            and all(
-                self._agrees(one, candidate, self._seen[one.title]) for one in before if one.drawn
-            )
+            self._agrees(text, candidate, [one for one in before if not (one.runs or one.drawn)])
+            and self._is_outcome(check, found, self._outcome(check, candidate))
+            and self._agrees(text, candidate, [one for one in before if one.drawn])
         )
 
-    def _agrees(self, check: Check, candidate: Subject, found: Any) -> bool:
-        return self._is_outcome(check, found, self._outcome(check, candidate))
+    def _candidate(self, mistake: Mistake, text: str) -> Subject | None:
+        """The answer with a mistake; None if it ends when it is imported.
+
+        It is kept with what has been seen of it: other files will be compared with it.
+        """
+        if text not in self._candidates:
+            self._files += 1
+            out = self.folder / f"file-{self._files}"
+            try:
+                player = self._player(mistake.name, text)
+                self._candidates[text] = Subject(player, self.flags, out, self.steps, self.key)
+            except (Exception, SystemExit):
+                self._candidates[text] = None
+        return self._candidates[text]
 
     def _is_outcome(self, check: Check, found: Any, seen: Any) -> bool:
         """Whether two scripts show a check the same."""
         if isinstance(found, UserError) or isinstance(seen, UserError):
             return type(found) is type(seen) and _say(found) == _say(seen)
-        return found is not None and seen is not None and check.differ(seen, found) is None
+        return seen is not None and check.differ(seen, found) is None
 
     def _outcome(self, check: Check, subject: Subject) -> Any:
         """What a check sees, or the error by which a run ended itself; None for any other error."""
@@ -240,6 +226,23 @@ class Grader:
             return error
         except (Exception, SystemExit):
             return None
+
+    def _agrees(self, text: str, candidate: Subject, checks: list[Check]) -> bool:
+        """Whether a script is right in all of some checks, as the file was that has failed later.
+
+        What came of each is kept.
+        """
+        for check in checks:
+            if check.title not in self._seen:
+                continue
+            if (text, check.title) not in self._agreed:
+                seen = self._outcome(check, candidate)
+                self._agreed[text, check.title] = self._is_outcome(
+                    check, self._seen[check.title], seen
+                )
+            if not self._agreed[text, check.title]:
+                return False
+        return True
 
 
 def _changed(sheet: Sheet) -> str | None:

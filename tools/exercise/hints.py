@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import textwrap
 
+from tools.exercise.mistakes import read_mistakes
 from tools.exercise.progress import Notes, hash_of
 from tools.exercise.sheet import Exercise, Sheet
 from tools.library.definitions import Definition
@@ -20,9 +21,9 @@ def next_hint(sheet: Sheet, notes: Notes) -> str:
     if gap is None:
         return "nothing is open; python -m tools.exercise check says whether it is right"
     fresh = notes.text == hash_of(sheet)
-    first = [notes.hint] if fresh and notes.hint and gap.name in notes.wrong else []
+    mistakes = notes.mistakes if fresh and gap.name in notes.wrong else []
     given = notes.hints.get(gap.name, 0)
-    every = [*first, *list_hints(sheet.exercise, gap)]
+    every = [*_on_mistakes(mistakes), *list_hints(sheet.exercise, gap)]
     notes.hints[gap.name] = given + 1
     notes.save()
     if given >= len(every):
@@ -42,6 +43,11 @@ def find_gap(sheet: Sheet, notes: Notes) -> Definition | None:
     if not names and not notes.solved:
         names = list(gaps)
     return gaps[names[0]] if names else None
+
+
+def _on_mistakes(names: list[str]) -> list[str]:
+    hints = {mistake.name: mistake.hint for mistake in read_mistakes()}
+    return [hints[name] for name in names if name in hints]
 
 
 def list_hints(exercise: Exercise, gap: Definition) -> list[str]:

@@ -23,7 +23,7 @@ class Notes:
         ever: whether any text of this file was.
         right, checks: how many of how many checks were right.
         wrong: the parts that the first wrong check was about.
-        hint: on the mistake that it looked like.
+        mistakes: what it looked like.
         hints: how many have been given, by part.
     """
 
@@ -34,7 +34,7 @@ class Notes:
     right: int = 0
     checks: int = 0
     wrong: list[str] = field(default_factory=list)
-    hint: str = ""
+    mistakes: list[str] = field(default_factory=list)
     hints: dict[str, int] = field(default_factory=dict)
 
     @classmethod
@@ -51,6 +51,7 @@ class Notes:
             return cls(path)
         notes.hints = {str(k): v for k, v in notes.hints.items() if isinstance(v, int)}
         notes.wrong = [str(name) for name in notes.wrong]
+        notes.mistakes = [str(name) for name in notes.mistakes]
         return notes
 
     def graded(self, sheet: Sheet, report: Report) -> None:
@@ -66,7 +67,7 @@ class Notes:
         self.right = sum(grade.status == "right" for grade in report.grades)
         self.checks = len(report.grades)
         self.wrong = list(wrong.gaps) if wrong else []
-        self.hint = wrong.hint if wrong else ""
+        self.mistakes = list(wrong.mistakes) if wrong else []
         self.save()
 
     def save(self) -> None:

@@ -115,18 +115,15 @@ class Player:
                 for batch in itertools.islice(batches, steps):
                     run.log(self.module.learn(run, batch))
 
-    def watch(
-        self, arguments: list[str], to_the_end: bool, goes_on: Callable[[Trace], bool]
-    ) -> tuple[Trace, Exception | None]:
+    def watch(self, arguments: list[str], to_the_end: bool) -> tuple[Trace, Exception | None]:
         """Train, and keep what happens in the first steps, and what ended the run if it failed.
 
         Args:
             arguments: the command line.
             to_the_end: whether the run goes on after those steps, for what is called then.
-            goes_on: asked after each of them.
         """
         trace = Trace()
-        watcher = _Watcher(self, trace, goes_on)
+        watcher = _Watcher(self, trace)
         with watcher.watching():
             try:
                 self.train(arguments, None if to_the_end else WATCHED)
@@ -179,8 +176,7 @@ def _free(taken: Any, name: str) -> str:
 class _Watcher:
     """Puts itself between a module and its functions for the time of a run."""
 
-    def __init__(self, player: Player, trace: Trace, goes_on: Callable[[Trace], bool]) -> None:
-        self.goes_on = goes_on
+    def __init__(self, player: Player, trace: Trace) -> None:
         self.lens = player.lens
         self.names = vars(player.module)
         self.trace = trace
@@ -260,8 +256,6 @@ class _Watcher:
                 self.trace.losses.append(see(self.lens, losses))
                 self.trace.states.append(self._arrays())
                 self.trace.updates.append([])
-                if not self.goes_on(self.trace):
-                    raise InterruptedError
             return losses
 
         return watched

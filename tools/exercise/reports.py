@@ -11,6 +11,7 @@ from pathlib import Path
 from common.errors import UserError
 from common.frameworks import PACKAGES
 from tools.exercise.grader import BLOCKED, OPEN, RIGHT, WRONG
+from tools.exercise.mistakes import read_mistakes
 from tools.exercise.progress import Notes
 from tools.exercise.sheet import Exercise, Sheet
 from tools.exercise.supervisor import Report
@@ -50,8 +51,9 @@ def describe(report: Report, sheet: Sheet) -> str:
         ]
     elif wrong:
         lines += ["", f"Wrong: {wrong.title}.", *_wrap(wrong.said)]
-        if wrong.mistake:
-            lines += [*_wrap(f"It looks like this: {wrong.mistake}."), *_wrap(wrong.hint)]
+        hints = {mistake.name: mistake.hint for mistake in read_mistakes()}
+        for name in wrong.mistakes:
+            lines += [*_wrap(f"It looks like this: {name}."), *_wrap(hints[name])]
         lines += [f"  For help: python -m tools.exercise hint {sheet.path}"]
     elif again and not report.problem:
         lines += ["", f"Next: {', '.join(again.gaps)}."]

@@ -123,7 +123,8 @@ def _follow(
                     found["printed"] = entry["began"]
                 if "grade" in entry:
                     fields = entry["grade"]
-                    fields["gaps"] = tuple(fields["gaps"])
+                    for name in ("mistakes", "gaps"):
+                        fields[name] = tuple(fields[name])
                     found["grades"].append(Grade(**fields))
                 if "done" in entry:
                     return None, found

@@ -64,15 +64,7 @@ def _labels(script: Script) -> Found:
             )
     for name, function in script.functions.items():
         taken = [each.arg for each in function.args.args]
-        if (
-            LOSS.search(name)
-            and name not in found
-            and taken[:2]
-            in (
-                ["real_scores", "fake_scores"],
-                ["real_logits", "fake_logits"],
-            )
-        ):
+        if name == "discriminator_loss" and name not in found and len(taken) == 2:
             one, two = taken[:2]
             uses = [
                 n

@@ -21,13 +21,14 @@ from tools.library.operators.spellings import CUT
 
 @operator("mode")
 def _mode(script: Script) -> Found:
-    inference = "the {} in inference mode while the {} is trained"
     hint = (
         "Its batch norm has to see the batch, in every update. In Keras discriminator.trainable = "
         "False does this silently."
     )
     for call, name in script.networks():
-        said = inference.format(name, _trained(script, call, name))
+        trained = _trained(script, call, name)
+        who = "it" if trained == name else f"the {trained}"
+        said = f"the {name} in inference mode while {who} is trained"
         flag = next((k.value for k in call.keywords if k.arg == "training"), None)
         statement = script.statement(call)
         start, end = script.lines(statement)
@@ -412,8 +413,11 @@ def _optimiser(script: Script) -> Found:
         if name in {"alpha", "rho"} and number == 0.99:
             said = "RMSProp's share of the past is 0.9, not 0.99"
             yield node, said, "Give it by name.", script.put(value, "0.9")
+    step = script.functions.get("train_step")
+    given = step is not None and any(each.arg == "learning_rate" for each in step.args.args)
     for node in script.all(ast.Attribute, within=build):
-        if script.source(node) == "config.learning_rate":
+        # Where a step is given its rate, the one that an optimiser begins with does not count.
+        if script.source(node) == "config.learning_rate" and not given:
             for times, said in (("10", "ten times"), ("0.5", "half")):
                 name = f"the learning rate is {said} the flag's"
                 yield (
