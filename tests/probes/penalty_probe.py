@@ -50,12 +50,12 @@ def pytorch(weights: Arrays, images: np.ndarray, dense: bool) -> tuple[Any, Any,
 def tensorflow(weights: Arrays, images: np.ndarray, dense: bool) -> tuple[Any, Any, Arrays]:
     script = load_script("tensorflow", "wgan_gp")
     script.bridge.prepare(0, "cpu", "float64")
-    nn, tf = script.nn, script.tf
+    layers, tf = script.layers, script.tf
 
     class Dense(tf.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.dense = nn.Linear(images[0].size, 1)
+            self.dense = layers.Dense(images[0].size, 1)
 
         def __call__(self, x: Any) -> Any:
             x = tf.transpose(x, (0, 3, 1, 2))

@@ -97,5 +97,5 @@ def test_a_backbone_begins_with_the_weights_that_ship(answers: Answers, port: st
 def test_weights_of_another_width_are_refused(answers: Answers, port: str) -> None:
     answer = answers[port]["too wide"]
     assert answer.status == 2
-    assert "16 channels in the first stage, this network of 8; give --width 16" in answer.stderr
+    assert "16 channels in the first stage, this network 8; give --width 16" in answer.stderr
     assert not (answer.folder / "too-wide").exists()

@@ -211,7 +211,7 @@ def test_of_two_runs_that_start_at_one_moment_one_wins() -> None:
             process.join(60)
         said = [Path(f"said-{index}").read_text() for index in range(2)]
         assert sorted(map(bool, said)) == [False, True], said
-        assert "already holds a run" in max(said) or "another run is at work" in max(said)
+        assert "already holds a run" in max(said) or "another run is using it" in max(said)
         check_whole()
         shutil.rmtree("run")
 
