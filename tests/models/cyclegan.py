@@ -232,4 +232,5 @@ MODEL = Model(
     reference=Cycle,
     size_multiple=32,
     task=lambda _: Domains(),
+    decays=True,
 )

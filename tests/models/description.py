@@ -256,6 +256,7 @@ class Model:
         above_dropout: batch norms of convolutions whose input has passed through dropout.
         prints: beginnings of lines that a proof ends with, besides the losses of the test split.
         from_chance: the settings with which all weights are drawn at random.
+        decays: whether the learning rate depends on how many steps a run has.
     """
 
     defaults: Config
@@ -273,6 +274,7 @@ class Model:
     above_dropout: Collection[str] = ()
     prints: Collection[str] = ()
     from_chance: Config = field(default_factory=dict)
+    decays: bool = False
 
     FIXED: ClassVar[str] = ".running_"  # in the names of what no optimiser updates
 

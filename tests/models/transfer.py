@@ -144,4 +144,5 @@ MODEL = Model(
     prints=("test accuracy, at least (95 %): ", "confusion:  "),
     from_chance={"mode": "scratch"},
     task=lambda _: Classification(),
+    decays=True,
 )

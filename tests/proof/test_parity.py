@@ -136,6 +136,8 @@ def answers(folder: Path) -> dict[str, dict[str, Answer]]:
         own = {name: each for name, each in commands.items() if name.split()[0] in proven(port)}
         if WHOLE or port not in COMPILED:  # stop halfway, and go on
             for name in proven(port):
+                if MODELS[name].decays and STEPS > 4:
+                    continue  # half as many steps have another learning rate
                 own[f"{name} part"] = [*own.pop(f"{name} proof"), "--steps", str(STEPS // 2)]
                 resume = ["--resume", "--steps", str(STEPS), "--out", f"{name}-proof"]
                 own[f"{name} proof"] = [name, *resume]
